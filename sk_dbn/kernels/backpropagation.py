@@ -1,0 +1,279 @@
+"""Epochs of backpropagation in one compiled call.
+
+A minibatch takes two parallel regions whatever the depth: blocks of rows go forward and
+back through all layers, then blocks of weight rows form their gradient with one product
+over the whole minibatch and are updated while in cache. The blocks follow from the shape
+of the problem, so the number of threads does not change a bit of the result.
+"""
+
+from collections import namedtuple
+
+import numpy as np
+from numba import prange
+
+from sk_dbn.kernels.activations import times_derivative
+from sk_dbn.kernels.blas import gemm_nt, gemm_tn
+from sk_dbn.kernels.compile import kernel, twins
+from sk_dbn.kernels.feed_forward import forward_layer, weights
+from sk_dbn.kernels.gather import gather
+from sk_dbn.kernels.losses import output_delta
+from sk_dbn.kernels.optimisers import ADAMW, end_step, to_step
+
+Examples = namedtuple("Examples", "targets sample_weight loss")
+Examples.__doc__ = """What the network is to say of each sample, and what counts as wrong.
+
+targets : array (n_samples, n_outputs), or (n_samples, 1) class numbers for log_loss
+sample_weight : array (n_samples,), or (0,) for all ones
+loss : int, code
+"""
+
+Workspace = namedtuple(
+    "Workspace",
+    "values_at values deltas slopes gradient row_sums layer_sums",
+)
+Workspace.__doc__ = """Buffers of one training run, allocated once.
+
+values_at : int64 array (n_layers + 1,), where a layer's values begin, per row of the batch
+values, deltas : arrays (batch * sum of units,), activations and their derivatives
+slopes : array like values, or (0,) when no activation needs it
+gradient : array (n_parameters,)
+row_sums : float64 array (n_row_blocks, 2), loss and weight of each block of rows
+layer_sums : float64 array (n_weight_blocks, n_layers, 5), see `update_block`
+"""
+
+
+@kernel(forceinline=True)
+def layer_values(flat, work, layers, layer, batch, lo, hi):
+    """Rows lo..hi of one layer's part of a buffer for `batch` rows, as a view."""
+    q = layers.units[layer]
+    at = work.values_at[layer] * batch
+    return flat[at : at + batch * q].reshape(batch, q)[lo:hi]
+
+
+@kernel(forceinline=True)
+def layer_slopes(work, layers, layer, batch, lo, hi):
+    """The same of the slopes, or nothing where there are none."""
+    if work.slopes.shape[0] == 0:
+        return work.slopes.reshape(0, 0)
+    return layer_values(work.slopes, work, layers, layer, batch, lo, hi)
+
+
+@kernel
+def rows_block(source, examples, rows, layers, work, batch, block):
+    """Forward and back through all layers for the block-th piece of a minibatch."""
+    n_blocks, n_layers = work.row_sums.shape[0], layers.units.shape[0] - 1
+    lo, hi = block * rows.shape[0] // n_blocks, (block + 1) * rows.shape[0] // n_blocks
+    work.row_sums[block, :] = 0.0
+    if lo == hi:
+        return
+    a = layer_values(work.values, work, layers, 0, batch, lo, hi)
+    gather(source, rows[lo:hi], a)
+    for layer in range(n_layers):
+        out = layer_values(work.values, work, layers, layer + 1, batch, lo, hi)
+        slopes = layer_slopes(work, layers, layer + 1, batch, lo, hi)
+        forward_layer(layers, layer, a, slopes, out)
+        a = out
+    delta = layer_values(work.deltas, work, layers, n_layers, batch, lo, hi)
+    sums = output_delta(
+        examples.loss, a, examples.targets, rows[lo:hi], examples.sample_weight, delta
+    )
+    work.row_sums[block, 0] = sums[0]
+    work.row_sums[block, 1] = sums[1]
+    real = layers.theta.dtype.type
+    for layer in range(n_layers - 1, 0, -1):
+        below = layer_values(work.deltas, work, layers, layer, batch, lo, hi)
+        gemm_nt(real(1.0), delta, weights(layers, layer), real(0.0), below)
+        a = layer_values(work.values, work, layers, layer, batch, lo, hi)
+        slopes = layer_slopes(work, layers, layer, batch, lo, hi)
+        times_derivative(layers.activations[layer - 1], a, slopes, below)
+        delta = below
+
+
+@kernel
+def gradient_block(layers, work, batch, size, layer, scale, beta, block, n_blocks):
+    """gradient = scale a^T delta + beta gradient, for a part of one layer's parameters.
+
+    Parameters
+    ----------
+    layers, work : Layers, Workspace; the gradient is written
+    batch, size : int, rows there is room for, rows there are
+    layer : int
+    scale, beta : scalars of the parameters' dtype; beta is 0 or 1
+    block, n_blocks : int, which part: of the weights' rows and of the biases
+
+    Returns
+    -------
+    w_lo, w_hi, b_lo, b_hi : int, the stretches of the flat vector that were written
+    """
+    p, q = layers.units[layer], layers.units[layer + 1]
+    a = layer_values(work.values, work, layers, layer, batch, 0, size)
+    delta = layer_values(work.deltas, work, layers, layer + 1, batch, 0, size)
+    lo, hi = block * p // n_blocks, (block + 1) * p // n_blocks
+    w_lo, w_hi = layers.weights_at[layer] + lo * q, layers.weights_at[layer] + hi * q
+    if hi > lo:
+        g = work.gradient[w_lo:w_hi].reshape(hi - lo, q)
+        gemm_tn(scale, a[:, lo:hi], delta, beta, g)
+    lo, hi = block * q // n_blocks, (block + 1) * q // n_blocks
+    b_lo, b_hi = layers.biases_at[layer] + lo, layers.biases_at[layer] + hi
+    g_bias = work.gradient[b_lo:b_hi]
+    if beta == 0:
+        g_bias[:] = 0
+    for i in range(size):
+        for j in range(hi - lo):
+            g_bias[j] += scale * delta[i, lo + j]
+    return w_lo, w_hi, b_lo, b_hi
+
+
+@kernel
+def penalise(theta, g, decay):
+    """Add decay * theta to g; return the sums of squares of g before it and of theta."""
+    real = theta.dtype.type
+    g_squares, squares = real(0.0), real(0.0)
+    for k in range(g.shape[0]):
+        g_squares += g[k] * g[k]
+        squares += theta[k] * theta[k]
+        g[k] += decay * theta[k]
+    return g_squares, squares
+
+
+@kernel
+def add_step(theta, step):
+    """theta += step; return the step's sum of squares."""
+    squares = theta.dtype.type(0.0)
+    for k in range(theta.shape[0]):
+        theta[k] += step[k]
+        squares += step[k] * step[k]
+    return squares
+
+
+@kernel
+def update_block(layers, optimiser, rate, step, work, batch, size, total_weight, block):
+    """In every layer, the block-th part of the parameters: gradient, then update.
+
+    Leaves in ``work.layer_sums[block, layer]`` the sums of squares of the weights'
+    gradient (without penalty), weights, weights' step, biases' gradient, biases' step.
+    """
+    real = layers.theta.dtype.type
+    n_blocks = work.layer_sums.shape[0]
+    scale, decay = real(1.0 / total_weight), real(optimiser.alpha / total_weight)
+    decay = real(0.0) if optimiser.code == ADAMW else decay
+    for layer in range(layers.units.shape[0] - 1):
+        w_lo, w_hi, b_lo, b_hi = gradient_block(
+            layers, work, batch, size, layer, scale, real(0.0), block, n_blocks
+        )
+        sums = work.layer_sums[block, layer]
+        theta, g = layers.theta[w_lo:w_hi], work.gradient[w_lo:w_hi]
+        sums[0], sums[1] = penalise(theta, g, decay)
+        to_step(optimiser, rate, step, True, w_lo, theta, g)
+        sums[2] = add_step(theta, g)
+        theta, g = layers.theta[b_lo:b_hi], work.gradient[b_lo:b_hi]
+        sums[3], _ = penalise(theta, g, real(0.0))
+        to_step(optimiser, rate, step, False, b_lo, theta, g)
+        sums[4] = add_step(theta, g)
+
+
+@kernel
+def end_minibatch(alpha, work, size, loss, norms):
+    """Add one minibatch to the running sums of the loss and of the trace.
+
+    Parameters
+    ----------
+    alpha : float, L2 penalty
+    work : Workspace
+    size : int, rows of the minibatch
+    loss : float64 array (3,), updated: data loss and penalty (means over the minibatch
+        times its rows) and rows
+    norms : float64 array (n_layers, 3), updated: norms of the weights' and biases'
+        gradient, norm of the weights' step over that of the weights
+    """
+    weight = work.row_sums[:, 1].sum()
+    loss[0] += work.row_sums[:, 0].sum() / weight * size
+    loss[1] += 0.5 * alpha * work.layer_sums[:, :, 1].sum() / weight * size
+    loss[2] += size
+    for layer in range(norms.shape[0]):
+        sums = np.zeros(5)
+        for block in range(work.layer_sums.shape[0]):
+            sums += work.layer_sums[block, layer]
+        norms[layer, 0] += np.sqrt(sums[0])
+        norms[layer, 1] += np.sqrt(sums[3])
+        norms[layer, 2] += np.sqrt(sums[2] / sums[1]) if sums[1] > 0.0 else 0.0
+
+
+@twins
+def train_minibatches(
+    source, examples, order, batch, layers, optimiser, rates, first_step, work, loss, norms
+):
+    """Minibatch after minibatch: gather, forward, back, update, measure.
+
+    Parameters
+    ----------
+    source : gather.Source
+    examples : Examples
+    order : int64 array, the samples in the order they are to be visited
+    batch : int, rows of a minibatch; the last one may be short
+    layers : Layers, updated
+    optimiser : Optimiser, updated
+    rates : float64 array (n_minibatches,), the learning rate of each
+    first_step : int, updates made before this call
+    work : Workspace, overwritten
+    loss, norms : see `end_minibatch`
+    """
+    for k in range(rates.shape[0]):
+        rows = order[k * batch : min((k + 1) * batch, order.shape[0])]
+        for block in prange(work.row_sums.shape[0]):
+            rows_block(source, examples, rows, layers, work, batch, block)
+        size, total_weight = rows.shape[0], work.row_sums[:, 1].sum()
+        for block in prange(work.layer_sums.shape[0]):
+            update_block(
+                layers,
+                optimiser,
+                rates[k],
+                first_step + k + 1,
+                work,
+                batch,
+                size,
+                total_weight,
+                block,
+            )
+        end_step(optimiser, first_step + k + 1)
+        end_minibatch(optimiser.alpha, work, size, loss, norms)
+
+
+@kernel
+def accumulate_block(layers, work, batch, size, scale, block):
+    """In every layer, add a batch's part of the gradient to the block-th part of it."""
+    real = layers.theta.dtype.type
+    for layer in range(layers.units.shape[0] - 1):
+        gradient_block(
+            layers,
+            work,
+            batch,
+            size,
+            layer,
+            real(scale),
+            real(1.0),
+            block,
+            work.layer_sums.shape[0],
+        )
+
+
+@twins
+def accumulate_gradient(source, examples, order, batch, layers, scale, work, loss):
+    """The gradient of the data's loss over many rows, without an update.
+
+    Parameters
+    ----------
+    source, examples, order, batch, layers : as in `train_minibatches`
+    scale : float, factor of the gradient, one over the sum of the weights
+    work : Workspace, ``work.gradient`` is added to
+    loss : float64 array (2,), weighted loss and weight are added
+    """
+    n_batches = (order.shape[0] + batch - 1) // batch
+    for k in range(n_batches):
+        rows = order[k * batch : min((k + 1) * batch, order.shape[0])]
+        for block in prange(work.row_sums.shape[0]):
+            rows_block(source, examples, rows, layers, work, batch, block)
+        for block in prange(work.layer_sums.shape[0]):
+            accumulate_block(layers, work, batch, rows.shape[0], scale, block)
+        loss[0] += work.row_sums[:, 0].sum()
+        loss[1] += work.row_sums[:, 1].sum()

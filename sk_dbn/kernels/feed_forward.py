@@ -1,0 +1,108 @@
+"""Rows through layers: the forward pass shared by networks, stacks and prediction."""
+
+from collections import namedtuple
+
+import numpy as np
+from numba import prange
+
+from sk_dbn.kernels.activations import activate
+from sk_dbn.kernels.blas import gemm_nn
+from sk_dbn.kernels.compile import kernel, twins
+from sk_dbn.kernels.gather import gather
+
+Layers = namedtuple("Layers", "theta units weights_at biases_at activations")
+Layers.__doc__ = """Layers whose parameters lie in one flat vector.
+
+theta : array (n_parameters,)
+units : int64 array (n_layers + 1,), the units of the input and of each layer
+weights_at, biases_at : int64 arrays (n_layers,), where a layer's parameters begin
+activations : int64 array (n_layers,), codes
+"""
+
+
+@kernel(forceinline=True)
+def weights(layers, layer):
+    """The weights of one layer, (fan_in, fan_out), as a view."""
+    p, q = layers.units[layer], layers.units[layer + 1]
+    at = layers.weights_at[layer]
+    return layers.theta[at : at + p * q].reshape(p, q)
+
+
+@kernel(forceinline=True)
+def biases(layers, layer):
+    """The biases of one layer, (fan_out,), as a view."""
+    at = layers.biases_at[layer]
+    return layers.theta[at : at + layers.units[layer + 1]]
+
+
+@kernel
+def forward_layer(layers, layer, inputs, slopes, out):
+    """One layer: out = f(inputs W + b).
+
+    Parameters
+    ----------
+    layers : Layers
+    layer : int
+    inputs : array (n_rows, fan_in)
+    slopes : array (n_rows, fan_out) or (0, 0), see `activations.activate`
+    out : array (n_rows, fan_out), written
+    """
+    real = layers.theta.dtype.type
+    gemm_nn(real(1.0), inputs, weights(layers, layer), real(0.0), out)
+    activate(layers.activations[layer], out, biases(layers, layer), slopes)
+
+
+@kernel
+def forward_rows(source, rows, layers, n_layers, work, out):
+    """Gather a few rows and take them through the first layers.
+
+    Parameters
+    ----------
+    source : Source
+    rows : int64 array (n_rows,)
+    layers : Layers
+    n_layers : int, how many layers to pass; with 0 the rows are only gathered
+    work : array (2, n_rows * the widest layer), overwritten
+    out : array (n_rows, units[n_layers]), written
+    """
+    if n_layers == 0:
+        gather(source, rows, out)
+        return
+    n = rows.shape[0]
+    no_slopes = work[0, :0].reshape(0, 0)
+    a = work[0, : n * layers.units[0]].reshape(n, layers.units[0])
+    gather(source, rows, a)
+    for layer in range(n_layers - 1):
+        q = layers.units[layer + 1]
+        z = work[(layer + 1) % 2, : n * q].reshape(n, q)
+        forward_layer(layers, layer, a, no_slopes, z)
+        a = z
+    forward_layer(layers, n_layers - 1, a, no_slopes, out)
+
+
+@kernel
+def _forward_block(source, rows, layers, n_layers, block_rows, block, out):
+    """The block-th piece of `predict_rows`, with a workspace of its own."""
+    lo = block * block_rows
+    hi = min(lo + block_rows, rows.shape[0])
+    widest = layers.units[: n_layers + 1].max()
+    work = np.empty((2, (hi - lo) * widest), layers.theta.dtype)
+    forward_rows(source, rows[lo:hi], layers, n_layers, work, out[lo:hi])
+
+
+@twins
+def predict_rows(source, rows, layers, n_layers, block_rows, out):
+    """The activations of layer n_layers for many rows.
+
+    Parameters
+    ----------
+    source : Source
+    rows : int64 array (n_rows,)
+    layers : Layers
+    n_layers : int
+    block_rows : int, rows that go through the layers together
+    out : array (n_rows, units[n_layers]), written
+    """
+    n_blocks = (rows.shape[0] + block_rows - 1) // block_rows
+    for block in prange(n_blocks):
+        _forward_block(source, rows, layers, n_layers, block_rows, block, out)

@@ -1,0 +1,186 @@
+"""A minibatch read from the caller's data as it lies: any dtype, dense or CSR.
+
+Compiling an epoch once per dtype and layout would cost minutes, so data is described by
+addresses and codes (:class:`Source`) and read through typed views made here. Common
+dtypes in contiguous rows have loops that vectorise, all else is read value by value.
+"""
+
+import ctypes
+from collections import namedtuple
+
+import numpy as np
+from numba import carray
+from numba.core import types
+from numba.extending import intrinsic, overload
+
+from sk_dbn.kernels.compile import kernel
+
+DTYPES = (
+    np.float32,
+    np.float64,
+    np.uint8,
+    np.int8,
+    np.uint16,
+    np.int16,
+    np.uint32,
+    np.int32,
+    np.uint64,
+    np.int64,
+)
+FLOAT16 = len(DTYPES)  # read as uint16 and decoded here: numba has no float16 on CPUs
+
+Source = namedtuple(
+    "Source",
+    "dtype address size row_stride column_stride indices indptr wide_index "
+    "n_columns sparse shift scale low high",
+)
+Source.__doc__ = """Where the rows of a matrix lie and what is done to each value read.
+
+dtype : int, position in DTYPES, or FLOAT16
+address, size : int, first element and number of elements from there on
+row_stride, column_stride : int, in elements (dense)
+indices, indptr, wide_index : int, addresses of CSR's index arrays; 1 when they are int64
+n_columns : int
+sparse : int, 1 for CSR
+shift, scale : arrays (n_columns,) or (0,); a value becomes (value - shift) * scale ...
+low, high : scalars; ... clipped to [low, high]
+"""
+
+
+@intrinsic
+def _as_pointer(typingctx, address):
+    """The address as a pointer, for ``carray``."""
+
+    def codegen(context, builder, sig, args):
+        return builder.inttoptr(args[0], context.get_value_type(sig.return_type))
+
+    return types.voidptr(types.intp), codegen
+
+
+def view(address, size, dtype):
+    """The `size` elements of `dtype` that lie at `address`, as an array."""
+    dtype = np.dtype(dtype)
+    buffer = (ctypes.c_char * (size * dtype.itemsize)).from_address(address)
+    return np.frombuffer(buffer, dtype=dtype)
+
+
+@overload(view, inline="always")
+def _view(address, size, dtype):
+    return lambda address, size, dtype: carray(_as_pointer(address), (size,), dtype)
+
+
+@kernel
+def half_to_single(bits):
+    """The value of a float16 given by its 16 bits."""
+    sign = -1.0 if bits & 0x8000 else 1.0
+    exponent = (bits >> 10) & 0x1F
+    fraction = bits & 0x3FF
+    if exponent == 0:
+        return sign * fraction * 2.0**-24
+    if exponent == 31:
+        return np.nan if fraction else sign * np.inf
+    return sign * (1024 + fraction) * 2.0 ** (exponent - 25)
+
+
+@kernel
+def value_at(code, address, index):
+    """The index-th value of an array of any dtype, as a float64."""
+    if code == 0:
+        return np.float64(view(address + 4 * index, 1, np.float32)[0])
+    if code == 1:
+        return view(address + 8 * index, 1, np.float64)[0]
+    if code == 2:
+        return np.float64(view(address + index, 1, np.uint8)[0])
+    if code == 3:
+        return np.float64(view(address + index, 1, np.int8)[0])
+    if code == 4:
+        return np.float64(view(address + 2 * index, 1, np.uint16)[0])
+    if code == 5:
+        return np.float64(view(address + 2 * index, 1, np.int16)[0])
+    if code == 6:
+        return np.float64(view(address + 4 * index, 1, np.uint32)[0])
+    if code == 7:
+        return np.float64(view(address + 4 * index, 1, np.int32)[0])
+    if code == 8:
+        return np.float64(view(address + 8 * index, 1, np.uint64)[0])
+    if code == 9:
+        return np.float64(view(address + 8 * index, 1, np.int64)[0])
+    return half_to_single(np.int64(view(address + 2 * index, 1, np.uint16)[0]))
+
+
+@kernel
+def integer_at(wide, address, index):
+    """The index-th value of CSR's index arrays, int64 or int32."""
+    if wide:
+        return view(address + 8 * index, 1, np.int64)[0]
+    return np.int64(view(address + 4 * index, 1, np.int32)[0])
+
+
+@kernel
+def _copy_contiguous(flat, row_stride, rows, out):
+    """Dense rows of a common dtype: a loop that vectorises."""
+    real = out.dtype.type
+    for i in range(rows.shape[0]):
+        row = flat[rows[i] * row_stride : rows[i] * row_stride + out.shape[1]]
+        for j in range(out.shape[1]):
+            out[i, j] = real(row[j])
+
+
+@kernel
+def _copy_strided(source, rows, out):
+    """Dense rows of any dtype and any strides."""
+    real = out.dtype.type
+    for i in range(rows.shape[0]):
+        start = rows[i] * source.row_stride
+        for j in range(out.shape[1]):
+            index = start + j * source.column_stride
+            out[i, j] = real(value_at(source.dtype, source.address, index))
+
+
+@kernel
+def _copy_sparse(source, rows, out):
+    """Rows of a CSR matrix; entries listed twice add up."""
+    real = out.dtype.type
+    wide = source.wide_index == 1
+    out[:] = real(0.0)
+    for i in range(rows.shape[0]):
+        first = integer_at(wide, source.indptr, rows[i])
+        for p in range(first, integer_at(wide, source.indptr, rows[i] + 1)):
+            j = integer_at(wide, source.indices, p)
+            out[i, j] += real(value_at(source.dtype, source.address, p))
+
+
+@kernel
+def _standardise(source, out):
+    for i in range(out.shape[0]):
+        for j in range(out.shape[1]):
+            x = (out[i, j] - source.shift[j]) * source.scale[j]
+            x = source.low if x < source.low else x
+            out[i, j] = source.high if x > source.high else x
+
+
+@kernel
+def gather(source, rows, out):
+    """Read rows of the source, in out's precision, standardised and clipped.
+
+    Parameters
+    ----------
+    source : Source
+    rows : int64 array (n_rows,)
+    out : array (n_rows, n_columns), written
+    """
+    code, address, size = source.dtype, source.address, source.size
+    if source.sparse == 1:
+        _copy_sparse(source, rows, out)
+    elif source.column_stride != 1:
+        _copy_strided(source, rows, out)
+    elif code == 0:
+        _copy_contiguous(view(address, size, np.float32), source.row_stride, rows, out)
+    elif code == 1:
+        _copy_contiguous(view(address, size, np.float64), source.row_stride, rows, out)
+    elif code == 2:
+        _copy_contiguous(view(address, size, np.uint8), source.row_stride, rows, out)
+    else:
+        _copy_strided(source, rows, out)
+    if source.shift.shape[0] > 0:
+        _standardise(source, out)

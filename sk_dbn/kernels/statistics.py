@@ -1,0 +1,146 @@
+"""What is measured on data and activations: moments, fingerprints, a layer's health."""
+
+import numpy as np
+from numba import prange
+
+from sk_dbn.kernels.activations import saturation_bounds
+from sk_dbn.kernels.compile import entry, kernel, twins
+from sk_dbn.kernels.feed_forward import forward_layer
+from sk_dbn.kernels.gather import gather
+from sk_dbn.kernels.random_bits import mix
+
+u32, u64 = np.uint32, np.uint64
+
+BLOCK = 256  # rows read together
+
+# A unit is dead when what it says varies less than this over the probed rows.
+DEAD_RANGE = 1e-6
+
+
+@entry
+def column_moments(source, rows, mean, variance, low, high):
+    """Mean, variance, minimum and maximum of each column over the given rows.
+
+    Blocks of rows are merged by Chan, Golub & LeVeque (1979), so a large mean does not
+    cancel the variance away.
+
+    Parameters
+    ----------
+    source : Source
+    rows : int64 array (n_rows,)
+    mean, variance, low, high : float64 arrays (n_columns,), written
+    """
+    n_columns = mean.shape[0]
+    x = np.empty((min(BLOCK, rows.shape[0]), n_columns))
+    mean[:] = 0.0
+    variance[:] = 0.0  # the sum of squared deviations until the last line
+    low[:] = np.inf
+    high[:] = -np.inf
+    block_mean, block_squares = np.empty(n_columns), np.empty(n_columns)
+    for start in range(0, rows.shape[0], BLOCK):
+        size = min(BLOCK, rows.shape[0] - start)
+        gather(source, rows[start : start + size], x[:size])
+        block_mean[:] = 0.0
+        block_squares[:] = 0.0
+        for i in range(size):
+            for j in range(n_columns):
+                block_mean[j] += x[i, j] / size
+                low[j] = min(low[j], x[i, j])
+                high[j] = max(high[j], x[i, j])
+        for i in range(size):
+            for j in range(n_columns):
+                block_squares[j] += (x[i, j] - block_mean[j]) ** 2
+        for j in range(n_columns):
+            gap = block_mean[j] - mean[j]
+            variance[j] += block_squares[j] + gap * gap * start * size / (start + size)
+            mean[j] += gap * size / (start + size)
+    for j in range(n_columns):
+        variance[j] /= rows.shape[0]
+
+
+@kernel
+def _fingerprint_block(source, block, seed, out):
+    """The block-th piece of `fingerprints`."""
+    lo = block * BLOCK
+    hi = min(lo + BLOCK, out.shape[0])
+    x = np.empty((hi - lo, source.n_columns), np.float32)
+    gather(source, np.arange(lo, hi), x)
+    for i in range(hi - lo):
+        first, second = u32(0), u32(0)
+        for j in range(x.shape[1]):
+            value = np.float32(x[i, j] + np.float32(0.0)).view(np.uint32)  # -0 is 0
+            hashed = mix(u32(value ^ mix(u32(u32(j) + u32(seed)))))
+            first = u32(first + hashed)
+            second = u32(second + mix(u32(hashed ^ u32(0x9E3779B9))))
+        out[lo + i] = (u64(first) << u64(32)) | u64(second)
+
+
+@twins
+def fingerprints(source, seed, out):
+    """A 64-bit hash of the content of each row, as float32.
+
+    Parameters
+    ----------
+    source : Source
+    seed : uint32
+    out : uint64 array (n_rows,), written
+    """
+    n_blocks = (out.shape[0] + BLOCK - 1) // BLOCK
+    for block in prange(n_blocks):
+        _fingerprint_block(source, block, seed, out)
+
+
+@kernel
+def layer_health(code, a, health):
+    """Mean, standard deviation, saturated and dead fraction of a layer's activations.
+
+    Parameters
+    ----------
+    code : int, the layer's activation
+    a : array (n_rows, n_units)
+    health : float64 array (4,), written
+    """
+    n, m = a.shape
+    low, high = saturation_bounds(code)
+    total, squares, saturated, dead = 0.0, 0.0, 0, 0
+    for i in range(n):
+        for j in range(m):
+            x = np.float64(a[i, j])
+            total += x
+            squares += x * x
+            saturated += 1 if x < low or x > high else 0
+    for j in range(m):
+        least, most = a[0, j], a[0, j]
+        for i in range(n):
+            least = min(least, a[i, j])
+            most = max(most, a[i, j])
+        dead += 1 if most - least < DEAD_RANGE else 0
+    mean = total / (n * m)
+    health[0] = mean
+    health[1] = np.sqrt(max(squares / (n * m) - mean * mean, 0.0))
+    health[2] = saturated / (n * m)
+    health[3] = dead / m
+
+
+@entry
+def probe_layers(source, rows, layers, health):
+    """The health of every layer on a few rows.
+
+    Parameters
+    ----------
+    source : Source
+    rows : int64 array (n_rows,)
+    layers : Layers
+    health : float64 array (n_layers, 4), written, see `layer_health`
+    """
+    n, widest = rows.shape[0], layers.units.max()
+    work = np.empty((2, n * widest), layers.theta.dtype)
+    no_slopes = work[0, :0].reshape(0, 0)
+    a = work[0, : n * layers.units[0]].reshape(n, layers.units[0])
+    gather(source, rows, a)
+    for layer in range(health.shape[0]):
+        q = layers.units[layer + 1]
+        out = work[(layer + 1) % 2, : n * q].reshape(n, q)
+        forward_layer(layers, layer, a, no_slopes, out)
+        layer_health(layers.activations[layer], out, health[layer])
+        a = out

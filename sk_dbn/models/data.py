@@ -1,0 +1,121 @@
+"""The caller's data as the kernels read it: in place, in any dtype, dense or CSR."""
+
+import numpy as np
+import scipy.sparse
+
+from sk_dbn.kernels.gather import DTYPES, FLOAT16, Source
+from sk_dbn.kernels.statistics import column_moments, fingerprints
+
+_CODES = {np.dtype(dtype): code for code, dtype in enumerate(DTYPES)}
+_CODES[np.dtype(bool)] = _CODES[np.dtype(np.uint8)]
+_CODES[np.dtype(np.float16)] = FLOAT16
+
+
+def _dense(X):
+    """X where kernels can read it in place, else a copy where they can."""
+    aligned = all(s >= 0 and s % X.itemsize == 0 for s in X.strides)
+    known = X.dtype in _CODES and X.dtype.isnative and X.flags.aligned
+    if aligned and known:
+        return X
+    dtype = X.dtype.newbyteorder("=") if X.dtype.newbyteorder("=") in _CODES else np.float64
+    return np.ascontiguousarray(X, dtype=dtype)
+
+
+class Data:
+    """Rows of a matrix, described by a `Source` and kept alive with it.
+
+    Parameters
+    ----------
+    X : ndarray or CSR matrix of shape (n_samples, n_features)
+        Read in place, never written.
+    dtype : dtype
+        Precision of the model that will read it.
+    shift, scale : ndarray of shape (n_features,), default=None
+        A value is read as (value - shift) * scale.
+    limits : tuple of two floats, default=(-inf, inf)
+        Values are clipped to these when there is a shift.
+    """
+
+    def __init__(self, X, dtype, shift=None, scale=None, limits=(-np.inf, np.inf)):
+        self.X = X if scipy.sparse.issparse(X) else _dense(np.asarray(X))
+        self.dtype = np.dtype(dtype)
+        self.shape = self.X.shape
+        empty = np.empty(0, self.dtype)
+        self._shift = empty if shift is None else np.asarray(shift, self.dtype)
+        self._scale = empty if scale is None else np.asarray(scale, self.dtype)
+        self._limits = tuple(self.dtype.type(limit) for limit in limits)
+        describe = self._describe_csr if scipy.sparse.issparse(X) else self._describe_dense
+        self.source = describe()
+
+    def _describe_dense(self):
+        X = self.X
+        rows, columns = (stride // X.itemsize for stride in X.strides)
+        n, m = X.shape
+        size = (n - 1) * rows + (m - 1) * columns + 1 if X.size else 0
+        where = (_CODES[X.dtype], X.ctypes.data, size, rows, columns, 0, 0, 0)
+        return Source(*where, m, 0, self._shift, self._scale, *self._limits)
+
+    def _describe_csr(self):
+        X = self.X
+        index = np.int64 if X.indices.dtype == X.indptr.dtype == np.int64 else np.int32
+        # Kept on self: the addresses below must stay valid.
+        self._indices = np.ascontiguousarray(X.indices, dtype=index)
+        self._indptr = np.ascontiguousarray(X.indptr, dtype=index)
+        self._values = _dense(X.data)
+        where = (_CODES[self._values.dtype], self._values.ctypes.data, X.data.size, 0, 0)
+        indices = (self._indices.ctypes.data, self._indptr.ctypes.data)
+        wide = int(index == np.int64)
+        limits = (self._shift, self._scale, *self._limits)
+        return Source(*where, *indices, wide, X.shape[1], 1, *limits)
+
+    def moments(self, rows):
+        """Mean, variance, minimum and maximum of each column over some rows.
+
+        Parameters
+        ----------
+        rows : int64 ndarray of shape (n_rows,)
+
+        Returns
+        -------
+        mean, variance, low, high : float64 ndarrays of shape (n_features,)
+        """
+        moments = tuple(np.empty(self.shape[1]) for _ in range(4))
+        column_moments(self.source, rows, *moments)
+        return moments
+
+    def fingerprints(self, run, seed=0):
+        """A 64-bit hash of each row's content.
+
+        Parameters
+        ----------
+        run : callable, from `threads`
+        seed : int
+
+        Returns
+        -------
+        uint64 ndarray of shape (n_samples,)
+        """
+        out = np.empty(self.shape[0], np.uint64)
+        run(fingerprints, self.source, np.uint32(seed), out)
+        return out
+
+
+def canonical_order(run, *matrices):
+    """An order of the samples that depends on what they are, not on where they are.
+
+    Training from this order makes a model a function of the set of samples: shuffled
+    storage, or a sample listed twice instead of weighing two, changes nothing.
+
+    Parameters
+    ----------
+    run : callable, from `threads`
+    *matrices : Data
+        Inputs, and targets where there are any, with one row per sample.
+
+    Returns
+    -------
+    int64 ndarray of shape (n_samples,)
+    """
+    with np.errstate(over="ignore"):
+        hashes = sum(m.fingerprints(run, seed) for seed, m in enumerate(matrices))
+    return np.argsort(hashes, kind="stable")

@@ -1,0 +1,106 @@
+"""Initial weights: each entry of ``INITIALISERS`` is a formula from a paper.
+
+To add one: a function (random, fan_in, fan_out) -> array in ``INITIALISERS``.
+"""
+
+import numbers
+
+import numpy as np
+
+
+def _normal(variance):
+    """Weights of N(0, variance(fan_in, fan_out))."""
+
+    def draw(random, fan_in, fan_out):
+        return random.normal(0.0, np.sqrt(variance(fan_in, fan_out)), (fan_in, fan_out))
+
+    return draw
+
+
+def _uniform(variance):
+    """Weights uniform in [-r, r] with r^2 = 3 variance(fan_in, fan_out)."""
+
+    def draw(random, fan_in, fan_out):
+        r = np.sqrt(3.0 * variance(fan_in, fan_out))
+        return random.uniform(-r, r, (fan_in, fan_out))
+
+    return draw
+
+
+def glorot(fan_in, fan_out):
+    """Variance of Glorot & Bengio (2010), equation 12."""
+    return 2.0 / (fan_in + fan_out)
+
+
+def he(fan_in, fan_out):
+    """Variance of He, Zhang, Ren & Sun (2015), equation 10."""
+    return 2.0 / fan_in
+
+
+def lecun(fan_in, fan_out):
+    """Variance of LeCun, Bottou, Orr & Müller (1998), equation 16."""
+    return 1.0 / fan_in
+
+
+def orthogonal(random, fan_in, fan_out):
+    """Orthonormal rows or columns (Saxe, McClelland & Ganguli, 2014)."""
+    tall = random.normal(size=(max(fan_in, fan_out), min(fan_in, fan_out)))
+    Q, R = np.linalg.qr(tall)
+    Q *= np.sign(np.diag(R))  # makes Q uniform over all orthogonal matrices
+    return Q if fan_in >= fan_out else Q.T
+
+
+INITIALISERS = {
+    "glorot_normal": _normal(glorot),
+    "glorot_uniform": _uniform(glorot),
+    "he_normal": _normal(he),
+    "he_uniform": _uniform(he),
+    "lecun_normal": _normal(lecun),
+    "lecun_uniform": _uniform(lecun),
+    "orthogonal": orthogonal,
+    "normal": _normal(lambda fan_in, fan_out: 0.01**2),  # Hinton (2012), section 8
+    "standard_normal": _normal(lambda fan_in, fan_out: 1.0),
+    "zeros": lambda random, fan_in, fan_out: np.zeros((fan_in, fan_out)),
+}
+NAMES = ("auto", *INITIALISERS, "sklearn")
+
+_RELU_FAMILY = ("relu", "leaky_relu", "elu", "gelu", "swish", "softplus")
+
+
+def resolve_auto(activation):
+    """The initialiser that 'auto' stands for, given the layer's activation."""
+    if activation in _RELU_FAMILY:
+        return "he_normal"
+    return "lecun_normal" if activation == "selu" else "glorot_uniform"
+
+
+def initial_weights(init, random, fan_in, fan_out, activation):
+    """Weights and biases of one layer.
+
+    Parameters
+    ----------
+    init : str, float or ndarray of shape (fan_in, fan_out)
+        A name of ``NAMES``; a float is the standard deviation of a normal distribution;
+        an array is taken as it is.
+    random : numpy.random.RandomState
+    fan_in, fan_out : int
+    activation : str
+        The layer's activation, which 'auto' and 'sklearn' go by.
+
+    Returns
+    -------
+    weights : ndarray of shape (fan_in, fan_out)
+    biases : ndarray of shape (fan_out,)
+        Zeros, except with 'sklearn'.
+    """
+    zeros = np.zeros(fan_out)
+    if isinstance(init, str):
+        if init == "sklearn":
+            r = np.sqrt((2.0 if activation == "logistic" else 6.0) / (fan_in + fan_out))
+            weights = random.uniform(-r, r, (fan_in, fan_out))
+            return weights, random.uniform(-r, r, fan_out)
+        name = resolve_auto(activation) if init == "auto" else init
+        return INITIALISERS[name](random, fan_in, fan_out), zeros
+    if isinstance(init, numbers.Real):
+        return random.normal(0.0, init, (fan_in, fan_out)), zeros
+    return np.array(init), zeros

@@ -1,0 +1,405 @@
+"""The feed-forward network: its parameters in one vector, its training, its predictions."""
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+
+from sk_dbn.kernels.activations import ACTIVATIONS, NEEDS_SLOPES, OUTPUT_ACTIVATIONS
+from sk_dbn.kernels.backpropagation import (
+    Examples,
+    Workspace,
+    accumulate_gradient,
+    train_minibatches,
+)
+from sk_dbn.kernels.feed_forward import Layers, predict_rows
+from sk_dbn.kernels.losses import LOSSES
+from sk_dbn.kernels.optimisers import SOLVERS, Optimiser
+from sk_dbn.kernels.statistics import probe_layers
+from sk_dbn.models.traces import build_trace
+
+PREDICTION_ROWS = 192  # rows that pass through the layers together
+GRADIENT_ROWS = 512  # rows of a piece of the full gradient
+SMALL_WORK = 2e6  # floating-point operations not worth waking another thread for
+LONGEST_CALL = 0.1  # seconds in compiled code, so that Ctrl-C is heard
+MOST_PROBED, LEAST_PROBED = 256, 32
+
+
+class Network:
+    """Layers whose weights and biases are views of one flat vector.
+
+    Parameters
+    ----------
+    units : sequence of int
+        Units of the input, of every hidden layer and of the output.
+    activations : sequence of str
+        One for every hidden layer.
+    out_activation : {'identity', 'logistic', 'exp', 'softmax'}
+    dtype : dtype
+
+    Attributes
+    ----------
+    theta : ndarray of shape (n_parameters,)
+    coefs, intercepts : lists of views, (fan_in, fan_out) and (fan_out,)
+    """
+
+    def __init__(self, units, activations, out_activation, dtype):
+        self.units = np.array(units, dtype=np.int64)
+        codes = [ACTIVATIONS[name] for name in activations]
+        self.codes = np.array([*codes, OUTPUT_ACTIVATIONS[out_activation]])
+        fan_in, fan_out = self.units[:-1], self.units[1:]
+        ends = np.cumsum(np.column_stack([fan_in * fan_out, fan_out]).ravel())
+        starts = np.r_[0, ends[:-1]]
+        self._weights_at, self._biases_at = starts[::2].copy(), starts[1::2].copy()
+        self._adopt(np.zeros(ends[-1], dtype))
+
+    def _adopt(self, theta):
+        """Make theta the parameters; coefs and intercepts become views of it."""
+        self.theta = theta
+        self.coefs, self.intercepts = [], []
+        for p, q, w, b in zip(
+            self.units, self.units[1:], self._weights_at, self._biases_at, strict=False
+        ):
+            self.coefs.append(theta[w : w + p * q].reshape(p, q))
+            self.intercepts.append(theta[b : b + q])
+
+    def __getstate__(self):
+        state = self.__dict__.copy()
+        del state["coefs"], state["intercepts"]  # views, rebuilt from theta
+        return state
+
+    def __setstate__(self, state):
+        self.__dict__.update(state)
+        self._adopt(self.theta)
+
+    @property
+    def n_layers(self):
+        """Number of layers with parameters."""
+        return len(self.codes)
+
+    @property
+    def layers(self):
+        """The kernels' view of the network."""
+        at = self._weights_at, self._biases_at
+        return Layers(self.theta, self.units, *at, self.codes)
+
+    def astype(self, dtype):
+        """The same network in another precision; itself when that is the present one."""
+        if self.theta.dtype == dtype:
+            return self
+        twin = object.__new__(Network)
+        twin.__setstate__({**self.__getstate__(), "theta": self.theta.astype(dtype)})
+        return twin
+
+    def outputs(self, run, data, n_layers=None):
+        """The activations of a layer for every row.
+
+        Parameters
+        ----------
+        run : callable, from `threads`
+        data : Data
+        n_layers : int, default=None
+            How many layers the rows pass; all by default.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, units[n_layers])
+        """
+        n_layers = self.n_layers if n_layers is None else n_layers
+        n = data.shape[0]
+        out = np.empty((n, self.units[n_layers]), self.theta.dtype)
+        call = run if 2 * n * self.theta.size > SMALL_WORK else _serial
+        rows = np.arange(n)
+        call(predict_rows, data.source, rows, self.layers, n_layers, PREDICTION_ROWS, out)
+        return out
+
+
+def _serial(kernel, *args):
+    kernel.serial(*args)
+
+
+class OptimiserState:
+    """What an optimiser remembers between updates.
+
+    Parameters
+    ----------
+    solver : {'sgd', 'adam', 'adamw', 'nadam', 'rmsprop', 'adagrad'}
+    network : Network
+    momentum, beta_1, beta_2, epsilon, alpha : float
+    nesterov : bool
+    """
+
+    def __init__(self, solver, network, *, momentum, nesterov, beta_1, beta_2, epsilon, alpha):
+        size, dtype = network.theta.size, network.theta.dtype
+        has_first = solver not in ("rmsprop", "adagrad")
+        self.kernel_state = Optimiser(
+            code=SOLVERS[solver],
+            first=np.zeros(size if has_first else 0, dtype),
+            second=np.zeros(size if solver != "sgd" else 0, dtype),
+            state=np.ones(1),
+            momentum=float(momentum),
+            nesterov=bool(nesterov),
+            beta_1=float(beta_1),
+            beta_2=float(beta_2),
+            epsilon=float(epsilon),
+            alpha=float(alpha),
+        )
+        self.n_steps = 0
+
+
+@dataclass
+class TrainingSet:
+    """Inputs, targets and weights, as a network is trained on them.
+
+    Parameters
+    ----------
+    data : Data
+    targets : ndarray of shape (n_samples, n_outputs), or (n_samples, 1) class numbers
+    sample_weight : ndarray of shape (n_samples,), or (0,) for all ones
+    loss : str
+    order : int64 ndarray
+        The samples to train on, a repeated one as often as it counts.
+    """
+
+    data: object
+    targets: np.ndarray
+    sample_weight: np.ndarray
+    loss: str
+    order: np.ndarray
+
+    @property
+    def examples(self):
+        """The kernels' view."""
+        return Examples(self.targets, self.sample_weight, LOSSES[self.loss])
+
+    @property
+    def total_weight(self):
+        """Sum of the weights over `order`."""
+        if self.sample_weight.size == 0:
+            return float(len(self.order))
+        return float(self.sample_weight[self.order].sum(dtype=float))
+
+    @property
+    def loss_factor(self):
+        """What the summed loss is multiplied by to be reported: a mean over outputs."""
+        if self.loss == "squared_error":
+            return 1.0 / self.targets.shape[1]
+        return 1.0
+
+    @property
+    def probe(self):
+        """A fixed sample of rows that the trace's activations are measured on."""
+        n = len(self.order)
+        size = min(n, MOST_PROBED, max(LEAST_PROBED, n // 32))
+        return self.order[np.linspace(0, n - 1, size).astype(np.int64)]
+
+
+class Workbench:
+    """The buffers of a training run and the cuts of its work, which depend on its shape.
+
+    Parameters
+    ----------
+    network : Network
+    batch : int
+        Most rows that are worked on together.
+    """
+
+    def __init__(self, network, batch):
+        units, theta = network.units, network.theta
+        work = 2.0 * batch * theta.size
+        fan_in = int(units[:-1].max())
+        n_row_blocks = n_weight_blocks = 1
+        if work > SMALL_WORK:
+            n_row_blocks = min(16, max(min(batch // 16, 2), batch // 64, 1))
+            n_weight_blocks = min(16, max(min(fan_in // 32, 2), fan_in // 128, 1))
+        self.batch = batch
+        self.is_small = n_row_blocks == n_weight_blocks == 1
+        values_at = np.r_[0, np.cumsum(units)]
+        n_values = values_at[-1] * batch
+        slopes = n_values if np.isin(network.codes, NEEDS_SLOPES).any() else 0
+        self.work = Workspace(
+            values_at=values_at,
+            values=np.zeros(n_values, theta.dtype),
+            deltas=np.zeros(n_values, theta.dtype),
+            slopes=np.zeros(slopes, theta.dtype),
+            gradient=np.zeros_like(theta),
+            row_sums=np.zeros((n_row_blocks, 2)),
+            layer_sums=np.zeros((n_weight_blocks, network.n_layers, 5)),
+        )
+
+    def call(self, run):
+        """How to call a kernel on this amount of work."""
+        return _serial if self.is_small else run
+
+
+class Training:
+    """Minibatch training of a network.
+
+    Parameters
+    ----------
+    network : Network
+    training_set : TrainingSet
+    optimiser : OptimiserState
+    batch_size : int
+    """
+
+    def __init__(self, network, training_set, optimiser, batch_size):
+        self.network = network
+        self.training_set = training_set
+        self.optimiser = optimiser
+        self.bench = Workbench(network, batch_size)
+        self.norms = np.zeros((network.n_layers, 3))
+        self._per_call = 8
+
+    def epoch(self, run, order, rate, recorder=None):
+        """Visit the samples once, in the order given.
+
+        Parameters
+        ----------
+        run : callable, from `threads`
+        order : int64 ndarray
+        rate : float
+        recorder : TraceRecorder, default=None
+
+        Returns
+        -------
+        float
+            Mean loss over the epoch's minibatches, penalty included, each taken before
+            its update.
+        """
+        batch, n_done, loss = self.bench.batch, 0, np.zeros(3)
+        n_batches = -(-len(order) // batch)
+        each = recorder is not None and recorder.each_batch
+        while n_done < n_batches:
+            count = 1 if each else min(self._per_call, n_batches - n_done)
+            piece = order[n_done * batch : (n_done + count) * batch]
+            self._minibatches(run, piece, np.full(count, float(rate)), loss)
+            n_done += count
+            if recorder is not None and (each or n_done == n_batches):
+                recorder.record(self, n_done / n_batches, count if each else n_batches)
+        data_loss, penalty, n_rows = loss
+        return (self.training_set.loss_factor * data_loss + penalty) / n_rows
+
+    def _minibatches(self, run, order, rates, loss):
+        """One compiled call, short enough for Ctrl-C to be heard after it."""
+        start = time.perf_counter()
+        self.bench.call(run)(
+            train_minibatches,
+            self.training_set.data.source,
+            self.training_set.examples,
+            order,
+            self.bench.batch,
+            self.network.layers,
+            self.optimiser.kernel_state,
+            rates,
+            self.optimiser.n_steps,
+            self.bench.work,
+            loss,
+            self.norms,
+        )
+        self.optimiser.n_steps += len(rates)
+        elapsed = time.perf_counter() - start
+        if elapsed < LONGEST_CALL / 4:
+            self._per_call *= 2
+        elif elapsed > LONGEST_CALL:
+            self._per_call = max(1, self._per_call // 2)
+
+
+def loss_and_gradient(run, network, training_set, order, bench):
+    """The data's loss and its gradient over many rows, without penalty.
+
+    Parameters
+    ----------
+    run : callable, from `threads`
+    network : Network
+    training_set : TrainingSet
+    order : int64 ndarray
+        The rows, a repeated one as often as it counts.
+    bench : Workbench
+        Its gradient is the result and stays valid until its next use.
+
+    Returns
+    -------
+    loss : float
+        Weighted mean over rows, summed over outputs.
+    gradient : ndarray of shape (n_parameters,)
+    """
+    weight = training_set.sample_weight
+    total = len(order) if weight.size == 0 else weight[order].sum(dtype=float)
+    bench.work.gradient[:] = 0
+    sums = np.zeros(2)
+    bench.call(run)(
+        accumulate_gradient,
+        training_set.data.source,
+        training_set.examples,
+        order,
+        bench.batch,
+        network.layers,
+        1.0 / float(total),
+        bench.work,
+        sums,
+    )
+    return sums[0] / sums[1], bench.work.gradient
+
+
+class TraceRecorder:
+    """Collects the rows of a network's gradient trace.
+
+    Parameters
+    ----------
+    each_batch : bool
+        One row a minibatch instead of one an epoch.
+    """
+
+    def __init__(self, each_batch):
+        self.each_batch = each_batch
+        self._epochs, self._rows = [], []
+        self._n_epochs = 0
+
+    def record_start(self, run, network, training_set):
+        """Row 0: the state before the first update, its gradient over the probe."""
+        probe = training_set.probe
+        bench = Workbench(network, len(probe))
+        loss_and_gradient(run, network, training_set, probe, bench)
+        _, w, b = zip(*_parts(network, bench.work.gradient), strict=True)
+        norms = np.array([[np.linalg.norm(x) for x in part] for part in (w, b)])
+        self._append(0.0, network, training_set, *norms, np.zeros(network.n_layers))
+
+    def record(self, training, progress, n_batches):
+        """One row from what the last n_batches minibatches left in `training.norms`."""
+        means = training.norms.T / n_batches
+        training.norms[:] = 0.0
+        epoch = self._n_epochs + progress
+        if progress == 1.0:
+            self._n_epochs += 1
+        self._append(epoch, training.network, training.training_set, *means)
+
+    def _append(self, epoch, network, training_set, w_norm, b_norm, update_ratio):
+        health = np.zeros((network.n_layers, 4))
+        probe = training_set.probe
+        probe_layers(training_set.data.source, probe, network.layers, health)
+        mean, std, saturated, dead = health.T.copy()
+        self._epochs.append(epoch)
+        self._rows.append(
+            {
+                "weight_grad_norm": w_norm,
+                "bias_grad_norm": b_norm,
+                "update_ratio": update_ratio,
+                "weight_norm": np.array([np.linalg.norm(W) for W in network.coefs]),
+                "activation_mean": mean,
+                "activation_std": std,
+                "saturated_fraction": saturated,
+                "dead_fraction": dead,
+            }
+        )
+
+    def trace(self):
+        """What was recorded so far."""
+        return build_trace(self._epochs, self._rows)
+
+
+def _parts(network, vector):
+    """(layer, weights, biases) of a vector laid out like the parameters."""
+    at = zip(network.coefs, network._weights_at, network._biases_at, strict=True)
+    for layer, (W, w, b) in enumerate(at):
+        yield layer, vector[w : w + W.size], vector[b : b + W.shape[1]]

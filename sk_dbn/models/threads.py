@@ -1,0 +1,135 @@
+"""The one owner of threads: who may use how many, and who waits for nobody.
+
+Three libraries want the cores: numba's parallel kernels, the BLAS they call, and OpenMP
+beneath. Inside :func:`threads` the BLAS has one thread and numba has what was asked for.
+"""
+
+import contextlib
+import os
+import threading
+
+import joblib
+import numba
+from threadpoolctl import ThreadpoolController
+
+
+class _BlasLimit:
+    """BLAS on one thread while anybody is inside; the previous limit afterwards.
+
+    The limit belongs to the process, so only the first in sets it and only the last out
+    restores it.
+    """
+
+    def __init__(self):
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._controller = None
+        self._limiter = None
+
+    def __enter__(self):
+        with self._lock:
+            if self._inside == 0:
+                if self._controller is None:
+                    self._controller = ThreadpoolController().select(user_api="blas")
+                self._limiter = self._controller.limit(limits=1)
+            self._inside += 1
+
+    def __exit__(self, *exception):
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0:
+                self._limiter.restore_original_limits()
+                self._limiter = None
+
+
+class _State:
+    """What a fork changes: the lock, the limit, and whether OpenMP is still usable."""
+
+    def __init__(self):
+        self.parallel_ran = False
+        self.serial_only = False
+        self.blas = _BlasLimit()
+        # Two Python threads inside parallel kernels abort the process on numba's
+        # workqueue layer: whoever does not get this lock runs the serial twin.
+        self.region = threading.Lock()
+
+    def after_fork(self):
+        # OpenMP's pool does not survive a fork, and entering it again aborts the child.
+        serial_only = self.serial_only or self.parallel_ran
+        self.__init__()
+        self.serial_only = serial_only
+
+
+_state = _State()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_state.after_fork)
+
+
+def effective_n_threads(n_jobs=None):
+    """How many threads a call may use.
+
+    Parameters
+    ----------
+    n_jobs : int or None
+        None: as many as joblib, OpenMP and numba allow this process. Negative:
+        counted from the number of cores, -1 meaning all.
+
+    Returns
+    -------
+    int
+        At least 1.
+
+    Raises
+    ------
+    ValueError
+        If n_jobs is 0.
+    """
+    most = numba.config.NUMBA_NUM_THREADS
+    if n_jobs is None:
+        openmp = os.environ.get("OMP_NUM_THREADS", "")
+        limits = [most, joblib.cpu_count()] + [int(openmp)] * openmp.isdigit()
+        return max(1, min(limits))
+    if n_jobs == 0:
+        raise ValueError("n_jobs must not be 0; use 1 for no parallelism, -1 for all cores.")
+    if n_jobs < 0:
+        n_jobs = max(1, joblib.cpu_count() + 1 + n_jobs)
+    return min(n_jobs, most)
+
+
+@contextlib.contextmanager
+def threads(n_jobs=None):
+    """Run kernels on a number of threads.
+
+    Parameters
+    ----------
+    n_jobs : int or None
+        See :func:`effective_n_threads`.
+
+    Yields
+    ------
+    run : callable
+        ``run(twins, *args)`` calls the parallel twin of a kernel where that is allowed
+        and the serial one elsewhere.
+    """
+    n_threads = effective_n_threads(n_jobs)
+
+    def serial(kernel, *args):
+        kernel.serial(*args)
+
+    def parallel(kernel, *args):
+        kernel.parallel(*args)
+
+    with _state.blas:
+        wanted = n_threads > 1 and not _state.serial_only
+        region = _state.region
+        if not (wanted and region.acquire(blocking=False)):
+            yield serial
+            return
+        before = numba.get_num_threads()
+        try:
+            _state.parallel_ran = True
+            numba.set_num_threads(n_threads)
+            yield parallel
+        finally:
+            numba.set_num_threads(before)
+            region.release()

@@ -1,0 +1,136 @@
+"""The gradient trace: what each layer's gradients, weights and activations did."""
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+
+@dataclass
+class GradientTrace:
+    """Gradients, weights and activations of every layer while a model was trained.
+
+    Every array has shape (n_rows, n_layers). Row 0 is the state before the first
+    update, followed by one row an epoch (or a minibatch). Layers that stopped earlier are
+    padded with NaN. Norms are Euclidean.
+
+    Parameters
+    ----------
+    epoch : ndarray of shape (n_rows,)
+        Epochs completed, a fraction inside an epoch.
+    weight_grad_norm, bias_grad_norm : ndarray of shape (n_rows, n_layers)
+        Norm of the loss's gradient with respect to a layer's weights and biases, before
+        penalties, mean over the row's minibatches.
+    update_ratio : ndarray of shape (n_rows, n_layers)
+        Norm of the weights' step over the norm of the weights, likewise.
+    weight_norm : ndarray of shape (n_rows, n_layers)
+        Norm of the weights at the end of the row.
+    activation_mean, activation_std : ndarray of shape (n_rows, n_layers)
+        Over units and a fixed sample of training rows, at the end of the row.
+    saturated_fraction : ndarray of shape (n_rows, n_layers)
+        Share of these activations within 1 % of the end of a bounded range.
+    dead_fraction : ndarray of shape (n_rows, n_layers)
+        Share of the units that say the same for every row of the sample.
+    reconstruction_kl, reconstruction_mse : ndarray of shape (n_rows, n_layers) or None
+        Of an RBM: how far the mean-field reconstruction is from a sample of its input, in
+        nats of Kullback-Leibler divergence a row, and in mean squared error a unit.
+    free_energy_gap : ndarray of shape (n_rows, n_layers) or None
+        Of an RBM with validation rows: their mean free energy minus that of training
+        rows, in nats; it grows when the machine overfits.
+    """
+
+    epoch: np.ndarray
+    weight_grad_norm: np.ndarray
+    bias_grad_norm: np.ndarray
+    update_ratio: np.ndarray
+    weight_norm: np.ndarray
+    activation_mean: np.ndarray
+    activation_std: np.ndarray
+    saturated_fraction: np.ndarray
+    dead_fraction: np.ndarray
+    reconstruction_kl: np.ndarray | None = None
+    reconstruction_mse: np.ndarray | None = None
+    free_energy_gap: np.ndarray | None = None
+
+    @property
+    def n_layers(self):
+        """Number of layers traced."""
+        return self.weight_grad_norm.shape[1]
+
+    def to_frame(self):
+        """The trace as a table with one line per row and layer.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns ``epoch``, ``layer`` (from 1) and one for each quantity.
+
+        Raises
+        ------
+        ImportError
+            If pandas is not installed.
+        """
+        try:
+            import pandas as pd
+        except ImportError as error:
+            raise ImportError(
+                "GradientTrace.to_frame needs pandas: pip install pandas. "
+                "Without it, read the trace's arrays directly."
+            ) from error
+        n_rows, n_layers = self.weight_grad_norm.shape
+        columns = {
+            "epoch": np.repeat(self.epoch, n_layers),
+            "layer": np.tile(np.arange(1, n_layers + 1), n_rows),
+        }
+        for field in fields(self)[1:]:
+            values = getattr(self, field.name)
+            if values is not None:
+                columns[field.name] = values.ravel()
+        return pd.DataFrame(columns)
+
+
+# The columns of one recorded row, in this order.
+MEASURES = [field.name for field in fields(GradientTrace)[1:]]
+
+
+def build_trace(epochs, rows):
+    """A GradientTrace from what was recorded.
+
+    Parameters
+    ----------
+    epochs : list of n_rows floats
+    rows : list of n_rows dicts
+        Measure to array of shape (n_layers,).
+
+    Returns
+    -------
+    GradientTrace
+    """
+    names = [name for name in MEASURES if name in rows[0]]
+    table = {name: np.array([row[name] for row in rows]) for name in names}
+    return GradientTrace(epoch=np.array(epochs, dtype=float), **table)
+
+
+def join_layers(traces):
+    """One trace of several layers that were trained one after another.
+
+    Parameters
+    ----------
+    traces : list of GradientTrace, each of one layer
+
+    Returns
+    -------
+    GradientTrace
+        Shorter layers padded with NaN; ``epoch`` is that of the longest.
+    """
+    n_rows = max(len(trace.epoch) for trace in traces)
+    longest = max(traces, key=lambda trace: len(trace.epoch))
+
+    def padded(column):
+        return np.pad(column, ((0, n_rows - len(column)), (0, 0)), constant_values=np.nan)
+
+    columns = {}
+    for name in MEASURES:
+        values = [getattr(trace, name) for trace in traces]
+        if values[0] is not None:
+            columns[name] = np.hstack([padded(column) for column in values])
+    return GradientTrace(epoch=longest.epoch.copy(), **columns)
