@@ -119,7 +119,9 @@ def activate(code, z, bias, slopes):
     elif code == STEP:
         for i in range(n):
             for j in range(m):
-                z[i, j] = zero if z[i, j] + bias[j] < zero else one
+                x = z[i, j] + bias[j]
+                x = one if x >= zero else x  # NaN is neither and stays
+                z[i, j] = zero if x < zero else x
     elif code == EXP:
         for i in range(n):
             for j in range(m):

@@ -12,12 +12,12 @@ import numpy as np
 from numba import prange
 
 from sk_dbn.kernels.activations import times_derivative
-from sk_dbn.kernels.blas import gemm_nt, gemm_tn
-from sk_dbn.kernels.compile import kernel, twins
+from sk_dbn.kernels.compile import EXACT, kernel, twins
 from sk_dbn.kernels.feed_forward import forward_layer, weights
 from sk_dbn.kernels.gather import gather
 from sk_dbn.kernels.losses import output_delta
 from sk_dbn.kernels.optimisers import ADAMW, end_step, to_step
+from sk_dbn.kernels.products import product_nt, product_tn
 
 Examples = namedtuple("Examples", "targets sample_weight loss")
 Examples.__doc__ = """What the network is to say of each sample, and what counts as wrong.
@@ -82,7 +82,7 @@ def rows_block(source, examples, rows, layers, work, batch, block):
     real = layers.theta.dtype.type
     for layer in range(n_layers - 1, 0, -1):
         below = layer_values(work.deltas, work, layers, layer, batch, lo, hi)
-        gemm_nt(real(1.0), delta, weights(layers, layer), real(0.0), below)
+        product_nt(real(1.0), delta, weights(layers, layer), real(0.0), below)
         a = layer_values(work.values, work, layers, layer, batch, lo, hi)
         slopes = layer_slopes(work, layers, layer, batch, lo, hi)
         times_derivative(layers.activations[layer - 1], a, slopes, below)
@@ -112,7 +112,7 @@ def gradient_block(layers, work, batch, size, layer, scale, beta, block, n_block
     w_lo, w_hi = layers.weights_at[layer] + lo * q, layers.weights_at[layer] + hi * q
     if hi > lo:
         g = work.gradient[w_lo:w_hi].reshape(hi - lo, q)
-        gemm_tn(scale, a[:, lo:hi], delta, beta, g)
+        product_tn(scale, a[:, lo:hi], delta, beta, g)
     lo, hi = block * q // n_blocks, (block + 1) * q // n_blocks
     b_lo, b_hi = layers.biases_at[layer] + lo, layers.biases_at[layer] + hi
     g_bias = work.gradient[b_lo:b_hi]
@@ -146,6 +146,12 @@ def add_step(theta, step):
     return squares
 
 
+@kernel(forceinline=True)
+def _share(total_weight):
+    """1 / total_weight, or 0 for a minibatch in which no sample counts."""
+    return 0.0 if total_weight == 0.0 else 1.0 / total_weight
+
+
 @kernel
 def update_block(layers, optimiser, rate, step, work, batch, size, total_weight, block):
     """In every layer, the block-th part of the parameters: gradient, then update.
@@ -155,8 +161,9 @@ def update_block(layers, optimiser, rate, step, work, batch, size, total_weight,
     """
     real = layers.theta.dtype.type
     n_blocks = work.layer_sums.shape[0]
-    scale, decay = real(1.0 / total_weight), real(optimiser.alpha / total_weight)
-    decay = real(0.0) if optimiser.code == ADAMW else decay
+    share = _share(total_weight)
+    scale = real(share if share > 0.0 else 1.0)  # where nothing counts, the deltas are zero
+    decay = real(0.0 if optimiser.code == ADAMW else optimiser.alpha * share)
     for layer in range(layers.units.shape[0] - 1):
         w_lo, w_hi, b_lo, b_hi = gradient_block(
             layers, work, batch, size, layer, scale, real(0.0), block, n_blocks
@@ -172,7 +179,20 @@ def update_block(layers, optimiser, rate, step, work, batch, size, total_weight,
         sums[4] = add_step(theta, g)
 
 
-@kernel
+@kernel(fastmath=EXACT)
+def sum_rows(work):
+    """Loss and weight of a minibatch, summed over its blocks in their order.
+
+    A ``sum`` written in a twin would be shared among threads, and its order with it.
+    """
+    loss, weight = 0.0, 0.0
+    for block in range(work.row_sums.shape[0]):
+        loss += work.row_sums[block, 0]
+        weight += work.row_sums[block, 1]
+    return loss, weight
+
+
+@kernel(fastmath=EXACT)
 def end_minibatch(alpha, work, size, loss, norms):
     """Add one minibatch to the running sums of the loss and of the trace.
 
@@ -186,9 +206,10 @@ def end_minibatch(alpha, work, size, loss, norms):
     norms : float64 array (n_layers, 3), updated: norms of the weights' and biases'
         gradient, norm of the weights' step over that of the weights
     """
-    weight = work.row_sums[:, 1].sum()
-    loss[0] += work.row_sums[:, 0].sum() / weight * size
-    loss[1] += 0.5 * alpha * work.layer_sums[:, :, 1].sum() / weight * size
+    data_loss, weight = sum_rows(work)
+    share = _share(weight)
+    loss[0] += data_loss * share * size
+    loss[1] += 0.5 * alpha * work.layer_sums[:, :, 1].sum() * share * size
     loss[2] += size
     for layer in range(norms.shape[0]):
         sums = np.zeros(5)
@@ -222,7 +243,7 @@ def train_minibatches(
         rows = order[k * batch : min((k + 1) * batch, order.shape[0])]
         for block in prange(work.row_sums.shape[0]):
             rows_block(source, examples, rows, layers, work, batch, block)
-        size, total_weight = rows.shape[0], work.row_sums[:, 1].sum()
+        size, (_, total_weight) = rows.shape[0], sum_rows(work)
         for block in prange(work.layer_sums.shape[0]):
             update_block(
                 layers,
@@ -275,5 +296,6 @@ def accumulate_gradient(source, examples, order, batch, layers, scale, work, los
             rows_block(source, examples, rows, layers, work, batch, block)
         for block in prange(work.layer_sums.shape[0]):
             accumulate_block(layers, work, batch, rows.shape[0], scale, block)
-        loss[0] += work.row_sums[:, 0].sum()
-        loss[1] += work.row_sums[:, 1].sum()
+        data_loss, weight = sum_rows(work)
+        loss[0] += data_loss
+        loss[1] += weight

@@ -6,9 +6,9 @@ import numpy as np
 from numba import prange
 
 from sk_dbn.kernels.activations import activate
-from sk_dbn.kernels.blas import gemm_nn
 from sk_dbn.kernels.compile import kernel, twins
 from sk_dbn.kernels.gather import gather
+from sk_dbn.kernels.products import product_nn
 
 Layers = namedtuple("Layers", "theta units weights_at biases_at activations")
 Layers.__doc__ = """Layers whose parameters lie in one flat vector.
@@ -48,7 +48,7 @@ def forward_layer(layers, layer, inputs, slopes, out):
     out : array (n_rows, fan_out), written
     """
     real = layers.theta.dtype.type
-    gemm_nn(real(1.0), inputs, weights(layers, layer), real(0.0), out)
+    product_nn(real(1.0), inputs, weights(layers, layer), real(0.0), out)
     activate(layers.activations[layer], out, biases(layers, layer), slopes)
 
 
@@ -65,19 +65,16 @@ def forward_rows(source, rows, layers, n_layers, work, out):
     work : array (2, n_rows * the widest layer), overwritten
     out : array (n_rows, units[n_layers]), written
     """
-    if n_layers == 0:
-        gather(source, rows, out)
-        return
-    n = rows.shape[0]
+    n, p = rows.shape[0], layers.units[0]
     no_slopes = work[0, :0].reshape(0, 0)
-    a = work[0, : n * layers.units[0]].reshape(n, layers.units[0])
+    # One place for each call: every further one would be compiled again.
+    a = out if n_layers == 0 else work[0, : n * p].reshape(n, p)
     gather(source, rows, a)
-    for layer in range(n_layers - 1):
+    for layer in range(n_layers):
         q = layers.units[layer + 1]
-        z = work[(layer + 1) % 2, : n * q].reshape(n, q)
+        z = out if layer + 1 == n_layers else work[(layer + 1) % 2, : n * q].reshape(n, q)
         forward_layer(layers, layer, a, no_slopes, z)
         a = z
-    forward_layer(layers, n_layers - 1, a, no_slopes, out)
 
 
 @kernel

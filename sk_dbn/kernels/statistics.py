@@ -12,6 +12,7 @@ from sk_dbn.kernels.random_bits import mix
 u32, u64 = np.uint32, np.uint64
 
 BLOCK = 256  # rows read together
+NEGATIVE_ZERO = u32(0x80000000)  # the bits of float32's -0
 
 # A unit is dead when what it says varies less than this over the probed rows.
 DEAD_RANGE = 1e-6
@@ -68,7 +69,8 @@ def _fingerprint_block(source, block, seed, out):
     for i in range(hi - lo):
         first, second = u32(0), u32(0)
         for j in range(x.shape[1]):
-            value = np.float32(x[i, j] + np.float32(0.0)).view(np.uint32)  # -0 is 0
+            value = np.float32(x[i, j]).view(np.uint32)
+            value = u32(0) if value == NEGATIVE_ZERO else value
             hashed = mix(u32(value ^ mix(u32(u32(j) + u32(seed)))))
             first = u32(first + hashed)
             second = u32(second + mix(u32(hashed ^ u32(0x9E3779B9))))

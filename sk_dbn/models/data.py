@@ -5,6 +5,9 @@ import scipy.sparse
 
 from sk_dbn.kernels.gather import DTYPES, FLOAT16, Source
 from sk_dbn.kernels.statistics import column_moments, fingerprints
+from sk_dbn.models.threads import run_serial
+
+MANY_VALUES = 2e6  # worth waking another thread for
 
 _CODES = {np.dtype(dtype): code for code, dtype in enumerate(DTYPES)}
 _CODES[np.dtype(bool)] = _CODES[np.dtype(np.uint8)]
@@ -57,11 +60,12 @@ class Data:
 
     def _describe_csr(self):
         X = self.X
-        index = np.int64 if X.indices.dtype == X.indptr.dtype == np.int64 else np.int32
+        narrow = X.indices.dtype == X.indptr.dtype == np.int32
+        index = np.int32 if narrow else np.int64
         # Kept on self: the addresses below must stay valid.
         self._indices = np.ascontiguousarray(X.indices, dtype=index)
         self._indptr = np.ascontiguousarray(X.indptr, dtype=index)
-        self._values = _dense(X.data)
+        self._values = np.ascontiguousarray(_dense(X.data))
         where = (_CODES[self._values.dtype], self._values.ctypes.data, X.data.size, 0, 0)
         indices = (self._indices.ctypes.data, self._indptr.ctypes.data)
         wide = int(index == np.int64)
@@ -96,7 +100,8 @@ class Data:
         uint64 ndarray of shape (n_samples,)
         """
         out = np.empty(self.shape[0], np.uint64)
-        run(fingerprints, self.source, np.uint32(seed), out)
+        call = run if self.shape[0] * self.shape[1] > MANY_VALUES else run_serial
+        call(fingerprints, self.source, np.uint32(seed), out)
         return out
 
 

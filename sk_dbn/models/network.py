@@ -13,9 +13,10 @@ from sk_dbn.kernels.backpropagation import (
     train_minibatches,
 )
 from sk_dbn.kernels.feed_forward import Layers, predict_rows
-from sk_dbn.kernels.losses import LOSSES
+from sk_dbn.kernels.losses import LOSSES, sum_loss
 from sk_dbn.kernels.optimisers import SOLVERS, Optimiser
 from sk_dbn.kernels.statistics import probe_layers
+from sk_dbn.models.threads import run_serial
 from sk_dbn.models.traces import build_trace
 
 PREDICTION_ROWS = 192  # rows that pass through the layers together
@@ -91,7 +92,7 @@ class Network:
         twin.__setstate__({**self.__getstate__(), "theta": self.theta.astype(dtype)})
         return twin
 
-    def outputs(self, run, data, n_layers=None):
+    def outputs(self, run, data, n_layers=None, rows=None):
         """The activations of a layer for every row.
 
         Parameters
@@ -100,22 +101,19 @@ class Network:
         data : Data
         n_layers : int, default=None
             How many layers the rows pass; all by default.
+        rows : int64 ndarray of shape (n_rows,), default=None
+            Which rows; all by default.
 
         Returns
         -------
-        ndarray of shape (n_samples, units[n_layers])
+        ndarray of shape (n_rows, units[n_layers])
         """
         n_layers = self.n_layers if n_layers is None else n_layers
-        n = data.shape[0]
-        out = np.empty((n, self.units[n_layers]), self.theta.dtype)
-        call = run if 2 * n * self.theta.size > SMALL_WORK else _serial
-        rows = np.arange(n)
+        rows = np.arange(data.shape[0]) if rows is None else rows
+        out = np.empty((len(rows), self.units[n_layers]), self.theta.dtype)
+        call = run if 2 * len(rows) * self.theta.size > SMALL_WORK else run_serial
         call(predict_rows, data.source, rows, self.layers, n_layers, PREDICTION_ROWS, out)
         return out
-
-
-def _serial(kernel, *args):
-    kernel.serial(*args)
 
 
 class OptimiserState:
@@ -129,7 +127,18 @@ class OptimiserState:
     nesterov : bool
     """
 
-    def __init__(self, solver, network, *, momentum, nesterov, beta_1, beta_2, epsilon, alpha):
+    def __init__(
+        self,
+        solver,
+        network,
+        *,
+        momentum=0.9,
+        nesterov=True,
+        beta_1=0.9,
+        beta_2=0.999,
+        epsilon=1e-8,
+        alpha=0.0,
+    ):
         size, dtype = network.theta.size, network.theta.dtype
         has_first = solver not in ("rmsprop", "adagrad")
         self.kernel_state = Optimiser(
@@ -186,6 +195,12 @@ class TrainingSet:
             return 1.0 / self.targets.shape[1]
         return 1.0
 
+    def loss_of(self, outputs):
+        """The reported loss of the network's outputs for the rows of `order`."""
+        code, weight = LOSSES[self.loss], self.sample_weight
+        total, weights = sum_loss(code, outputs, self.targets, self.order, weight)
+        return self.loss_factor * total / (weights or 1.0)  # zero where no row counts
+
     @property
     def probe(self):
         """A fixed sample of rows that the trace's activations are measured on."""
@@ -229,7 +244,7 @@ class Workbench:
 
     def call(self, run):
         """How to call a kernel on this amount of work."""
-        return _serial if self.is_small else run
+        return run_serial if self.is_small else run
 
 
 class Training:
@@ -325,7 +340,8 @@ def loss_and_gradient(run, network, training_set, order, bench):
     gradient : ndarray of shape (n_parameters,)
     """
     weight = training_set.sample_weight
-    total = len(order) if weight.size == 0 else weight[order].sum(dtype=float)
+    total = len(order) if weight.size == 0 else float(weight[order].sum(dtype=float))
+    total = total or 1.0  # where no row counts, loss and gradient are zero
     bench.work.gradient[:] = 0
     sums = np.zeros(2)
     bench.call(run)(
@@ -335,11 +351,11 @@ def loss_and_gradient(run, network, training_set, order, bench):
         order,
         bench.batch,
         network.layers,
-        1.0 / float(total),
+        1.0 / total,
         bench.work,
         sums,
     )
-    return sums[0] / sums[1], bench.work.gradient
+    return sums[0] / total, bench.work.gradient
 
 
 class TraceRecorder:
@@ -356,14 +372,31 @@ class TraceRecorder:
         self._epochs, self._rows = [], []
         self._n_epochs = 0
 
-    def record_start(self, run, network, training_set):
-        """Row 0: the state before the first update, its gradient over the probe."""
-        probe = training_set.probe
-        bench = Workbench(network, len(probe))
-        loss_and_gradient(run, network, training_set, probe, bench)
-        _, w, b = zip(*_parts(network, bench.work.gradient), strict=True)
-        norms = np.array([[np.linalg.norm(x) for x in part] for part in (w, b)])
-        self._append(0.0, network, training_set, *norms, np.zeros(network.n_layers))
+    def record_start(self, run, network, training_set, batch_size):
+        """Row 0: the state before the first update, its gradient over the probe.
+
+        The gradient comes from steps of length zero, so that no other kernel is needed.
+        """
+        probe, theta = training_set.probe, network.theta.copy()
+        still = OptimiserState("sgd", network, momentum=0.0, nesterov=False)
+        training = Training(network, training_set, still, min(batch_size, len(probe)))
+        training.epoch(run, probe, 0.0)
+        network.theta[:] = theta  # zero times a gradient that is not finite is not zero
+        n_batches = -(-len(probe) // training.bench.batch)
+        w_norm, b_norm, update_ratio = training.norms.T / n_batches
+        self._append(0.0, network, training_set, w_norm, b_norm, update_ratio)
+
+    def record_gradient(self, network, training_set, gradient, update_ratio):
+        """One row for an iteration over all rows, from its gradient."""
+        self._n_epochs += 1
+        self._append_gradient(
+            self._n_epochs, network, training_set, gradient, update_ratio
+        )
+
+    def _append_gradient(self, epoch, network, training_set, gradient, update_ratio):
+        _, w, b = zip(*_parts(network, gradient), strict=True)
+        norms = [np.array([np.linalg.norm(x) for x in part]) for part in (w, b)]
+        self._append(epoch, network, training_set, *norms, update_ratio)
 
     def record(self, training, progress, n_batches):
         """One row from what the last n_batches minibatches left in `training.norms`."""
@@ -403,3 +436,63 @@ def _parts(network, vector):
     at = zip(network.coefs, network._weights_at, network._biases_at, strict=True)
     for layer, (W, w, b) in enumerate(at):
         yield layer, vector[w : w + W.size], vector[b : b + W.shape[1]]
+
+
+class LbfgsObjective:
+    """Loss over all rows and its gradient as functions of one float64 vector.
+
+    Parameters
+    ----------
+    run : callable, from `threads`
+    network : Network
+        Its parameters are overwritten by each evaluation.
+    training_set : TrainingSet
+    alpha : float
+        L2 penalty of the weights, divided by the sum of the samples' weights.
+    recorder : TraceRecorder or None
+    """
+
+    def __init__(self, run, network, training_set, alpha, recorder):
+        self.run, self.network, self.training_set = run, network, training_set
+        self.alpha, self.recorder = alpha, recorder
+        self.bench = Workbench(network, min(GRADIENT_ROWS, len(training_set.order)))
+        self._previous = network.theta.astype(np.float64)
+        self.loss = np.inf
+
+    def __call__(self, theta):
+        """Loss (summed over outputs) and gradient at theta."""
+        network = self.network
+        network.theta[:] = theta
+        order = self.training_set.order
+        loss, gradient = loss_and_gradient(
+            self.run, network, self.training_set, order, self.bench
+        )
+        gradient = gradient.astype(np.float64)
+        decay = self.alpha / self.training_set.total_weight
+        penalty = 0.0
+        for (_, g, _), W in zip(_parts(network, gradient), network.coefs, strict=True):
+            w = W.ravel().astype(np.float64)
+            penalty += 0.5 * decay * (w @ w)
+            g += decay * w
+        self.loss = float(self.training_set.loss_factor * loss + penalty)
+        return loss + penalty, gradient
+
+    def reported(self, theta):
+        """The loss as it is reported, a mean over outputs."""
+        self(theta)
+        return self.loss
+
+    def end_iteration(self, theta):
+        """Record the trace's row of an iteration that ended at theta."""
+        network = self.network
+        network.theta[:] = theta
+        if self.recorder is not None:
+            steps = _parts(network, theta - self._previous)
+            ratios = [
+                np.linalg.norm(step) / (np.linalg.norm(W) or 1.0)
+                for (_, step, _), W in zip(steps, network.coefs, strict=True)
+            ]
+            self.recorder.record_gradient(
+                network, self.training_set, self.bench.work.gradient, np.array(ratios)
+            )
+        self._previous = theta.copy()

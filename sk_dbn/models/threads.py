@@ -52,6 +52,7 @@ class _State:
         # Two Python threads inside parallel kernels abort the process on numba's
         # workqueue layer: whoever does not get this lock runs the serial twin.
         self.region = threading.Lock()
+        self.owner = None  # (thread, run) of whoever holds the region
 
     def after_fork(self):
         # OpenMP's pool does not survive a fork, and entering it again aborts the child.
@@ -87,13 +88,23 @@ def effective_n_threads(n_jobs=None):
     most = numba.config.NUMBA_NUM_THREADS
     if n_jobs is None:
         openmp = os.environ.get("OMP_NUM_THREADS", "")
-        limits = [most, joblib.cpu_count()] + [int(openmp)] * openmp.isdigit()
-        return max(1, min(limits))
+        openmp = int(openmp) if openmp.isdigit() else most
+        return max(1, min(most, joblib.cpu_count(), openmp))
     if n_jobs == 0:
         raise ValueError("n_jobs must not be 0; use 1 for no parallelism, -1 for all cores.")
     if n_jobs < 0:
         n_jobs = max(1, joblib.cpu_count() + 1 + n_jobs)
     return min(n_jobs, most)
+
+
+def run_serial(kernel, *args):
+    """Call the serial twin of a kernel."""
+    kernel.serial(*args)
+
+
+def run_parallel(kernel, *args):
+    """Call the parallel twin of a kernel."""
+    kernel.parallel(*args)
 
 
 @contextlib.contextmanager
@@ -112,24 +123,22 @@ def threads(n_jobs=None):
         and the serial one elsewhere.
     """
     n_threads = effective_n_threads(n_jobs)
-
-    def serial(kernel, *args):
-        kernel.serial(*args)
-
-    def parallel(kernel, *args):
-        kernel.parallel(*args)
-
+    if _state.owner is not None and _state.owner[0] == threading.get_ident():
+        yield _state.owner[1]  # inside its own outer call
+        return
     with _state.blas:
         wanted = n_threads > 1 and not _state.serial_only
         region = _state.region
         if not (wanted and region.acquire(blocking=False)):
-            yield serial
+            yield run_serial
             return
         before = numba.get_num_threads()
         try:
             _state.parallel_ran = True
+            _state.owner = (threading.get_ident(), run_parallel)
             numba.set_num_threads(n_threads)
-            yield parallel
+            yield run_parallel
         finally:
+            _state.owner = None
             numba.set_num_threads(before)
             region.release()

@@ -1,0 +1,329 @@
+"""The stack of restricted Boltzmann machines: its parameters and what follows from them."""
+
+import numpy as np
+from scipy.special import expit, rel_entr
+
+from sk_dbn.kernels.activations import IDENTITY, LOGISTIC, TANH
+from sk_dbn.kernels.contrastive_divergence import Machine
+from sk_dbn.kernels.feed_forward import Layers, predict_rows
+from sk_dbn.kernels.pseudo_likelihood import pseudo_log_likelihood
+from sk_dbn.models.network import PREDICTION_ROWS, SMALL_WORK
+from sk_dbn.models.threads import run_serial
+
+KINDS = {"bernoulli": LOGISTIC, "gaussian": IDENTITY, "logistic": LOGISTIC, "tanh": TANH}
+
+MOST_SCORED = 64  # visible units that a sample's pseudo-likelihood looks at
+
+# The mean of a unit given the other side, and the log of what its values sum to.
+MEANS = {IDENTITY: lambda x: x, LOGISTIC: expit, TANH: np.tanh}
+LOG_PARTITIONS = {
+    LOGISTIC: lambda x: np.logaddexp(0.0, x),
+    TANH: lambda x: np.logaddexp(x, -x),
+}
+
+
+class Memory:
+    """What the training of one machine remembers between updates.
+
+    Parameters
+    ----------
+    n_visible, n_hidden : int
+    seed : int
+        Key of the machine's random numbers.
+    dtype : dtype
+
+    Attributes
+    ----------
+    velocity_W, velocity_b, velocity_c : ndarrays like the machine's weights and biases
+    mu, lam : ndarrays of shape (n_visible,) and (n_hidden,)
+        Offsets of the centered gradient.
+    chains : ndarray of shape (n_chains, n_hidden) or None
+        Hidden samples of the persistent chains.
+    n_steps : int
+        Updates made so far.
+    sees_means : bool
+        Whether the input consists of means rather than of values that the units can take:
+        so it is in upper layers, and with grey levels in the first.
+    """
+
+    def __init__(self, n_visible, n_hidden, seed, dtype):
+        self.velocity_W = np.zeros((n_visible, n_hidden), dtype)
+        self.velocity_b, self.velocity_c = np.zeros(n_visible, dtype), np.zeros(n_hidden, dtype)
+        self.mu, self.lam = np.zeros(n_visible, dtype), np.zeros(n_hidden, dtype)
+        self.chains = None
+        self.n_steps = 0
+        self.sees_means = True
+        self.seed = int(seed)
+
+
+class Stack:
+    """Machines whose weights and biases are views of one flat vector.
+
+    Parameters
+    ----------
+    units : sequence of int
+        Visible units and those of every hidden layer.
+    visible : {'bernoulli', 'gaussian'}
+        Kind of the first layer's visible units; above, they are the hidden units below.
+    hidden : {'logistic', 'tanh'}
+        Kind of the hidden units: 0 and 1, or -1 and 1.
+    seeds : sequence of int
+        One per machine.
+    dtype : dtype
+
+    Attributes
+    ----------
+    theta : ndarray of shape (n_parameters,)
+    coefs, intercepts_hidden, intercepts_visible : lists of views of theta
+        Of shapes (n_visible, n_hidden), (n_hidden,) and (n_visible,), one per machine.
+    memories : list of Memory
+    """
+
+    def __init__(self, units, visible, hidden, seeds, dtype):
+        self.units = np.array(units, dtype=np.int64)
+        n_layers = len(self.units) - 1
+        self.kinds = [KINDS[visible]] + [KINDS[hidden]] * n_layers
+        p, q = self.units[:-1], self.units[1:]
+        ends = np.cumsum(np.column_stack([p * q, q, p]).ravel())
+        starts = np.r_[0, ends[:-1]].reshape(n_layers, 3)
+        self._weights_at, self._hidden_at, self._visible_at = starts.T.copy()
+        self.memories = [Memory(*args, dtype) for args in zip(p, q, seeds, strict=True)]
+        self._adopt(np.zeros(ends[-1], dtype))
+
+    def _adopt(self, theta):
+        """Make theta the parameters; the lists become views of it."""
+        self.theta = theta
+        self.coefs, self.intercepts_hidden, self.intercepts_visible = [], [], []
+        at = zip(self._weights_at, self._hidden_at, self._visible_at, strict=True)
+        for (w, c, b), p, q in zip(at, self.units[:-1], self.units[1:], strict=True):
+            self.coefs.append(theta[w : w + p * q].reshape(p, q))
+            self.intercepts_hidden.append(theta[c : c + q])
+            self.intercepts_visible.append(theta[b : b + p])
+
+    def __getstate__(self):
+        state = self.__dict__.copy()
+        for views in ("coefs", "intercepts_hidden", "intercepts_visible"):
+            del state[views]  # rebuilt from theta
+        return state
+
+    def __setstate__(self, state):
+        self.__dict__.update(state)
+        # joblib hands large arrays to its workers read-only; kernels expect writable ones.
+        self._adopt(np.require(self.theta, requirements="W"))
+
+    @property
+    def n_layers(self):
+        """Number of machines."""
+        return len(self.units) - 1
+
+    @property
+    def layers(self):
+        """The kernels' view of the means passed upward."""
+        activations = np.array(self.kinds[1:], dtype=np.int64)
+        return Layers(self.theta, self.units, self._weights_at, self._hidden_at, activations)
+
+    def machine(self, layer):
+        """The kernels' view of one machine."""
+        memory = self.memories[layer]
+        return Machine(
+            self.coefs[layer],
+            self.intercepts_visible[layer],
+            self.intercepts_hidden[layer],
+            memory.velocity_W,
+            memory.velocity_b,
+            memory.velocity_c,
+            memory.mu,
+            memory.lam,
+            self.kinds[layer],
+            self.kinds[layer + 1],
+            layer,
+        )
+
+    def astype(self, dtype):
+        """The same parameters in another precision; itself when that is the present one."""
+        if self.theta.dtype == dtype:
+            return self
+        twin = object.__new__(Stack)
+        twin.__setstate__({**self.__getstate__(), "theta": self.theta.astype(dtype)})
+        return twin
+
+    def means_up(self, run, data, n_layers=None, rows=None):
+        """Means of a layer's units, each layer given the means below.
+
+        Parameters
+        ----------
+        run : callable, from `threads`
+        data : Data
+            In the precision of the parameters.
+        n_layers : int, default=None
+            How many layers the rows pass; all by default, 0 gives the visible units.
+        rows : int64 ndarray of shape (n_rows,), default=None
+            All by default.
+
+        Returns
+        -------
+        ndarray of shape (n_rows, units[n_layers])
+        """
+        n_layers = self.n_layers if n_layers is None else n_layers
+        rows = np.arange(data.shape[0]) if rows is None else rows
+        out = np.empty((len(rows), self.units[n_layers]), self.theta.dtype)
+        call = run if 2 * len(rows) * self.theta.size > SMALL_WORK else run_serial
+        call(predict_rows, data.source, rows, self.layers, n_layers, PREDICTION_ROWS, out)
+        return out
+
+    def means_down(self, h):
+        """Means of the visible units, each layer given the means above.
+
+        Parameters
+        ----------
+        h : ndarray of shape (n_samples, units[-1])
+
+        Returns
+        -------
+        ndarray of shape (n_samples, units[0])
+        """
+        for layer in reversed(range(self.n_layers)):
+            x = h @ self.coefs[layer].T + self.intercepts_visible[layer]
+            h = MEANS[self.kinds[layer]](x)
+        return h
+
+    def free_energy(self, v):
+        """-log of the sum over h of exp(-E(v, h)), of the first machine.
+
+        Parameters
+        ----------
+        v : ndarray of shape (n_samples, units[0])
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+        """
+        b, x = self.intercepts_visible[0], v @ self.coefs[0] + self.intercepts_hidden[0]
+        gaussian = self.kinds[0] == IDENTITY
+        own = 0.5 * ((v - b) ** 2).sum(axis=1) if gaussian else -(v @ b)
+        return own - LOG_PARTITIONS[self.kinds[1]](x).sum(axis=1)
+
+    def pseudo_log_likelihood(self, run, v):
+        """Sum over visible units of log P(v_i | v_-i), of the first machine.
+
+        Parameters
+        ----------
+        run : callable, from `threads`
+        v : float64 ndarray of shape (n_samples, units[0])
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+            Exact for up to `MOST_SCORED` units, else estimated from as many.
+        """
+        W, b, c = self.coefs[0], self.intercepts_visible[0], self.intercepts_hidden[0]
+        n_chosen = int(min(self.units[0], MOST_SCORED))
+        out = np.empty(len(v))
+        call = run if len(v) * n_chosen * W.shape[1] > SMALL_WORK / 100 else run_serial
+        call(pseudo_log_likelihood, *self.kinds[:2], v, v @ W + c, W, b, n_chosen, out)
+        return out
+
+    def importances(self, v, means):
+        """What the reconstruction loses when a visible unit is replaced by its mean.
+
+        Parameters
+        ----------
+        v : ndarray of shape (n_samples, units[0])
+        means : ndarray of shape (units[0],)
+
+        Returns
+        -------
+        ndarray of shape (units[0],)
+            Increase of the reconstruction's divergence from v, in nats a sample.
+        """
+        stack = self.astype(np.float64)
+        v = v.astype(np.float64)
+        x = v @ stack.coefs[0] + stack.intercepts_hidden[0]
+        loss = np.empty(v.shape[1])
+        intact = stack._reconstruction_divergence(v, x)
+        for i, mean in enumerate(means):
+            hidden = x + np.outer(mean - v[:, i], stack.coefs[0][i])
+            loss[i] = stack._reconstruction_divergence(v, hidden) - intact
+        return loss
+
+    def _reconstruction_divergence(self, v, x):
+        """Mean divergence from v of the reconstruction, given the first layer's products."""
+        h = MEANS[self.kinds[1]](x)
+        for layer in range(1, self.n_layers):
+            x = h @ self.coefs[layer] + self.intercepts_hidden[layer]
+            h = MEANS[self.kinds[layer + 1]](x)
+        p = self.means_down(h)
+        if self.kinds[0] == IDENTITY:
+            return 0.5 * ((v - p) ** 2).sum() / len(v)
+        p = np.clip(p, 2.0**-24, 1.0 - 2.0**-24)
+        return (rel_entr(v, p) + rel_entr(1.0 - v, 1.0 - p)).sum() / len(v)
+
+    def has_kinds(self, visible, hidden):
+        """Whether the visible and hidden units are of these kinds."""
+        return self.kinds[:2] == [KINDS[visible], KINDS[hidden]]
+
+    def gibbs(self, v, n_steps, random):
+        """Gibbs steps of the first machine.
+
+        Parameters
+        ----------
+        v : ndarray of shape (n_samples, units[0])
+        n_steps : int
+        random : numpy.random.RandomState
+
+        Returns
+        -------
+        ndarray of shape (n_samples, units[0])
+            Samples of the visible units after the last step.
+        """
+        W, b, c = self.coefs[0], self.intercepts_visible[0], self.intercepts_hidden[0]
+        for _ in range(n_steps):
+            h = draw(self.kinds[1], MEANS[self.kinds[1]](v @ W + c), random)
+            v = draw(self.kinds[0], MEANS[self.kinds[0]](h @ W.T + b), random)
+        return v
+
+
+def draw(kind, mean, random):
+    """Samples of units of a kind that have these means.
+
+    Parameters
+    ----------
+    kind : int
+        A code of `KINDS`.
+    mean : ndarray
+    random : numpy.random.RandomState
+
+    Returns
+    -------
+    ndarray like mean
+    """
+    if kind == IDENTITY:
+        return (mean + random.standard_normal(mean.shape)).astype(mean.dtype)
+    if kind == LOGISTIC:
+        return (random.uniform(size=mean.shape) < mean).astype(mean.dtype)
+    return np.where(random.uniform(-1.0, 1.0, mean.shape) < mean, 1, -1).astype(mean.dtype)
+
+
+def natural_bias(kind, mean, n_samples):
+    """The bias that gives an isolated unit the mean it has in the data.
+
+    For units of 0 and 1 that is the log-odds log(p / (1 - p)) (Hinton, 2012, section 8.1).
+    One sample more of either value is assumed where all agree, so the bias is finite.
+
+    Parameters
+    ----------
+    kind : int
+        A code of `KINDS`.
+    mean : ndarray of shape (n_units,)
+    n_samples : int
+
+    Returns
+    -------
+    ndarray of shape (n_units,)
+    """
+    if kind == IDENTITY:
+        return np.array(mean)
+    p = mean if kind == LOGISTIC else 0.5 + 0.5 * mean
+    p = np.clip(p, 1.0 / (n_samples + 1.0), n_samples / (n_samples + 1.0))
+    log_odds = np.log(p) - np.log1p(-p)
+    return log_odds if kind == LOGISTIC else 0.5 * log_odds  # atanh(m) = logit(p) / 2

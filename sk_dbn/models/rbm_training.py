@@ -1,0 +1,469 @@
+"""Training of one machine of a stack: its buffers, its epochs, when it stops, its trace."""
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+
+from sk_dbn.kernels.activations import LOGISTIC
+from sk_dbn.kernels.contrastive_divergence import (
+    DEAD,
+    FREE_ENERGY,
+    KL,
+    MEAN,
+    MSE,
+    SATURATED,
+    STD,
+    Rule,
+    Workspace,
+    probe_machine,
+    train_machine,
+)
+from sk_dbn.models.network import LONGEST_CALL, SMALL_WORK
+from sk_dbn.models.rbm import Memory, natural_bias
+from sk_dbn.models.threads import run_serial
+from sk_dbn.models.traces import build_trace
+
+MOST_PROBED, LEAST_PROBED = 256, 32
+MOST_AVERAGED = 4096  # rows that the means of an upper layer's input are taken over
+OFFSET_RATE = 0.01  # of the centered gradient (Melchior, Fischer & Wiskott, 2016)
+
+
+@dataclass
+class Settings:
+    """How machines are trained, but for their learning rate.
+
+    Parameters
+    ----------
+    persistent : bool
+        Whether the chains go on from one update to the next.
+    n_gibbs_steps, n_chains : int
+    centered : bool
+    momentum : float
+    l2, l1 : float
+    batch_size : int
+    """
+
+    persistent: bool
+    n_gibbs_steps: int
+    n_chains: int
+    centered: bool
+    momentum: float
+    l2: float
+    l1: float
+    batch_size: int
+
+    def rule(self, memory):
+        """The kernels' view, for the machine that remembers this."""
+        return Rule(
+            persistent=int(self.persistent),
+            # Persistent chains are samples, whatever the data are.
+            mean_field=int(memory.sees_means and not self.persistent),
+            n_gibbs_steps=int(self.n_gibbs_steps),
+            seed=memory.seed,
+            momentum=float(self.momentum),
+            l2=float(self.l2),
+            l1=float(self.l1),
+            offset_rate=OFFSET_RATE if self.centered else 0.0,
+        )
+
+
+def probe_of(order):
+    """A few rows, evenly spaced in the order of training."""
+    n = len(order)
+    size = min(n, MOST_PROBED, max(LEAST_PROBED, n // 16))
+    return order[np.linspace(0, n - 1, size).astype(np.int64)]
+
+
+def prepare(run, stack, layer, data, order, means=None):
+    """Visible biases and offsets of a machine that was never trained, from its input's means.
+
+    Parameters
+    ----------
+    run : callable, from `threads`
+    stack : Stack
+    layer : int
+    data : Data
+    order : int64 ndarray
+        The samples to train on.
+    means : ndarray of shape (n_visible,), default=None
+        The input's means; taken from evenly spaced rows when not given.
+    """
+    if means is None:
+        rows = order[np.linspace(0, len(order) - 1, min(len(order), MOST_AVERAGED)).astype(int)]
+        means = np.zeros(stack.units[layer])
+        for start in range(0, len(rows), MOST_PROBED):
+            piece = rows[start : start + MOST_PROBED]
+            means += stack.means_up(run, data, layer, piece).sum(axis=0, dtype=float)
+        means /= len(rows)
+    stack.memories[layer].mu[:] = means
+    kind = stack.kinds[layer]
+    stack.intercepts_visible[layer][:] = natural_bias(kind, means, len(order))
+
+
+class Workbench:
+    """The buffers of a training run and the cuts of its work, which depend on its shape.
+
+    Parameters
+    ----------
+    stack : Stack
+    layer : int
+    chains : ndarray of shape (n_chains, n_hidden) or None
+        Persistent chains; None when each row of a minibatch starts its own.
+    batch : int
+        Most rows of a minibatch.
+    """
+
+    def __init__(self, stack, layer, chains, batch):
+        p, q = (int(n) for n in stack.units[layer : layer + 2])
+        dtype = stack.theta.dtype
+        n_chains = batch if chains is None else len(chains)
+        n_row_blocks = n_chain_blocks = n_unit_blocks = 1
+        if 8.0 * max(batch, n_chains) * p * q > SMALL_WORK:
+            n_row_blocks, n_chain_blocks = _row_blocks(batch), _row_blocks(n_chains)
+            n_unit_blocks = min(16, max(min(p // 32, 2), p // 128, 1))
+        self.batch = batch
+        self.is_small = max(n_row_blocks, n_chain_blocks, n_unit_blocks) == 1
+        n_blocks = n_row_blocks + (0 if chains is None else n_chain_blocks)
+        block_rows = -(-batch // n_row_blocks)
+        widest = int(stack.units[: layer + 1].max()) if layer else 0
+        self.work = Workspace(
+            v=np.zeros((batch + n_chains, p), dtype),
+            h=np.zeros((batch + n_chains, q), dtype),
+            chains=np.zeros((n_chains, q), dtype) if chains is None else chains,
+            lower=np.zeros((n_row_blocks, 2, block_rows * widest), dtype),
+            gradient=np.zeros((p, q), dtype),
+            h_sums=np.zeros((n_blocks, 2, q), dtype),
+            h_pos=np.zeros(q, dtype),
+            h_gap=np.zeros(q, dtype),
+            v_pos=np.zeros(p, dtype),
+            v_gap=np.zeros(p, dtype),
+            lam=np.zeros(q, dtype),
+            c_sums=np.zeros((n_unit_blocks, q), dtype),
+            sums=np.zeros((n_unit_blocks, 4)),
+        )
+
+    def call(self, run):
+        """How to call a kernel on this amount of work."""
+        return run_serial if self.is_small else run
+
+
+def _row_blocks(n_rows):
+    """In how many pieces the threads share some rows."""
+    return min(16, max(min(n_rows // 16, 2), n_rows // 64, 1))
+
+
+class MachineTraining:
+    """Minibatch training of one machine.
+
+    Parameters
+    ----------
+    stack : Stack
+    layer : int
+    data : Data
+    settings : Settings
+    rate : float
+        Learning rate.
+    probe : int64 ndarray
+        Training rows that the machine is watched on.
+    held_out : int64 ndarray, default=None
+        Validation rows; the reconstruction is judged on them, else on the probe.
+    """
+
+    def __init__(self, stack, layer, data, settings, rate, probe, held_out=None):
+        self.stack, self.layer, self.data = stack, layer, data
+        self.settings, self.rate = settings, float(rate)
+        self.probe, self.held_out = probe, held_out
+        self.norms = np.zeros(3)
+        memory = stack.memories[layer]
+        if settings.persistent:
+            if memory.chains is None or len(memory.chains) != settings.n_chains:
+                memory.chains = first_chains(stack, layer, settings.n_chains)
+        else:
+            memory.chains = None
+        self.bench = Workbench(stack, layer, memory.chains, settings.batch_size)
+        self._per_call = 8
+
+    def epoch(self, run, order, recorder=None):
+        """Visit the samples once, in the order given.
+
+        Parameters
+        ----------
+        run : callable, from `threads`
+        order : int64 ndarray
+        recorder : TraceRecorder, default=None
+        """
+        batch, n_done = self.bench.batch, 0
+        n_batches = -(-len(order) // batch)
+        each = recorder is not None and recorder.each_batch
+        while n_done < n_batches:
+            count = 1 if each else min(self._per_call, n_batches - n_done)
+            self._minibatches(run, order[n_done * batch : (n_done + count) * batch], count)
+            n_done += count
+            if recorder is not None and (each or n_done == n_batches):
+                recorder.record(self, n_done / n_batches, count if each else n_batches)
+
+    def _minibatches(self, run, order, count):
+        """One compiled call, short enough for Ctrl-C to be heard after it."""
+        memory = self.stack.memories[self.layer]
+        start = time.perf_counter()
+        self.bench.call(run)(
+            train_machine,
+            self.data.source,
+            order,
+            self.bench.batch,
+            self.stack.layers,
+            self.stack.machine(self.layer),
+            self.settings.rule(memory),
+            self.rate,
+            memory.n_steps,
+            self.bench.work,
+            self.norms,
+        )
+        memory.n_steps += count
+        elapsed = time.perf_counter() - start
+        if elapsed < LONGEST_CALL / 4:
+            self._per_call *= 2
+        elif elapsed > LONGEST_CALL:
+            self._per_call = max(1, self._per_call // 2)
+
+    def measures(self, rows):
+        """What the machine makes of some rows.
+
+        Parameters
+        ----------
+        rows : int64 ndarray
+
+        Returns
+        -------
+        float64 ndarray of shape (7,)
+            Means over pieces of the rows, see `probe_machine`.
+        """
+        total, out = np.zeros(7), np.zeros(7)
+        layers, machine = self.stack.layers, self.stack.machine(self.layer)
+        for start in range(0, len(rows), MOST_PROBED):
+            piece = rows[start : start + MOST_PROBED]
+            probe_machine(self.data.source, piece, layers, machine, out)
+            total += len(piece) * out
+        return total / len(rows)
+
+    def divergence(self):
+        """The reconstruction's divergence from the rows it is judged on, in nats a row."""
+        return self.measures(self.probe if self.held_out is None else self.held_out)[KL]
+
+    def is_finite(self):
+        """Whether every parameter is a finite number."""
+        machine = self.stack.machine(self.layer)
+        return all(np.isfinite(x).all() for x in (machine.W, machine.b, machine.c))
+
+    def snapshot(self):
+        """Everything that an epoch changes, copied."""
+        return [np.array(x) for x in self._changing()], self.stack.memories[self.layer].n_steps
+
+    def restore(self, snapshot):
+        """Go back to a snapshot."""
+        arrays, self.stack.memories[self.layer].n_steps = snapshot
+        for mine, saved in zip(self._changing(), arrays, strict=True):
+            mine[...] = saved
+
+    def _changing(self):
+        machine = self.stack.machine(self.layer)
+        arrays = [x for x in machine if isinstance(x, np.ndarray)]
+        chains = self.stack.memories[self.layer].chains
+        return arrays if chains is None else [*arrays, chains]
+
+
+def first_chains(stack, layer, n_chains):
+    """Hidden samples of chains that start from noise.
+
+    Parameters
+    ----------
+    stack : Stack
+    layer : int
+    n_chains : int
+
+    Returns
+    -------
+    ndarray of shape (n_chains, n_hidden)
+    """
+    random = np.random.RandomState(stack.memories[layer].seed)
+    ones = random.randint(0, 2, (n_chains, stack.units[layer + 1]))
+    low = 0 if stack.kinds[layer + 1] == LOGISTIC else -1
+    return np.where(ones == 1, 1, low).astype(stack.theta.dtype)
+
+
+class StoppingRule:
+    """Says when a machine no longer improves.
+
+    Parameters
+    ----------
+    max_iter : int
+        Most epochs.
+    tol : float
+        The least improvement of the reconstruction's divergence, in nats a row.
+    n_iter_no_change : int
+        Epochs without that improvement after which training stops.
+    """
+
+    def __init__(self, max_iter, tol, n_iter_no_change):
+        self.max_iter, self.tol, self.n_iter_no_change = max_iter, tol, n_iter_no_change
+        self.best, self.n_iter, self._n_waiting = np.inf, 0, 0
+
+    def improved(self, divergence):
+        """Count an epoch; return whether it is the best so far."""
+        self.n_iter += 1
+        self._n_waiting = 0 if divergence <= self.best - self.tol else self._n_waiting + 1
+        improved = divergence < self.best
+        self.best = min(self.best, divergence)
+        return improved
+
+    @property
+    def is_over(self):
+        """Whether there is no epoch to follow."""
+        return self.n_iter >= self.max_iter or self._n_waiting >= self.n_iter_no_change
+
+
+class TraceRecorder:
+    """Collects the rows of one machine's gradient trace.
+
+    Parameters
+    ----------
+    each_batch : bool
+        One row a minibatch instead of one an epoch.
+    """
+
+    def __init__(self, each_batch):
+        self.each_batch = each_batch
+        self._epochs, self._rows = [], []
+        self.n_epochs = 0
+
+    @property
+    def is_empty(self):
+        """Whether nothing was recorded so far."""
+        return not self._rows
+
+    def record_start(self, run, training):
+        """Row 0: the state before the first update, its gradient over the probe."""
+        norms = gradient_norms(run, training)
+        self._append(0.0, training, *norms, 0.0)
+
+    def record(self, training, progress, n_batches):
+        """One row from what the last n_batches minibatches left in `training.norms`."""
+        means = training.norms / n_batches
+        training.norms[:] = 0.0
+        epoch = self.n_epochs + progress
+        if progress == 1.0:
+            self.n_epochs += 1
+        self._append(epoch, training, *means)
+
+    def mark(self):
+        """Where the recording stands, for `rewind`."""
+        return len(self._rows), self.n_epochs
+
+    def rewind(self, mark):
+        """Forget what was recorded since the mark."""
+        n_rows, self.n_epochs = mark
+        del self._rows[n_rows:], self._epochs[n_rows:]
+
+    def _append(self, epoch, training, w_norm, bias_norm, update_ratio):
+        seen = training.measures(training.probe)
+        row = {
+            "weight_grad_norm": w_norm,
+            "bias_grad_norm": bias_norm,
+            "update_ratio": update_ratio,
+            "weight_norm": np.linalg.norm(training.stack.coefs[training.layer]),
+            "activation_mean": seen[MEAN],
+            "activation_std": seen[STD],
+            "saturated_fraction": seen[SATURATED],
+            "dead_fraction": seen[DEAD],
+            "reconstruction_kl": seen[KL],
+            "reconstruction_mse": seen[MSE],
+        }
+        if training.held_out is not None:
+            unseen = training.measures(training.held_out)
+            row["free_energy_gap"] = unseen[FREE_ENERGY] - seen[FREE_ENERGY]
+        self._epochs.append(epoch)
+        self._rows.append({name: np.array([value]) for name, value in row.items()})
+
+    def trace(self):
+        """What was recorded so far, as a trace of one layer."""
+        return build_trace(self._epochs, self._rows)
+
+
+def gradient_norms(run, training):
+    """Norms of the weights' and the biases' gradient over the probe, without an update.
+
+    Parameters
+    ----------
+    run : callable, from `threads`
+    training : MachineTraining
+
+    Returns
+    -------
+    weights, biases : float
+    """
+    stack, layer, probe = training.stack, training.layer, training.probe
+    mine, norms = stack.memories[layer], np.zeros(3)
+    # A copy without velocity: at a rate of zero, its update changes nothing.
+    copy = Memory(*stack.units[layer : layer + 2], mine.seed, stack.theta.dtype)
+    copy.mu[:], copy.lam[:] = mine.mu, mine.lam
+    chains = None if mine.chains is None else mine.chains.copy()
+    bench = Workbench(stack, layer, chains, len(probe))
+    stack.memories[layer] = copy
+    try:
+        machine = stack.machine(layer)
+    finally:
+        stack.memories[layer] = mine
+    rule = training.settings.rule(mine)
+    args = training.data.source, probe, len(probe), stack.layers, machine, rule
+    bench.call(run)(train_machine, *args, 0.0, mine.n_steps, bench.work, norms)
+    return norms[0], norms[1]
+
+
+def fit_machine(run, training, orders, stopping, recorder, keep_best, report):
+    """Train a machine until its stopping rule says so.
+
+    An epoch that is interrupted or that diverges leaves no mark.
+
+    Parameters
+    ----------
+    run : callable, from `threads`
+    training : MachineTraining
+    orders : iterator of int64 ndarrays
+        The order in which each epoch visits the samples.
+    stopping : StoppingRule
+    recorder : TraceRecorder or None
+    keep_best : bool
+        Whether to end with the parameters of the best epoch rather than the last.
+    report : callable
+        Called with the divergence after each epoch.
+
+    Returns
+    -------
+    bool
+        False if training diverged.
+    """
+    best = None
+    while not stopping.is_over:
+        before, mark = training.snapshot(), recorder and recorder.mark()
+        try:
+            training.epoch(run, next(orders), recorder)
+            divergence = training.divergence()
+            diverged = not (np.isfinite(divergence) and training.is_finite())
+        except BaseException:
+            training.restore(before)
+            if recorder:
+                recorder.rewind(mark)
+            raise
+        if diverged:
+            training.restore(before)
+            if recorder:
+                recorder.rewind(mark)
+            break
+        improved = stopping.improved(divergence)
+        if keep_best and improved:
+            best = training.snapshot()
+        report(divergence)
+    if best is not None:
+        training.restore(best)
+    return stopping.is_over

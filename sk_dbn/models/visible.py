@@ -1,0 +1,105 @@
+"""Visible units: how the caller's values are read, and how the units' are given back."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from sk_dbn.models.data import Data
+
+
+@dataclass
+class VisibleUnits:
+    """The kind of a stack's visible units and the scale on which they see the data.
+
+    Parameters
+    ----------
+    kind : {'bernoulli', 'gaussian'}
+    shift, scale : float64 ndarrays of shape (n_features,) or None
+        A unit takes the value (x - shift) * scale; None: x itself.
+    seen : tuple of two floats
+        Smallest and largest value that the scale was made from.
+    """
+
+    kind: str
+    shift: np.ndarray | None
+    scale: np.ndarray | None
+    seen: tuple
+
+    @classmethod
+    def suited_to(cls, kind, moments):
+        """The units for data with these moments.
+
+        Parameters
+        ----------
+        kind : {'auto', 'bernoulli', 'gaussian'}
+            'auto': Bernoulli when all values lie in [0, 1], else Gaussian.
+        moments : tuple
+            As ``Data.moments`` returns them.
+
+        Returns
+        -------
+        VisibleUnits
+        """
+        mean, variance, low, high = moments
+        seen = float(low.min()), float(high.max())
+        fits = 0.0 <= seen[0] and seen[1] <= 1.0
+        if kind == "auto":
+            kind = "bernoulli" if fits else "gaussian"
+        if kind == "gaussian":
+            # A constant column has no scale of its own; it becomes zero.
+            constant = high - low <= 1e-12 * np.maximum(np.abs(low), np.abs(high))
+            std = np.where(constant, 1.0, np.sqrt(variance))
+            return cls(kind, mean, 1.0 / np.where(std > 0.0, std, 1.0), seen)
+        if fits:
+            return cls(kind, None, None, seen)
+        width = seen[1] - seen[0]
+        full = np.full_like(mean, seen[0]), np.full_like(mean, 1.0 / width if width else 1.0)
+        return cls(kind, *full, seen)
+
+    @property
+    def is_rescaled(self):
+        """Whether values outside [0, 1] were squeezed into it."""
+        return self.kind == "bernoulli" and self.shift is not None
+
+    def clipping(self, n_features):
+        """Bernoulli units on the scale [0, 1] that clip what lies outside."""
+        return VisibleUnits(self.kind, np.zeros(n_features), np.ones(n_features), self.seen)
+
+    def data(self, X, dtype):
+        """X as these units read it, for a model of the given precision."""
+        if self.shift is None:
+            return Data(X, dtype)
+        limits = (0.0, 1.0) if self.kind == "bernoulli" else (-np.inf, np.inf)
+        # Copies, because kernels are compiled for writable arrays.
+        return Data(X, dtype, np.array(self.shift), np.array(self.scale), limits)
+
+    def are_means(self, moments):
+        """Whether Bernoulli units get values between 0 and 1: means, not samples."""
+        if self.kind == "gaussian":
+            return False
+        mean, variance = moments[0], moments[1]
+        # Of binary values, and no others in [0, 1], the variance is p (1 - p).
+        return self.is_rescaled or bool(np.any(mean * (1.0 - mean) - variance > 1e-9))
+
+    def means(self, moments):
+        """The mean value of each unit over data with these moments."""
+        if self.shift is None:
+            return moments[0]
+        return (moments[0] - self.shift) * self.scale
+
+    def to_data(self, v):
+        """The units' values in the caller's units, in place.
+
+        Parameters
+        ----------
+        v : ndarray of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_features)
+            The argument.
+        """
+        if self.shift is not None:
+            v /= self.scale
+            v += self.shift
+        return v
