@@ -1,0 +1,639 @@
+"""Deep belief networks for classification."""
+
+import numpy as np
+import scipy.sparse
+from sklearn.base import (
+    ClassifierMixin,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    _fit_context,
+)
+from sklearn.metrics import accuracy_score
+from sklearn.utils._param_validation import StrOptions
+from sklearn.utils.class_weight import compute_class_weight, compute_sample_weight
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.multiclass import (
+    check_classification_targets,
+    type_of_target,
+    unique_labels,
+)
+from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
+
+from sk_dbn._network_estimator import BaseDeepNetwork, is_stochastic
+from sk_dbn._rbm_stack import BernoulliRBMStack
+
+
+class DBNClassifier(
+    ClassNamePrefixFeaturesOutMixin, ClassifierMixin, TransformerMixin, BaseDeepNetwork
+):
+    """Deep belief network: a stack of Boltzmann machines, fine-tuned as a classifier.
+
+    The hidden layers are pre-trained one by one, without labels, as a
+    :class:`BernoulliRBMStack` [8]_; then an output layer is added and all layers are
+    trained by backpropagation. Besides, it takes the parameters of
+    :class:`~sklearn.neural_network.MLPClassifier` with their meaning.
+
+    Parameters
+    ----------
+    hidden_layer_sizes : array-like of shape (n_hidden,) or int, default=(256, 128)
+        Units of each hidden layer.
+
+    activation : str or list of str, default='logistic'
+        Activation of the hidden layers, one for all or one for each:
+
+        - 'identity', f(z) = z;
+        - 'logistic', f(z) = 1 / (1 + exp(-z));
+        - 'tanh';
+        - 'softsign', f(z) = z / (1 + abs(z));
+        - 'relu', f(z) = max(0, z);
+        - 'leaky_relu', 'relu' with slope 0.01 below zero;
+        - 'elu', f(z) = exp(z) - 1 below zero;
+        - 'selu', the scaled 'elu' that keeps mean 0 and variance 1 [7]_;
+        - 'gelu', z times the normal distribution's P(N(0, 1) < z);
+        - 'swish', z times logistic(z);
+        - 'softplus', f(z) = log(1 + exp(z));
+        - 'step', the perceptron's, for prediction only: asking `fit` to train through
+          it is an error that says so.
+
+    solver : {'sgd', 'adam', 'adamw', 'nadam', 'rmsprop', 'adagrad', 'lbfgs'}, \
+            default='adam'
+        How weights are optimised. 'sgd' has momentum (Nesterov's or the classical), 'adam'
+        is [4]_ as scikit-learn has it, 'adamw' decouples the decay of the weights from the
+        gradient [5]_, 'nadam' is Adam with Nesterov's momentum [6]_, 'rmsprop' divides by a
+        running root mean square, 'adagrad' by the root of the sum of squares. 'lbfgs' works
+        on all rows at once and suits small data.
+
+    alpha : float, default=0.0001
+        Strength of the L2 penalty of the weights, divided by the minibatch's weight when
+        added to the loss. With ``solver='adamw'`` the decoupled decay: each update
+        shrinks the weights by the learning rate times alpha.
+
+    batch_size : int, default='auto'
+        Rows of a minibatch; 'auto' is ``min(200, n_samples)``. Not used by 'lbfgs'.
+
+    learning_rate : {'constant', 'invscaling', 'adaptive'}, default='constant'
+        Schedule of the learning rate, used by ``solver='sgd'``. 'invscaling' divides
+        `learning_rate_init` by ``t ** power_t``, t the samples seen; 'adaptive' divides
+        the rate by 5 whenever training stalls.
+
+    learning_rate_init : float, default=0.001
+        Initial learning rate. Not used by 'lbfgs'.
+
+    power_t : float, default=0.5
+        Exponent of 'invscaling'.
+
+    max_iter : int, default=200
+        Most epochs, or iterations of 'lbfgs'.
+
+    shuffle : bool, default=True
+        Whether every epoch visits the samples in a new random order. The model then
+        depends on the set of samples, not on the order in which they are stored.
+
+    random_state : int, RandomState instance, default=None
+        Determines first weights, pre-training, the validation split and the order of
+        samples. The same int gives the same bits for every `n_jobs`.
+
+    tol : float, default=1e-4
+        Training stops when the loss (or with `early_stopping` the validation score) did
+        not improve by tol for `n_iter_no_change` epochs. For 'lbfgs' the largest
+        component of the projected gradient.
+
+    verbose : bool, default=False
+        Whether to print progress.
+
+    warm_start : bool, default=False
+        Whether `fit` goes on from the weights of the previous call.
+
+    momentum : float, default=0.9
+        Momentum of 'sgd', in [0, 1].
+
+    nesterovs_momentum : bool, default=True
+        Whether 'sgd' uses Nesterov's momentum.
+
+    early_stopping : bool, default=False
+        Whether to stop when the score of held-out rows no longer improves, and return the
+        weights that scored best. The rows are `X_val` of `fit` or else a
+        `validation_fraction`,
+        stratified by class except in a multi-label problem. Not used by 'lbfgs'.
+
+    validation_fraction : float, default=0.1
+        Share of the training rows held out by `early_stopping`.
+
+    beta_1 : float, default=0.9
+        Decay of the running mean of gradients in 'adam', 'adamw' and 'nadam', and of
+        the running mean of their squares in 'rmsprop', which keeps only that one.
+
+    beta_2 : float, default=0.999
+        Decay of the running mean of squared gradients in 'adam', 'adamw' and 'nadam'.
+
+    epsilon : float, default=1e-8
+        Added to the denominator of the adaptive solvers.
+
+    n_iter_no_change : int, default=10
+        Epochs without improvement that are put up with.
+
+    max_fun : int, default=15000
+        Most evaluations of the loss by 'lbfgs'.
+
+    init : str, float or list of arrays, default='auto'
+        First weights of every layer:
+
+        - 'auto': 'he_normal' for 'relu' and its relatives ('leaky_relu', 'elu', 'gelu',
+          'swish', 'softplus'), 'lecun_normal' for 'selu', 'glorot_uniform' otherwise;
+        - 'glorot_normal', 'glorot_uniform': variance 2 / (fan_in + fan_out) [1]_;
+        - 'he_normal', 'he_uniform': variance 2 / fan_in [2]_;
+        - 'lecun_normal', 'lecun_uniform': variance 1 / fan_in [3]_;
+        - 'orthogonal': orthonormal rows or columns;
+        - 'normal': standard deviation 0.01, the practice for Boltzmann machines;
+        - 'standard_normal': standard deviation 1;
+        - 'zeros';
+        - 'sklearn': as `sklearn.neural_network` does it, biases included;
+        - a float: normal with this standard deviation;
+        - a list with one array of shape (fan_in, fan_out) for each layer, the output
+          layer included.
+
+        With pre-training it starts the machines ('auto' then is 'normal') and the output
+        layer.
+
+    pretrainer : {'passthrough'}, BernoulliRBMStack or FrozenEstimator, default=None
+        What the hidden layers start from. None: a :class:`BernoulliRBMStack` with its
+        defaults. 'passthrough': no pre-training, from `init`. A stack is cloned, given the
+        network's layer sizes, activation and dtype, and trained on all rows of X; its
+        other parameters can be searched as ``pretrainer__learning_rate`` etc. A
+        :class:`~sklearn.frozen.FrozenEstimator` of a fitted stack is used as it is, so
+        features learned once serve many classifiers. Pre-training needs 'logistic' or
+        'tanh' as activation.
+
+    class_weight : dict, list of dicts or 'balanced', default=None
+        Factor of the loss for each class; 'balanced' is inverse to the frequencies.
+
+    unlabeled : label, default=None
+        The label that means "no label", such as -1. Rows that have it pre-train and are
+        left out of fine-tuning. None: every label is a class.
+
+    trace : {'epoch', 'batch'} or None, default='epoch'
+        How often a row is added to `gradient_trace_`; None turns it off.
+
+    dtype : {'float32', 'float64'}, default='float32'
+        Precision of parameters and output. Input is read in the precision it has.
+
+    n_jobs : int, default=None
+        Threads. None takes as many as joblib, OpenMP and numba allow this process, -1 all
+        cores. The result is the same for any number.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        Class labels.
+
+    coefs_ : list of shape (n_layers - 1,)
+        Weights of each layer, (fan_in, fan_out).
+        They act on the input as the stack standardised it, if it did.
+
+    intercepts_ : list of shape (n_layers - 1,)
+        Biases of each layer, (fan_out,).
+
+    gradient_trace_ : GradientTrace or None
+        What every layer's gradients, weights and activations did, row by row.
+
+    pretrainer_ : BernoulliRBMStack or None
+        The stack the hidden layers started from.
+
+    loss_ : float
+        Loss of the last epoch, penalty included.
+
+    best_loss_ : float or None
+        Smallest loss of an epoch; None with `early_stopping`.
+
+    loss_curve_ : list of float
+        Loss of each epoch.
+
+    validation_scores_ : list of float or None
+        Accuracy of the validation rows after each epoch, where there are such rows.
+
+    validation_loss_curve_ : list of float or None
+        Their loss, without penalty.
+
+    best_validation_score_ : float or None
+        The best of `validation_scores_`.
+
+    n_iter_ : int
+        Epochs (or iterations of 'lbfgs') of the last call of `fit`.
+
+    t_ : int
+        Samples seen in training.
+
+    n_layers_ : int
+        Number of layers, input and output included.
+
+    n_outputs_ : int
+        Number of outputs of the network.
+
+    out_activation_ : str
+        Activation of the output layer.
+
+    n_features_in_ : int
+        Number of features seen during :term:`fit`.
+
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
+        Names of features seen during :term:`fit`, where X had string names.
+
+    See Also
+    --------
+    BernoulliRBMStack : The stack of machines that pre-trains layers.
+    DeepMLPRegressor : Deep networks for regression.
+    sklearn.neural_network.MLPClassifier : The same contract for shallow networks.
+
+    References
+    ----------
+    .. [1] Glorot, X. & Bengio, Y. (2010). Understanding the difficulty of training deep
+       feedforward neural networks. AISTATS. Equations 12 and 16.
+
+    .. [2] He, K., Zhang, X., Ren, S. & Sun, J. (2015). Delving deep into rectifiers. ICCV.
+       Equation 10.
+
+    .. [3] LeCun, Y., Bottou, L., Orr, G. & Müller, K.-R. (1998). Efficient BackProp.
+       Equation 16.
+
+    .. [4] Kingma, D. & Ba, J. (2015). Adam: a method for stochastic optimization. ICLR.
+       Algorithm 1, in the form of section 2's last paragraph.
+
+    .. [5] Loshchilov, I. & Hutter, F. (2019). Decoupled weight decay regularization. ICLR.
+       Algorithm 2.
+
+    .. [6] Dozat, T. (2016). Incorporating Nesterov momentum into Adam. ICLR workshop.
+
+    .. [7] Klambauer, G., Unterthiner, T., Mayr, A. & Hochreiter, S. (2017).
+       Self-normalizing neural networks. NeurIPS. Equation 2.
+
+    .. [8] Hinton, G. E., Osindero, S. & Teh, Y.-W. (2006). A fast learning algorithm for
+       deep belief nets. Neural Computation 18. Section 4.
+
+    Examples
+    --------
+    >>> from sk_dbn import DBNClassifier
+    >>> from sklearn.datasets import load_digits
+    >>> from sklearn.model_selection import train_test_split
+    >>> X, y = load_digits(return_X_y=True)
+    >>> X_train, X_test, y_train, y_test = train_test_split(X / 16, y, random_state=0)
+    >>> dbn = DBNClassifier((100, 60), max_iter=30, random_state=0).fit(X_train, y_train)
+    >>> bool(dbn.score(X_test, y_test) > 0.9)
+    True
+    >>> dbn.transform(X_test).shape
+    (450, 60)
+    """
+
+    _parameter_constraints: dict = {
+        **BaseDeepNetwork._parameter_constraints,
+        "class_weight": [StrOptions({"balanced"}), dict, list, None],
+        "unlabeled": [object],
+    }
+
+    def __init__(
+        self,
+        hidden_layer_sizes=(256, 128),
+        activation="logistic",
+        *,
+        solver="adam",
+        alpha=0.0001,
+        batch_size="auto",
+        learning_rate="constant",
+        learning_rate_init=0.001,
+        power_t=0.5,
+        max_iter=200,
+        shuffle=True,
+        random_state=None,
+        tol=1e-4,
+        verbose=False,
+        warm_start=False,
+        momentum=0.9,
+        nesterovs_momentum=True,
+        early_stopping=False,
+        validation_fraction=0.1,
+        beta_1=0.9,
+        beta_2=0.999,
+        epsilon=1e-8,
+        n_iter_no_change=10,
+        max_fun=15000,
+        init="auto",
+        pretrainer=None,
+        class_weight=None,
+        unlabeled=None,
+        trace="epoch",
+        dtype="float32",
+        n_jobs=None,
+    ):
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.solver = solver
+        self.alpha = alpha
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.learning_rate_init = learning_rate_init
+        self.power_t = power_t
+        self.max_iter = max_iter
+        self.shuffle = shuffle
+        self.random_state = random_state
+        self.tol = tol
+        self.verbose = verbose
+        self.warm_start = warm_start
+        self.momentum = momentum
+        self.nesterovs_momentum = nesterovs_momentum
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.beta_1 = beta_1
+        self.beta_2 = beta_2
+        self.epsilon = epsilon
+        self.n_iter_no_change = n_iter_no_change
+        self.max_fun = max_fun
+        self.init = init
+        self.pretrainer = pretrainer
+        self.class_weight = class_weight
+        self.unlabeled = unlabeled
+        self.trace = trace
+        self.dtype = dtype
+        self.n_jobs = n_jobs
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y, sample_weight=None, X_val=None, y_val=None):
+        """Fit the network to X and y.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The input, read in place whatever its numeric dtype; CSR if sparse.
+
+        y : array-like of shape (n_samples,) or (n_samples, n_labels)
+            Class labels, or a multi-label indicator matrix.
+
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weight of each sample. Whole numbers count as repetitions: a weight of 2 is the
+            same as listing the sample twice, 0 as leaving it out. Others multiply the
+            sample's loss.
+
+        X_val, y_val : array-like, default=None
+            Validation rows, scored after every epoch. With `early_stopping` they decide
+            when to stop, in place of a part of X.
+
+        Returns
+        -------
+        self : object
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            If X, y or a parameter is out of its range. The estimator stays as it was.
+        """
+        return self._fit(X, y, sample_weight, X_val, y_val)
+
+    @available_if(is_stochastic)
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X, y, sample_weight=None, classes=None):
+        """Fine-tune for one epoch on the given rows, going on from the present weights.
+
+        The first call pre-trains on its rows, if the network is to be pre-trained.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The input.
+
+        y : array-like of shape (n_samples,) or (n_samples, n_labels)
+            Class labels.
+
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weight of each sample, as in `fit`.
+
+        classes : array-like of shape (n_classes,), default=None
+            All classes that will occur. Required in the first call.
+
+        Returns
+        -------
+        self : object
+            The estimator.
+
+        Raises
+        ------
+        ValueError
+            If y has a label that is not among the classes.
+        """
+        if isinstance(self.class_weight, str):
+            raise ValueError(
+                "class_weight='balanced' is not supported by partial_fit, which sees only a "
+                "part of the labels; compute the weights with "
+                "sklearn.utils.class_weight.compute_class_weight and pass them as a dict."
+            )
+        return self._fit(X, y, sample_weight, incremental=True, classes=classes)
+
+    def predict_proba(self, X):
+        """Probabilities of the classes.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The input.
+
+        Returns
+        -------
+        p : float64 ndarray of shape (n_samples, n_classes)
+            One column for each of `classes_`. Rows sum to one, except in a multi-label
+            problem, where each column is the probability of that label.
+        """
+        return self._to_proba(self._outputs(X))
+
+    def predict_log_proba(self, X):
+        """Logarithm of the probabilities of the classes.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The input.
+
+        Returns
+        -------
+        log_p : float64 ndarray of shape (n_samples, n_classes)
+            One column for each of `classes_`; minus infinity where the probability
+            underflows to zero.
+        """
+        with np.errstate(divide="ignore"):
+            return np.log(self.predict_proba(X))
+
+    def predict(self, X):
+        """Predict class labels.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The input.
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples,) or (n_samples, n_labels)
+            Labels out of `classes_`, or a multi-label indicator matrix.
+        """
+        return self._to_labels(self._to_proba(self._outputs(X)))
+
+    def transform(self, X):
+        """The top hidden layer's activations.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The input.
+
+        Returns
+        -------
+        H : ndarray of shape (n_samples, hidden_layer_sizes[-1])
+            Activations, in the precision of `dtype`.
+        """
+        check_is_fitted(self)
+        H = self._outputs(X, n_layers=self._network.n_layers - 1)
+        return H.astype(self._network.theta.dtype, copy=False)
+
+    @property
+    def _n_features_out(self):
+        return self.coefs_[-1].shape[0]
+
+    def _to_proba(self, outputs):
+        p = outputs.astype(np.float64)
+        if self._is_multilabel:
+            return p
+        if len(self.classes_) == 1:
+            return np.ones((len(p), 1))
+        if p.shape[1] == 1:
+            return np.hstack([1.0 - p, p])
+        return p / p.sum(axis=1, keepdims=True)
+
+    def _to_labels(self, p):
+        if self._is_multilabel:
+            return (p > 0.5).astype(np.int64)
+        return self.classes_[p.argmax(axis=1)]
+
+    def _score_outputs(self, outputs, y, sample_weight):
+        labels = self._to_labels(self._to_proba(outputs))
+        return float(accuracy_score(y, labels, sample_weight=sample_weight))
+
+    def _validate_input(self, X, y, reset):
+        X, y = validate_data(
+            self, X, y, accept_sparse="csr", multi_output=True, dtype="numeric", reset=reset
+        )
+        if scipy.sparse.issparse(y):
+            y = y.toarray()
+        if y.ndim == 2 and y.shape[1] == 1:
+            y = column_or_1d(y, warn=True)
+        return X, y
+
+    def _default_pretrainer(self):
+        return BernoulliRBMStack()
+
+    def _labelled(self, y):
+        if self.unlabeled is None:
+            return super()._labelled(y)
+        labelled = y != self.unlabeled
+        return labelled.any(axis=1) if y.ndim == 2 else np.broadcast_to(labelled, len(y))
+
+    def _class_weights(self, y, labelled, repeats):
+        if self.class_weight is None:
+            return None
+        weights = np.ones(len(y))
+        weights[labelled] = self._factors(y[labelled], repeats[labelled])
+        if not (np.isfinite(weights).all() and (weights >= 0).all()):
+            raise ValueError(
+                f"class_weight must be finite and at least 0, got {self.class_weight}."
+            )
+        return weights
+
+    def _factors(self, y, repeats):
+        """The weight of each row's class, or the product over its labels."""
+        if isinstance(self.class_weight, str):
+            counted = np.repeat(np.arange(len(y)), repeats)
+            return compute_sample_weight("balanced", y, indices=counted)
+        if self._is_multilabel:
+            return compute_sample_weight(self.class_weight, y)
+        # By all classes: a chunk given to partial_fit need not have each of them.
+        by_class = compute_class_weight(self.class_weight, classes=self.classes_, y=self.classes_)
+        return by_class[np.searchsorted(self.classes_, y)]
+
+    def _encode_targets(self, y, labelled, first, incremental, classes=None):
+        if first:
+            self._define_classes(y[labelled], classes, incremental)
+        else:
+            self._check_classes(y[labelled], classes)
+            if not incremental:
+                self._check_same_classes(y[labelled])
+        targets = np.zeros((len(y), y.shape[1] if y.ndim == 2 else 1), self.dtype)
+        targets[labelled] = self._encode_labels(y[labelled])
+        return targets
+
+    def _define_classes(self, y, classes, incremental):
+        """What the outputs stand for."""
+        check_classification_targets(y)
+        self._is_multilabel = type_of_target(y).startswith("multilabel")
+        if y.ndim == 2 and not self._is_multilabel:
+            raise ValueError(
+                "y must be one label a row or a multi-label indicator matrix of zeros and "
+                f"ones, got shape {y.shape} and target type {type_of_target(y)!r}; use "
+                "MultiOutputClassifier for several multi-class outputs."
+            )
+        if incremental and classes is None:
+            raise ValueError("classes must be passed on the first call to partial_fit.")
+        if self._is_multilabel:
+            self.classes_ = np.arange(y.shape[1])
+        else:
+            self.classes_ = unique_labels(y if classes is None else classes)
+            self._check_classes(y, None)
+        n = len(self.classes_)
+        one_output = not self._is_multilabel and n <= 2
+        multiclass = not self._is_multilabel and n > 2
+        self._n_output_units = self.n_outputs_ = 1 if one_output else n
+        self._loss = "log_loss" if multiclass else "binary_log_loss"
+        self.out_activation_ = "softmax" if multiclass else "logistic"
+
+    def _check_classes(self, y, classes):
+        """Labels must be known ones while training goes on."""
+        if classes is not None and not np.array_equal(self.classes_, unique_labels(classes)):
+            raise ValueError(
+                f"`classes={classes!r}` is not the same as on last call "
+                f"to partial_fit, was: {self.classes_!r}"
+            )
+        if self._is_multilabel:
+            if y.ndim != 2 or y.shape[1] != len(self.classes_):
+                raise ValueError(
+                    f"y must have {len(self.classes_)} columns of zeros and ones, as in the "
+                    f"first call, got shape {y.shape}."
+                )
+            return
+        if y.ndim != 1:
+            raise ValueError(f"y must be one label a row, as in the first call, got {y.shape}.")
+        found = unique_labels(y)
+        if len(np.setdiff1d(found, self.classes_)):
+            raise ValueError(
+                "`y` has classes not in `self.classes_`. "
+                f"`self.classes_` has {self.classes_}. 'y' has {found}."
+            )
+
+    def _check_same_classes(self, y):
+        """A warm start needs all classes again."""
+        found = self.classes_ if self._is_multilabel else unique_labels(y)
+        if not np.array_equal(found, self.classes_):
+            raise ValueError(
+                "warm_start can only be used where `y` has the same classes as in the "
+                f"previous call to fit. Previously got {self.classes_}, `y` has {found}"
+            )
+
+    def _encode_validation(self, y):
+        self._check_classes(y, None)
+        return self._encode_labels(y)
+
+    def _encode_labels(self, y):
+        """Labels as the loss reads them, (n_rows, 1) class numbers or (n_rows, n_labels)."""
+        if self._is_multilabel:
+            return y.astype(self.dtype)
+        return np.searchsorted(self.classes_, y).reshape(-1, 1).astype(self.dtype)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        tags.transformer_tags.preserves_dtype = [self.dtype]
+        return tags

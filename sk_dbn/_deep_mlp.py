@@ -1,0 +1,434 @@
+"""Deep networks for regression."""
+
+import numpy as np
+from sklearn.base import RegressorMixin, _fit_context
+from sklearn.metrics import r2_score
+from sklearn.utils._param_validation import StrOptions
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import column_or_1d, validate_data
+
+from sk_dbn._network_estimator import BaseDeepNetwork, is_stochastic
+
+OUTPUT_ACTIVATIONS = {"squared_error": "identity", "poisson": "exp"}
+
+
+class DeepMLPRegressor(RegressorMixin, BaseDeepNetwork):
+    """Deep multilayer perceptron for regression.
+
+    It takes the parameters of :class:`~sklearn.neural_network.MLPRegressor` with their
+    meaning, and makes those that decide whether a deep network learns hyperparameters:
+    initialisation, activation, solver. `gradient_trace_` shows what reached each layer.
+
+    Parameters
+    ----------
+    hidden_layer_sizes : array-like of shape (n_hidden,) or int, default=(100, 100, 100)
+        Units of each hidden layer.
+
+    activation : str or list of str, default='relu'
+        Activation of the hidden layers, one for all or one for each:
+
+        - 'identity', f(z) = z;
+        - 'logistic', f(z) = 1 / (1 + exp(-z));
+        - 'tanh';
+        - 'softsign', f(z) = z / (1 + abs(z));
+        - 'relu', f(z) = max(0, z);
+        - 'leaky_relu', 'relu' with slope 0.01 below zero;
+        - 'elu', f(z) = exp(z) - 1 below zero;
+        - 'selu', the scaled 'elu' that keeps mean 0 and variance 1 [7]_;
+        - 'gelu', z times the normal distribution's P(N(0, 1) < z);
+        - 'swish', z times logistic(z);
+        - 'softplus', f(z) = log(1 + exp(z));
+        - 'step', the perceptron's, for prediction only: asking `fit` to train through
+          it is an error that says so.
+
+    solver : {'sgd', 'adam', 'adamw', 'nadam', 'rmsprop', 'adagrad', 'lbfgs'}, \
+            default='adam'
+        How weights are optimised. 'sgd' has momentum (Nesterov's or the classical), 'adam'
+        is [4]_ as scikit-learn has it, 'adamw' decouples the decay of the weights from the
+        gradient [5]_, 'nadam' is Adam with Nesterov's momentum [6]_, 'rmsprop' divides by a
+        running root mean square, 'adagrad' by the root of the sum of squares. 'lbfgs' works
+        on all rows at once and suits small data.
+
+    alpha : float, default=0.0001
+        Strength of the L2 penalty of the weights, divided by the minibatch's weight when
+        added to the loss. With ``solver='adamw'`` the decoupled decay: each update
+        shrinks the weights by the learning rate times alpha.
+
+    batch_size : int, default='auto'
+        Rows of a minibatch; 'auto' is ``min(200, n_samples)``. Not used by 'lbfgs'.
+
+    learning_rate : {'constant', 'invscaling', 'adaptive'}, default='constant'
+        Schedule of the learning rate, used by ``solver='sgd'``. 'invscaling' divides
+        `learning_rate_init` by ``t ** power_t``, t the samples seen; 'adaptive' divides
+        the rate by 5 whenever training stalls.
+
+    learning_rate_init : float, default=0.001
+        Initial learning rate. Not used by 'lbfgs'.
+
+    power_t : float, default=0.5
+        Exponent of 'invscaling'.
+
+    max_iter : int, default=200
+        Most epochs, or iterations of 'lbfgs'.
+
+    shuffle : bool, default=True
+        Whether every epoch visits the samples in a new random order. The model then
+        depends on the set of samples, not on the order in which they are stored.
+
+    random_state : int, RandomState instance, default=None
+        Determines first weights, pre-training, the validation split and the order of
+        samples. The same int gives the same bits for every `n_jobs`.
+
+    tol : float, default=1e-4
+        Training stops when the loss (or with `early_stopping` the validation score) did
+        not improve by tol for `n_iter_no_change` epochs. For 'lbfgs' the largest
+        component of the projected gradient.
+
+    verbose : bool, default=False
+        Whether to print progress.
+
+    warm_start : bool, default=False
+        Whether `fit` goes on from the weights of the previous call.
+
+    momentum : float, default=0.9
+        Momentum of 'sgd', in [0, 1].
+
+    nesterovs_momentum : bool, default=True
+        Whether 'sgd' uses Nesterov's momentum.
+
+    early_stopping : bool, default=False
+        Whether to stop when the score of held-out rows no longer improves, and return the
+        weights that scored best. The rows are `X_val` of `fit` or else a
+        `validation_fraction`. Not used by 'lbfgs'.
+
+    validation_fraction : float, default=0.1
+        Share of the training rows held out by `early_stopping`.
+
+    beta_1 : float, default=0.9
+        Decay of the running mean of gradients in 'adam', 'adamw' and 'nadam', and of
+        the running mean of their squares in 'rmsprop', which keeps only that one.
+
+    beta_2 : float, default=0.999
+        Decay of the running mean of squared gradients in 'adam', 'adamw' and 'nadam'.
+
+    epsilon : float, default=1e-8
+        Added to the denominator of the adaptive solvers.
+
+    n_iter_no_change : int, default=10
+        Epochs without improvement that are put up with.
+
+    max_fun : int, default=15000
+        Most evaluations of the loss by 'lbfgs'.
+
+    init : str, float or list of arrays, default='auto'
+        First weights of every layer:
+
+        - 'auto': 'he_normal' for 'relu' and its relatives ('leaky_relu', 'elu', 'gelu',
+          'swish', 'softplus'), 'lecun_normal' for 'selu', 'glorot_uniform' otherwise;
+        - 'glorot_normal', 'glorot_uniform': variance 2 / (fan_in + fan_out) [1]_;
+        - 'he_normal', 'he_uniform': variance 2 / fan_in [2]_;
+        - 'lecun_normal', 'lecun_uniform': variance 1 / fan_in [3]_;
+        - 'orthogonal': orthonormal rows or columns;
+        - 'normal': standard deviation 0.01, the practice for Boltzmann machines;
+        - 'standard_normal': standard deviation 1;
+        - 'zeros';
+        - 'sklearn': as `sklearn.neural_network` does it, biases included;
+        - a float: normal with this standard deviation;
+        - a list with one array of shape (fan_in, fan_out) for each layer, the output
+          layer included.
+
+    pretrainer : {'passthrough'}, BernoulliRBMStack or FrozenEstimator, default=None
+        What the hidden layers start from. None and 'passthrough': from `init`. A
+        :class:`BernoulliRBMStack` is cloned, given the network's layer sizes, activation
+        and dtype, and trained on X; a :class:`~sklearn.frozen.FrozenEstimator` of a fitted
+        one is used as it is. Needs 'logistic' or 'tanh' as activation.
+
+    loss : {'squared_error', 'poisson'}, default='squared_error'
+        Loss to minimise: half the squared error, or half the Poisson deviance with an
+        exponential output, which needs y >= 0.
+
+    trace : {'epoch', 'batch'} or None, default='epoch'
+        How often a row is added to `gradient_trace_`; None turns it off.
+
+    dtype : {'float32', 'float64'}, default='float32'
+        Precision of parameters and output. Input is read in the precision it has.
+
+    n_jobs : int, default=None
+        Threads. None takes as many as joblib, OpenMP and numba allow this process, -1 all
+        cores. The result is the same for any number.
+
+    Attributes
+    ----------
+    coefs_ : list of shape (n_layers - 1,)
+        Weights of each layer, (fan_in, fan_out).
+
+    intercepts_ : list of shape (n_layers - 1,)
+        Biases of each layer, (fan_out,).
+
+    gradient_trace_ : GradientTrace or None
+        What every layer's gradients, weights and activations did, row by row.
+
+    pretrainer_ : BernoulliRBMStack or None
+        The stack the hidden layers started from.
+
+    loss_ : float
+        Loss of the last epoch, penalty included.
+
+    best_loss_ : float or None
+        Smallest loss of an epoch; None with `early_stopping`.
+
+    loss_curve_ : list of float
+        Loss of each epoch.
+
+    validation_scores_ : list of float or None
+        R^2 of the validation rows after each epoch, where there are such rows.
+
+    validation_loss_curve_ : list of float or None
+        Their loss, without penalty.
+
+    best_validation_score_ : float or None
+        The best of `validation_scores_`.
+
+    n_iter_ : int
+        Epochs (or iterations of 'lbfgs') of the last call of `fit`.
+
+    t_ : int
+        Samples seen in training.
+
+    n_layers_ : int
+        Number of layers, input and output included.
+
+    n_outputs_ : int
+        Number of outputs of the network.
+
+    out_activation_ : str
+        Activation of the output layer.
+
+    n_features_in_ : int
+        Number of features seen during :term:`fit`.
+
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
+        Names of features seen during :term:`fit`, where X had string names.
+
+    See Also
+    --------
+    DBNClassifier : Deep belief network for classification.
+    BernoulliRBMStack : The stack of machines that pre-trains layers.
+    sklearn.neural_network.MLPRegressor : The same contract for shallow networks.
+
+    References
+    ----------
+    .. [1] Glorot, X. & Bengio, Y. (2010). Understanding the difficulty of training deep
+       feedforward neural networks. AISTATS. Equations 12 and 16.
+
+    .. [2] He, K., Zhang, X., Ren, S. & Sun, J. (2015). Delving deep into rectifiers. ICCV.
+       Equation 10.
+
+    .. [3] LeCun, Y., Bottou, L., Orr, G. & Müller, K.-R. (1998). Efficient BackProp.
+       Equation 16.
+
+    .. [4] Kingma, D. & Ba, J. (2015). Adam: a method for stochastic optimization. ICLR.
+       Algorithm 1, in the form of section 2's last paragraph.
+
+    .. [5] Loshchilov, I. & Hutter, F. (2019). Decoupled weight decay regularization. ICLR.
+       Algorithm 2.
+
+    .. [6] Dozat, T. (2016). Incorporating Nesterov momentum into Adam. ICLR workshop.
+
+    .. [7] Klambauer, G., Unterthiner, T., Mayr, A. & Hochreiter, S. (2017).
+       Self-normalizing neural networks. NeurIPS. Equation 2.
+
+    Examples
+    --------
+    >>> from sk_dbn import DeepMLPRegressor
+    >>> from sklearn.datasets import load_diabetes
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> X, y = StandardScaler().fit_transform(X), (y - y.mean()) / y.std()
+    >>> net = DeepMLPRegressor((30,) * 10, init="he_normal", max_iter=20, random_state=0)
+    >>> net = net.fit(X, y)
+    >>> net.gradient_trace_.weight_grad_norm.shape  # before training and 20 epochs, 11 layers
+    (21, 11)
+    >>> net.predict(X).shape
+    (442,)
+    """
+
+    _parameter_constraints: dict = {
+        **BaseDeepNetwork._parameter_constraints,
+        "loss": [StrOptions(set(OUTPUT_ACTIVATIONS))],
+    }
+
+    def __init__(
+        self,
+        hidden_layer_sizes=(100, 100, 100),
+        activation="relu",
+        *,
+        solver="adam",
+        alpha=0.0001,
+        batch_size="auto",
+        learning_rate="constant",
+        learning_rate_init=0.001,
+        power_t=0.5,
+        max_iter=200,
+        shuffle=True,
+        random_state=None,
+        tol=1e-4,
+        verbose=False,
+        warm_start=False,
+        momentum=0.9,
+        nesterovs_momentum=True,
+        early_stopping=False,
+        validation_fraction=0.1,
+        beta_1=0.9,
+        beta_2=0.999,
+        epsilon=1e-8,
+        n_iter_no_change=10,
+        max_fun=15000,
+        init="auto",
+        pretrainer=None,
+        loss="squared_error",
+        trace="epoch",
+        dtype="float32",
+        n_jobs=None,
+    ):
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.solver = solver
+        self.alpha = alpha
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.learning_rate_init = learning_rate_init
+        self.power_t = power_t
+        self.max_iter = max_iter
+        self.shuffle = shuffle
+        self.random_state = random_state
+        self.tol = tol
+        self.verbose = verbose
+        self.warm_start = warm_start
+        self.momentum = momentum
+        self.nesterovs_momentum = nesterovs_momentum
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.beta_1 = beta_1
+        self.beta_2 = beta_2
+        self.epsilon = epsilon
+        self.n_iter_no_change = n_iter_no_change
+        self.max_fun = max_fun
+        self.init = init
+        self.pretrainer = pretrainer
+        self.loss = loss
+        self.trace = trace
+        self.dtype = dtype
+        self.n_jobs = n_jobs
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y, sample_weight=None, X_val=None, y_val=None):
+        """Fit the network to X and y.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The input, read in place whatever its numeric dtype; CSR if sparse.
+
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Target values.
+
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weight of each sample. Whole numbers count as repetitions: a weight of 2 is the
+            same as listing the sample twice, 0 as leaving it out. Others multiply the
+            sample's loss.
+
+        X_val, y_val : array-like, default=None
+            Validation rows, scored after every epoch. With `early_stopping` they decide
+            when to stop, in place of a part of X.
+
+        Returns
+        -------
+        self : object
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            If X, y or a parameter is out of its range. The estimator stays as it was.
+        """
+        return self._fit(X, y, sample_weight, X_val, y_val)
+
+    @available_if(is_stochastic)
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X, y, sample_weight=None):
+        """Train for one epoch on the given rows, going on from the present weights.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The input.
+
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Target values.
+
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weight of each sample, as in `fit`.
+
+        Returns
+        -------
+        self : object
+            The estimator.
+        """
+        return self._fit(X, y, sample_weight, incremental=True)
+
+    def predict(self, X):
+        """Predict target values.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The input.
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+            Predicted values, in the precision of `dtype`.
+        """
+        return self._to_prediction(self._outputs(X))
+
+    def _to_prediction(self, outputs):
+        y = outputs.astype(self._network.theta.dtype, copy=False)
+        return y.ravel() if y.shape[1] == 1 else y
+
+    def _validate_input(self, X, y, reset):
+        X, y = validate_data(
+            self,
+            X,
+            y,
+            accept_sparse="csr",
+            multi_output=True,
+            y_numeric=True,
+            dtype="numeric",
+            reset=reset,
+        )
+        if y.ndim == 2 and y.shape[1] == 1:
+            y = column_or_1d(y, warn=True)
+        return X, y
+
+    def _encode_targets(self, y, labelled, first, incremental):
+        targets = self._encode_validation(y)
+        if not first and targets.shape[1] != self.n_outputs_:
+            raise ValueError(
+                f"y must keep its {self.n_outputs_} outputs while training goes on, got "
+                f"{targets.shape[1]}."
+            )
+        self._loss, self.out_activation_ = self.loss, OUTPUT_ACTIVATIONS[self.loss]
+        self.n_outputs_ = self._n_output_units = targets.shape[1]
+        return targets
+
+    def _encode_validation(self, y):
+        targets = y.reshape(len(y), -1).astype(self.dtype)
+        if not np.isfinite(targets).all():
+            raise ValueError(f"y has values too large for dtype={self.dtype!r}.")
+        if self.loss == "poisson" and (targets < 0).any():
+            raise ValueError(f"y must be non-negative for loss='poisson', got {targets.min()}.")
+        return targets
+
+    def _score_outputs(self, outputs, y, sample_weight):
+        return r2_score(y, self._to_prediction(outputs), sample_weight=sample_weight)

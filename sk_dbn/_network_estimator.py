@@ -1,0 +1,698 @@
+"""What DBNClassifier and DeepMLPRegressor share: the network under scikit-learn's contract."""
+
+import numbers
+import warnings
+from abc import ABCMeta, abstractmethod
+from dataclasses import dataclass
+from numbers import Integral, Real
+
+import numpy as np
+import scipy.optimize
+from sklearn.base import BaseEstimator, clone, is_classifier
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.frozen import FrozenEstimator
+from sklearn.model_selection import train_test_split
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval, Options, StrOptions
+from sklearn.utils.optimize import _check_optimize_result
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+
+from sk_dbn._pretraining import check_pretrainable, frozen_stack
+from sk_dbn._rbm_stack import BernoulliRBMStack
+from sk_dbn._transaction import all_or_nothing
+from sk_dbn.models.data import Data, canonical_order
+from sk_dbn.models.initialisers import NAMES as INITIALISERS
+from sk_dbn.models.initialisers import initial_weights
+from sk_dbn.models.network import (
+    ACTIVATIONS,
+    OUTPUT_ACTIVATIONS,
+    SOLVERS,
+    LbfgsObjective,
+    Network,
+    OptimiserState,
+    TraceRecorder,
+    Training,
+    TrainingSet,
+)
+from sk_dbn.models.schedules import SCHEDULES, Schedule
+from sk_dbn.models.threads import threads
+
+# Integer weights up to this mean stand for repeated rows, beyond it they multiply losses.
+MOST_REPEATS = 10
+
+
+@dataclass
+class Samples:
+    """What a call of fit was given, validated and encoded.
+
+    Parameters
+    ----------
+    X : ndarray or CSR matrix of shape (n_samples, n_features)
+    y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+    targets : ndarray of shape (n_samples, n_outputs) or (n_samples, 1)
+        y as the network's loss reads it.
+    labelled : bool ndarray of shape (n_samples,)
+    repeats : int ndarray of shape (n_samples,)
+        How often a sample counts.
+    weight : ndarray of shape (n_samples,) or (0,)
+        What its loss is multiplied by besides.
+    order : int64 ndarray
+        The samples that count, once each.
+    """
+
+    X: object
+    y: np.ndarray
+    targets: np.ndarray
+    labelled: np.ndarray
+    repeats: np.ndarray
+    weight: np.ndarray
+    order: np.ndarray
+
+    def repeated(self, rows):
+        """These rows, each as often as it counts."""
+        return np.repeat(rows, self.repeats[rows])
+
+
+@dataclass
+class Validation:
+    """Rows that are scored after every epoch.
+
+    Parameters
+    ----------
+    rows : TrainingSet
+    y : ndarray
+        What the score compares with, for the rows in their order.
+    """
+
+    rows: TrainingSet
+    y: np.ndarray
+
+
+class BaseDeepNetwork(BaseEstimator, metaclass=ABCMeta):
+    """Base of the estimators that train a network by backpropagation."""
+
+    _parameter_constraints: dict = {
+        "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
+        "activation": [StrOptions(set(ACTIVATIONS)), list, tuple],
+        "init": [
+            StrOptions(set(INITIALISERS)),
+            Interval(Real, 0, None, closed="left"),
+            list,
+            tuple,
+        ],
+        "pretrainer": [StrOptions({"passthrough"}), BernoulliRBMStack, FrozenEstimator, None],
+        "solver": [StrOptions({*SOLVERS, "lbfgs"})],
+        "alpha": [Interval(Real, 0, None, closed="left")],
+        "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
+        "learning_rate": [StrOptions(set(SCHEDULES))],
+        "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
+        "power_t": [Interval(Real, 0, None, closed="left")],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "shuffle": ["boolean"],
+        "random_state": ["random_state"],
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "verbose": ["verbose"],
+        "warm_start": ["boolean"],
+        "momentum": [Interval(Real, 0, 1, closed="both")],
+        "nesterovs_momentum": ["boolean"],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="left")],
+        "beta_1": [Interval(Real, 0, 1, closed="left")],
+        "beta_2": [Interval(Real, 0, 1, closed="left")],
+        "epsilon": [Interval(Real, 0, None, closed="neither")],
+        "n_iter_no_change": [
+            Interval(Integral, 1, None, closed="left"),
+            Options(Real, {np.inf}),
+        ],
+        "max_fun": [Interval(Integral, 1, None, closed="left")],
+        "trace": [StrOptions({"epoch", "batch"}), None],
+        "dtype": [StrOptions({"float32", "float64"})],
+        "n_jobs": [Integral, None],
+    }
+
+    # Subclasses: how y becomes targets, and how outputs are scored.
+
+    @abstractmethod
+    def _validate_input(self, X, y, reset):
+        """X and y checked by scikit-learn's rules."""
+
+    @abstractmethod
+    def _encode_targets(self, y, labelled, first, incremental, **known):
+        """y as the loss reads it; sets ``_loss``, ``out_activation_``, ``n_outputs_``."""
+
+    @abstractmethod
+    def _encode_validation(self, y):
+        """The same for validation rows, with what is known from training."""
+
+    @abstractmethod
+    def _score_outputs(self, outputs, y, sample_weight):
+        """The estimator's score of the network's outputs."""
+
+    # Fitting, in call order.
+
+    def _fit(
+        self, X, y, sample_weight=None, X_val=None, y_val=None, incremental=False, classes=None
+    ):
+        """Fit on validated parameters; a table of contents of what happens."""
+        if incremental and self.early_stopping:
+            raise ValueError("partial_fit does not support early_stopping=True")
+        # What leaves the range of numbers is met by a check of the loss and the weights.
+        in_range = np.errstate(over="ignore", invalid="ignore")
+        with all_or_nothing(self) as checkpoint, threads(self.n_jobs) as run, in_range:
+            first = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
+            known = {} if classes is None else {"classes": classes}
+            samples = self._read_samples(run, X, y, sample_weight, first, incremental, **known)
+            if first or not incremental:
+                self._random_state = check_random_state(self.random_state)
+            if first:
+                self._initialise(samples)
+            self._check_architecture()
+            train, validation = self._training_sets(samples, X_val, y_val)
+            batch_size = self._batch_size(len(train.order))
+            self._start_trace(run, train, batch_size, first)
+            self._start_validation(validation)
+            if self.solver == "lbfgs":
+                self._fit_lbfgs(run, train, validation, checkpoint)
+            else:
+                self._fit_minibatches(
+                    run, train, validation, batch_size, checkpoint, incremental
+                )
+        return self
+
+    def _read_samples(self, run, X, y, sample_weight, first, incremental, **known):
+        """Validate, encode and weigh what was given."""
+        X, y = self._validate_input(X, y, reset=first)
+        labelled = self._labelled(y)
+        if not labelled.any():
+            raise ValueError(
+                f"every label in y equals unlabeled={self.unlabeled!r}; give labels for "
+                "some rows, or fit a BernoulliRBMStack, which needs none."
+            )
+        targets = self._encode_targets(y, labelled, first, incremental, **known)
+        repeats, weight = self._weigh(X, y, labelled, sample_weight)
+        if self.shuffle:
+            order = canonical_order(run, Data(X, self.dtype), Data(targets, self.dtype))
+        else:
+            order = np.arange(X.shape[0])
+        order = order[repeats[order] > 0]
+        return Samples(X, y, targets, labelled, repeats, weight, order)
+
+    def _labelled(self, y):
+        """Which rows have a label."""
+        return np.ones(len(y), dtype=bool)
+
+    def _class_weights(self, y, labelled, repeats):
+        """A factor per sample from class_weight, or None."""
+        return None
+
+    def _weigh(self, X, y, labelled, sample_weight):
+        """Sample weights as counts where they are whole numbers, and as factors.
+
+        A weight of 2 then is exactly the same as listing the sample twice.
+        """
+        n_samples = X.shape[0]
+        repeats, factors = np.ones(n_samples, dtype=np.int64), None
+        if sample_weight is not None:
+            w = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+            if not w[labelled].any():
+                raise ValueError("Sample weights must contain at least one non-zero number.")
+            if np.all(w == np.floor(w)) and w.sum() <= MOST_REPEATS * n_samples:
+                repeats = w.astype(np.int64)
+            else:
+                repeats, factors = (w > 0).astype(np.int64), w
+        class_factors = self._class_weights(y, labelled, repeats)
+        if class_factors is not None:
+            factors = class_factors if factors is None else factors * class_factors
+        weight = np.empty(0) if factors is None else factors
+        return repeats, weight.astype(self.dtype)
+
+    def _initialise(self, samples):
+        """A network with first weights, pre-trained where that was asked for."""
+        hidden = self._hidden_sizes()
+        activations = self._activations(len(hidden))
+        stack = self._make_stack(hidden, activations)
+        units = [samples.X.shape[1], *hidden, self._n_output_units]
+        network = Network(units, activations, self.out_activation_, self.dtype)
+        init = self._inits(units)
+        if stack is not None and not isinstance(self.pretrainer, FrozenEstimator):
+            self._pretrain(stack, samples)
+        self._set_weights(network, stack, init, activations)
+        self.pretrainer_ = stack
+        self._network, self._optimiser = network, None
+        self._no_improvement_count = 0
+        self.coefs_, self.intercepts_ = network.coefs, network.intercepts
+        self.n_layers_ = network.n_layers + 1
+        self.n_iter_, self.t_ = 0, 0
+        self.loss_ = np.nan  # until the first epoch is complete
+        self.loss_curve_, self.validation_loss_curve_ = [], None
+        self.validation_scores_ = None
+        self.best_loss_ = None if self.early_stopping else np.inf
+        self.best_validation_score_ = None
+
+    def _hidden_sizes(self):
+        """hidden_layer_sizes as a list of positive ints."""
+        sizes = self.hidden_layer_sizes
+        sizes = [sizes] if isinstance(sizes, numbers.Integral) else list(sizes)
+        if any(not isinstance(n, numbers.Integral) or n <= 0 for n in sizes):
+            raise ValueError(
+                f"hidden_layer_sizes must be > 0, got {sizes}; give one positive integer "
+                "for each hidden layer."
+            )
+        return [int(n) for n in sizes]
+
+    def _activations(self, n_hidden):
+        """One activation name for every hidden layer."""
+        names = self.activation
+        names = [names] * n_hidden if isinstance(names, str) else list(names)
+        if len(names) != n_hidden:
+            raise ValueError(
+                f"activation must be one name or one for each of the {n_hidden} hidden "
+                f"layers, got {len(names)}: {names}."
+            )
+        for name in names:
+            if not isinstance(name, str) or name not in ACTIVATIONS:
+                raise ValueError(f"activation must be one of {sorted(ACTIVATIONS)}, got {name!r}.")
+        if "step" in names:
+            raise ValueError(
+                "activation='step' cannot be trained through: its derivative is zero "
+                "wherever it exists. Use 'logistic' or 'tanh', which are smooth steps."
+            )
+        return names
+
+    def _inits(self, units):
+        """What initialises each layer."""
+        n_layers = len(units) - 1
+        if not isinstance(self.init, (list, tuple)):
+            return [self.init] * n_layers
+        if len(self.init) != n_layers:
+            raise ValueError(
+                f"init must have one array for each of the {n_layers} layers, output "
+                f"layer included, got {len(self.init)}."
+            )
+        arrays = [np.asarray(W) for W in self.init]
+        for layer, (W, p, q) in enumerate(zip(arrays, units, units[1:], strict=False)):
+            if W.dtype.kind not in "fiub":
+                raise ValueError(
+                    f"init[{layer}] must be an array of real numbers, got {self.init[layer]!r}."
+                )
+            if W.shape != (p, q):
+                raise ValueError(
+                    f"init[{layer}] must have shape (fan_in, fan_out) = {(p, q)}, got {W.shape}."
+                )
+            if not (np.abs(W) <= np.finfo(self.dtype).max).all():
+                raise ValueError(
+                    f"init[{layer}] must be finite as {self.dtype}, got NaN, infinity or more."
+                )
+        return arrays
+
+    def _default_pretrainer(self):
+        """What pretrainer=None stands for."""
+        return None
+
+    def _make_stack(self, hidden, activations):
+        """The stack whose layers the network starts from, or None."""
+        pretrainer = self.pretrainer
+        if pretrainer is None:
+            pretrainer = self._default_pretrainer()
+        if pretrainer is None or isinstance(pretrainer, str):
+            return None
+        check_pretrainable(hidden, activations)
+        if isinstance(pretrainer, FrozenEstimator):
+            return frozen_stack(pretrainer, hidden, activations[0], self.n_features_in_)
+        stack = clone(pretrainer)
+        stack.set_params(
+            hidden_layer_sizes=tuple(hidden), activation=activations[0], dtype=self.dtype
+        )
+        if isinstance(self.init, (list, tuple)):
+            stack.set_params(init=list(self.init[:-1]))
+        elif self.init != "auto":
+            stack.set_params(init=self.init)
+        if stack.n_jobs is None:
+            stack.set_params(n_jobs=self.n_jobs)
+        return stack
+
+    def _pretrain(self, stack, samples):
+        """Train the stack on every row, labelled or not."""
+        if stack.random_state is None:
+            seed = self._random_state.randint(np.iinfo(np.int32).max)
+            stack.set_params(random_state=seed)
+        stack._validate_params()
+        stack._fit_rows(samples.X, samples.repeated(samples.order))
+
+    def _set_weights(self, network, stack, init, activations):
+        """First weights: the stack's where there is one, else drawn."""
+        n_pretrained = 0 if stack is None else len(stack.coefs_)
+        for layer, (W, b) in enumerate(zip(network.coefs, network.intercepts, strict=True)):
+            if layer < n_pretrained:
+                W[:], b[:] = stack.coefs_[layer], stack.intercepts_hidden_[layer]
+                continue
+            name = activations[min(layer, len(activations) - 1)] if activations else "identity"
+            if layer == network.n_layers - 1 and not self._follows_sklearn():
+                name = self.out_activation_
+            W[:], b[:] = initial_weights(init[layer], self._random_state, *W.shape, name)
+
+    def _follows_sklearn(self):
+        """Whether the output layer is initialised as scikit-learn does, by `activation`."""
+        return isinstance(self.init, str) and self.init == "sklearn"
+
+    def _check_architecture(self):
+        """Training goes on only in the network that was begun."""
+        sizes = [W.shape[1] for W in self.coefs_[:-1]]
+        if sizes != self._hidden_sizes():
+            raise ValueError(
+                f"hidden_layer_sizes must stay {tuple(sizes)} while training goes on, got "
+                f"{self.hidden_layer_sizes}; set warm_start=False to start a new network."
+            )
+        activations = [*self._activations(len(sizes)), self.out_activation_]
+        codes = [ACTIVATIONS.get(name, OUTPUT_ACTIVATIONS.get(name)) for name in activations]
+        if codes != self._network.codes.tolist():
+            raise ValueError(
+                "activation and loss must stay what they were while training goes on, got "
+                f"activation={self.activation!r} and an {self.out_activation_!r} output; set "
+                "warm_start=False to start a new network."
+            )
+        if self._network.theta.dtype != self.dtype:
+            raise ValueError(
+                f"dtype must stay {str(self._network.theta.dtype)!r} while training goes "
+                f"on, got {self.dtype!r}; set warm_start=False to start a new network."
+            )
+
+    def _open(self, X, dtype=None):
+        """X as the first layer reads it: standardised where the pre-training did so."""
+        dtype = self._network.theta.dtype if dtype is None else dtype
+        if self.pretrainer_ is None:
+            return Data(X, dtype)
+        return self.pretrainer_._visible.data(X, dtype)
+
+    def _training_sets(self, samples, X_val, y_val):
+        """The rows to train on, and those to validate on or None."""
+        rows = samples.order[samples.labelled[samples.order]]
+        if samples.weight.size:
+            rows = rows[samples.weight[rows] > 0]
+        if len(rows) == 0:
+            raise ValueError("sample_weight and class_weight leave no row with a label.")
+        held_out = None
+        if self.early_stopping and X_val is None and self.solver != "lbfgs":
+            rows, held_out = self._split(rows, samples)
+        data = self._open(samples.X)
+        parts = data, samples.targets, samples.weight, self._loss
+        train = TrainingSet(*parts, samples.repeated(rows))
+        if X_val is not None or y_val is not None:
+            return train, self._given_validation(X_val, y_val)
+        if held_out is None:
+            return train, None
+        held_out = samples.repeated(held_out)
+        return train, Validation(TrainingSet(*parts, held_out), samples.y[held_out])
+
+    def _split(self, rows, samples):
+        """Set a validation_fraction of the rows aside."""
+        stratify = samples.targets[rows] if is_classifier(self) else None
+        if stratify is not None and stratify.shape[1] > 1:  # multi-label
+            stratify = None
+        rows, held_out = train_test_split(
+            rows,
+            random_state=self._random_state,
+            test_size=self.validation_fraction,
+            stratify=stratify,
+        )
+        if len(held_out) < 2:
+            raise ValueError(
+                "The validation set is too small. Increase 'validation_fraction' "
+                "or the size of your dataset."
+            )
+        return rows, held_out
+
+    def _given_validation(self, X_val, y_val):
+        """Validation rows that were passed to fit."""
+        if y_val is None or X_val is None:
+            given, missing = ("X_val", "y_val") if y_val is None else ("y_val", "X_val")
+            raise ValueError(f"{missing} must be given together with {given}, got None.")
+        X_val, y_val = self._validate_input(X_val, y_val, reset=False)
+        targets = self._encode_validation(y_val)
+        no_weight = np.empty(0, self.dtype)
+        order = np.arange(X_val.shape[0])
+        rows = TrainingSet(self._open(X_val), targets, no_weight, self._loss, order)
+        return Validation(rows, y_val)
+
+    def _start_trace(self, run, train, batch_size, first):
+        """A recorder, going on with the trace of a network that is trained further."""
+        if self.trace is None:
+            self._recorder = None
+            return
+        each_batch = self.trace == "batch"
+        recorder = None if first else getattr(self, "_recorder", None)
+        if recorder is None or recorder.each_batch != each_batch:
+            recorder = TraceRecorder(each_batch)
+            recorder.record_start(run, self._network, train, batch_size)
+        self._recorder = recorder
+
+    @property
+    def gradient_trace_(self):
+        """What every layer's gradients, weights and activations did, row by row."""
+        check_is_fitted(self)
+        return None if self._recorder is None else self._recorder.trace()
+
+    def _start_validation(self, validation):
+        """What was best so far, beginning anew where another thing is watched now."""
+        if self.early_stopping != (self.best_loss_ is None):
+            self.best_loss_ = None if self.early_stopping else np.inf
+            self.best_validation_score_ = None
+            self._no_improvement_count = 0
+        if validation is not None and self.validation_scores_ is None:
+            self.validation_scores_, self.validation_loss_curve_ = [], []
+        if validation is not None and self.best_validation_score_ is None:
+            self.best_validation_score_ = -np.inf
+
+    def _batch_size(self, n_samples):
+        """Rows of a minibatch."""
+        if self.batch_size == "auto" or self.solver == "lbfgs":
+            return min(200, n_samples)
+        if self.batch_size > n_samples:
+            warnings.warn(
+                f"Got `batch_size` larger than sample size: {self.batch_size} > {n_samples}. "
+                "It is going to be clipped.",
+                stacklevel=2,
+            )
+        return min(self.batch_size, n_samples)
+
+    def _start_optimiser(self, incremental):
+        """The optimiser of the previous partial_fit, or a new one."""
+        if self._optimiser is None or not incremental:
+            self._optimiser = OptimiserState(
+                self.solver,
+                self._network,
+                momentum=self.momentum,
+                nesterov=self.nesterovs_momentum and self.momentum > 0,
+                beta_1=self.beta_1,
+                beta_2=self.beta_2,
+                epsilon=self.epsilon,
+                alpha=self.alpha,
+            )
+            schedule = self.learning_rate if self.solver == "sgd" else "constant"
+            self._schedule = Schedule(schedule, self.learning_rate_init, self.power_t)
+        state = self._optimiser.kernel_state
+        self._optimiser.kernel_state = state._replace(alpha=float(self.alpha))
+
+    def _fit_minibatches(self, run, train, validation, batch_size, checkpoint, incremental):
+        """Epoch after epoch until the loss or the score no longer improves."""
+        self._start_optimiser(incremental)
+        n_samples = len(train.order)
+        training = Training(self._network, train, self._optimiser, batch_size)
+        self._watch(checkpoint)
+        best = self._best_so_far()
+        self.n_iter_ = 0
+        order, before, stopping = train.order, None, False
+        max_iter = 1 if incremental else self.max_iter
+        while self.n_iter_ < max_iter and not stopping:
+            started_from = self._network.theta.copy()
+            if self.shuffle:
+                order = self._random_state.permutation(train.order)
+            loss = training.epoch(run, order, self._schedule.rate, self._recorder)
+            if not (np.isfinite(loss) and np.isfinite(self._network.theta).all()):
+                self._retreat(run, train, checkpoint, loss, before)
+                break
+            self._end_epoch(loss, n_samples)
+            if self._check_improvement(run, validation) and self.early_stopping:
+                best = self._network.theta.copy()
+            self._schedule.end_epoch(self.t_)
+            stopping = self._is_stopping()
+            checkpoint.keep()
+            before = started_from
+        else:
+            if not stopping and not incremental:
+                warnings.warn(
+                    f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) "
+                    "reached and the optimization hasn't converged yet.",
+                    ConvergenceWarning,
+                    stacklevel=4,
+                )
+        if best is not None:
+            self._network.theta[:] = best
+
+    def _watch(self, checkpoint):
+        """Remember what training changes in place, in case it is interrupted."""
+        state = self._optimiser.kernel_state
+        arrays = self._network.theta, state.first, state.second, state.state
+        objects = self._optimiser, self._schedule, self._random_state, self._recorder
+        checkpoint.watch(*arrays, *objects)
+
+    def _best_so_far(self):
+        """The weights that scored best in the previous fit, if this one goes on with it."""
+        if self.early_stopping and np.isfinite(self.best_validation_score_):
+            return self._network.theta.copy()
+        return None
+
+    def _retreat(self, run, train, checkpoint, loss, before):
+        """Return to the weights of the last good epoch; the trace shows what happened."""
+        checkpoint.restore(self._recorder)
+        outputs = self._network.outputs(run, train.data, rows=train.probe)
+        if before is not None and not np.isfinite(outputs).all():
+            # That epoch's loss was measured before its last updates, which were bad.
+            self._network.theta[:] = before
+        warnings.warn(
+            f"Training diverged in epoch {self.n_iter_ + 1}: the loss is {loss}. The weights "
+            "of the last good epoch were kept. Lower learning_rate_init "
+            f"({self.learning_rate_init}), or scale X and y, with StandardScaler for one.",
+            ConvergenceWarning,
+            stacklevel=5,
+        )
+
+    def _end_epoch(self, loss, n_samples):
+        self.n_iter_ += 1
+        self.t_ += n_samples
+        self.loss_ = float(loss)
+        self.loss_curve_ = [*self.loss_curve_, self.loss_]
+        if self.verbose:
+            print(f"Iteration {self.n_iter_}, loss = {self.loss_:.8f}")
+
+    def _check_improvement(self, run, validation):
+        """Update what was best so far; whether this epoch's score is."""
+        improved = False
+        if validation is not None:
+            improved = self._validate_epoch(run, validation)
+        if not self.early_stopping:
+            stuck = self.loss_ > self.best_loss_ - self.tol
+            self.best_loss_ = min(self.best_loss_, self.loss_)
+            self._no_improvement_count = self._no_improvement_count + 1 if stuck else 0
+        return improved
+
+    def _validate_epoch(self, run, validation):
+        """Score the validation rows."""
+        rows = validation.rows
+        outputs = self._network.outputs(run, rows.data, rows=rows.order)
+        weight = None if rows.sample_weight.size == 0 else rows.sample_weight[rows.order]
+        score = np.nan  # a regressor may have left the range of numbers
+        if np.isfinite(outputs).all():
+            score = self._score_outputs(outputs, validation.y, weight)
+        self.validation_scores_ = [*self.validation_scores_, score]
+        loss = float(rows.loss_of(outputs))
+        self.validation_loss_curve_ = [*self.validation_loss_curve_, loss]
+        if self.verbose:
+            print(f"Validation score: {score:f}")
+        if self.early_stopping:
+            stuck = score < self.best_validation_score_ + self.tol
+            self._no_improvement_count = self._no_improvement_count + 1 if stuck else 0
+        improved = score > self.best_validation_score_
+        self.best_validation_score_ = max(score, self.best_validation_score_)
+        return improved
+
+    def _is_stopping(self):
+        """Whether training should stop, having told why if verbose."""
+        if self._no_improvement_count <= self.n_iter_no_change:
+            return False
+        stopping = self._schedule.on_plateau()
+        if self.verbose:
+            what = "Validation score" if self.early_stopping else "Training loss"
+            then = "Stopping." if stopping else f"Setting learning rate to {self._schedule.rate:f}"
+            print(
+                f"{what} did not improve more than tol={self.tol:f} for "
+                f"{self.n_iter_no_change} consecutive epochs. {then}"
+            )
+        if not stopping:
+            self._no_improvement_count = 0
+        return stopping
+
+    def _fit_lbfgs(self, run, train, validation, checkpoint):
+        """Minimise the loss over all rows by L-BFGS-B."""
+        network = self._network
+        objective = LbfgsObjective(run, network, train, self.alpha, self._recorder)
+        checkpoint.watch(network.theta, self._recorder)
+        self.n_iter_ = 0
+
+        def end_iteration(theta):
+            objective.end_iteration(theta)
+            if np.isfinite(objective.loss) and np.isfinite(network.theta).all():
+                self._end_epoch(objective.loss, 0)
+                if validation is not None:
+                    self._validate_epoch(run, validation)
+                checkpoint.keep()
+
+        result = scipy.optimize.minimize(
+            objective,
+            network.theta.astype(np.float64),
+            method="L-BFGS-B",
+            jac=True,
+            callback=end_iteration,
+            options={"maxfun": self.max_fun, "maxiter": self.max_iter, "gtol": self.tol},
+        )
+        loss = objective.reported(result.x)
+        if not (np.isfinite(loss) and np.isfinite(network.theta).all()):
+            self._retreat(run, train, checkpoint, loss, None)
+            return
+        self.n_iter_ = _check_optimize_result("lbfgs", result, self.max_iter)
+        self.loss_ = self.best_loss_ = float(loss)
+
+    # Prediction.
+
+    def _outputs(self, X, n_layers=None):
+        """The activations of a layer, the last by default, for validated X."""
+        check_is_fitted(self)
+        X = validate_data(self, X, accept_sparse="csr", dtype="numeric", reset=False)
+        # float64 input keeps its precision on the way; BLAS's rounding depends on the
+        # rows beside a row, which is then below the precision of the result.
+        is_double = X.dtype == np.float64
+        dtype = np.dtype(np.float64) if is_double else self._network.theta.dtype
+        network = self._network.astype(dtype)
+        with threads(self.n_jobs) as run:
+            return network.outputs(run, self._open(X, dtype), n_layers)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
+    def __getstate__(self):
+        state = super().__getstate__()
+        if "_network" in state:  # the views would become copies; see __setstate__
+            state = {k: v for k, v in state.items() if k not in ("coefs_", "intercepts_")}
+        return state
+
+    def __setstate__(self, state):
+        super().__setstate__(state)
+        if "_network" in state:
+            self.coefs_, self.intercepts_ = self._network.coefs, self._network.intercepts
+
+
+def is_stochastic(estimator):
+    """Whether an estimator can be trained minibatch by minibatch.
+
+    Parameters
+    ----------
+    estimator : BaseDeepNetwork
+
+    Returns
+    -------
+    bool
+        Always True.
+
+    Raises
+    ------
+    AttributeError
+        If its solver works on all rows at once.
+    """
+    if estimator.solver == "lbfgs":
+        raise AttributeError(
+            "partial_fit is only available for stochastic optimizers. "
+            f"{estimator.solver} is not stochastic."
+        )
+    return True

@@ -1,0 +1,88 @@
+"""Which networks a stack can start, and which fitted stacks fit a network."""
+
+from sklearn.utils.validation import check_is_fitted
+
+from sk_dbn._rbm_stack import BernoulliRBMStack
+
+# Activations that the hidden units of a BernoulliRBMStack have.
+STACK_ACTIVATIONS = ("logistic", "tanh")
+
+
+def check_pretrainable(hidden, activations):
+    """Check that a stack of machines can have these layers.
+
+    Parameters
+    ----------
+    hidden : list of int
+        Sizes of the hidden layers.
+    activations : list of str
+        One for each.
+
+    Raises
+    ------
+    ValueError
+        If there is no hidden layer, or their activations are not one that a stack has.
+    """
+    if not hidden:
+        raise ValueError(
+            "hidden_layer_sizes is empty, so there is nothing to pre-train; set "
+            "pretrainer='passthrough' or give at least one hidden layer."
+        )
+    if len(set(activations)) > 1 or activations[0] not in STACK_ACTIVATIONS:
+        raise ValueError(
+            "pre-training exists for one activation in all hidden layers, one of "
+            f"{list(STACK_ACTIVATIONS)}, got {activations}; set "
+            "pretrainer='passthrough' to train without it."
+        )
+
+
+def frozen_stack(pretrainer, hidden, activation, n_features):
+    """The fitted stack inside a FrozenEstimator, if a network can take its layers.
+
+    Parameters
+    ----------
+    pretrainer : FrozenEstimator
+    hidden : list of int
+        Sizes of the network's hidden layers.
+    activation : str
+        Their activation.
+    n_features : int
+        Features of the network's input.
+
+    Returns
+    -------
+    BernoulliRBMStack
+
+    Raises
+    ------
+    TypeError
+        If it is not a BernoulliRBMStack.
+    sklearn.exceptions.NotFittedError
+        If it is not fitted.
+    ValueError
+        If sizes, activation or number of features differ.
+    """
+    stack = pretrainer.estimator
+    if not isinstance(stack, BernoulliRBMStack):
+        raise TypeError(
+            "pretrainer must be a FrozenEstimator of a BernoulliRBMStack, got one of "
+            f"{type(stack).__name__}."
+        )
+    check_is_fitted(stack)
+    sizes = [W.shape[1] for W in stack.coefs_]
+    if sizes != hidden:
+        raise ValueError(
+            f"hidden_layer_sizes must be those of the frozen pretrainer, {tuple(sizes)}, "
+            f"got {tuple(hidden)}."
+        )
+    if stack.activation != activation:
+        raise ValueError(
+            f"activation must be that of the frozen pretrainer, {stack.activation!r}, "
+            f"got {activation!r}."
+        )
+    if stack.n_features_in_ != n_features:
+        raise ValueError(
+            f"X has {n_features} features, but the frozen pretrainer was fitted on "
+            f"{stack.n_features_in_}."
+        )
+    return stack

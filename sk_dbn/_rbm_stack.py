@@ -1,0 +1,656 @@
+"""A stack of restricted Boltzmann machines as a scikit-learn transformer."""
+
+import time
+import warnings
+from dataclasses import dataclass
+from numbers import Integral, Real
+
+import numpy as np
+from sklearn.base import (
+    BaseEstimator,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    _fit_context,
+)
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_array, check_is_fitted, validate_data
+
+from sk_dbn._transaction import all_or_nothing
+from sk_dbn.models.data import Data, canonical_order
+from sk_dbn.models.initialisers import NAMES, initial_weights
+from sk_dbn.models.rbm import Stack
+from sk_dbn.models.rbm_training import (
+    MachineTraining,
+    Settings,
+    StoppingRule,
+    TraceRecorder,
+    fit_machine,
+    prepare,
+    probe_of,
+)
+from sk_dbn.models.threads import threads
+from sk_dbn.models.traces import join_layers
+from sk_dbn.models.visible import VisibleUnits
+
+# Gaussian units have no bound, so their machine takes smaller steps (Hinton, 2012, section
+# 13.2): this share of the learning rate.
+GAUSSIAN_RATE = 0.1
+PIECE = 1024  # rows whose visible units are held in float64 at a time
+
+
+class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+    """A stack of restricted Boltzmann machines, each trained on the layer below it."""
+
+    _parameter_constraints: dict = {
+        "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
+        "visible": [StrOptions({"auto", "bernoulli", "gaussian"})],
+        "activation": [StrOptions({"logistic", "tanh"})],
+        "init": [StrOptions(set(NAMES)), Interval(Real, 0, None, closed="left"), list, tuple],
+        "learning_rate": [Interval(Real, 0, None, closed="neither"), "array-like"],
+        "momentum": [Interval(Real, 0, 1, closed="left")],
+        "algorithm": [StrOptions({"cd", "pcd"})],
+        "n_gibbs_steps": [Interval(Integral, 1, None, closed="left")],
+        "n_chains": [Interval(Integral, 1, None, closed="left")],
+        "centered": ["boolean"],
+        "alpha": [Interval(Real, 0, None, closed="left")],
+        "l1_ratio": [Interval(Real, 0, 1, closed="both")],
+        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "max_iter": [Interval(Integral, 1, None, closed="left"), "array-like"],
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "shuffle": ["boolean"],
+        "warm_start": ["boolean"],
+        "trace": [StrOptions({"epoch", "batch"}), None],
+        "dtype": [StrOptions({"float32", "float64"})],
+        "n_jobs": [Integral, None],
+        "verbose": ["verbose"],
+        "random_state": ["random_state"],
+    }
+
+    def __init__(
+        self,
+        hidden_layer_sizes=(256, 128),
+        *,
+        visible="auto",
+        activation="logistic",
+        init="auto",
+        learning_rate=0.05,
+        momentum=0.9,
+        algorithm="cd",
+        n_gibbs_steps=1,
+        n_chains=100,
+        centered=True,
+        alpha=0.0001,
+        l1_ratio=0.0,
+        batch_size=10,
+        max_iter=20,
+        tol=1e-3,
+        n_iter_no_change=10,
+        early_stopping=False,
+        validation_fraction=0.1,
+        shuffle=True,
+        warm_start=False,
+        trace="epoch",
+        dtype="float32",
+        n_jobs=None,
+        verbose=0,
+        random_state=None,
+    ):
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.visible = visible
+        self.activation = activation
+        self.init = init
+        self.learning_rate = learning_rate
+        self.momentum = momentum
+        self.algorithm = algorithm
+        self.n_gibbs_steps = n_gibbs_steps
+        self.n_chains = n_chains
+        self.centered = centered
+        self.alpha = alpha
+        self.l1_ratio = l1_ratio
+        self.batch_size = batch_size
+        self.max_iter = max_iter
+        self.tol = tol
+        self.n_iter_no_change = n_iter_no_change
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.shuffle = shuffle
+        self.warm_start = warm_start
+        self.trace = trace
+        self.dtype = dtype
+        self.n_jobs = n_jobs
+        self.verbose = verbose
+        self.random_state = random_state
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y=None):
+        """Train every machine, from the first layer up.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Training data. Read as it lies, in any numeric dtype, and never copied whole.
+        y : Ignored
+            Not used, present for API consistency by convention.
+
+        Returns
+        -------
+        self : BernoulliRBMStack
+            The fitted stack.
+        """
+        with all_or_nothing(self) as checkpoint:
+            self._fit_rows(self._read(X, reset=True), checkpoint=checkpoint)
+        return self
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X, y=None):
+        """Train every machine once through X, in minibatches of `batch_size`.
+
+        Velocities, persistent chains and random numbers go on from the previous call. The
+        scale of the visible units and their first biases come from the first call. Stopping
+        and `early_stopping` have no part in it.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Training data.
+        y : Ignored
+            Not used, present for API consistency by convention.
+
+        Returns
+        -------
+        self : BernoulliRBMStack
+            The fitted stack.
+        """
+        with all_or_nothing(self) as checkpoint:
+            X = self._read(X, reset=not hasattr(self, "coefs_"))
+            self._fit_rows(X, partial=True, checkpoint=checkpoint)
+        return self
+
+    def transform(self, X):
+        """Means of the last layer's hidden units, each layer given the means below.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Samples.
+
+        Returns
+        -------
+        H : ndarray of shape (n_samples, hidden_layer_sizes[-1])
+            Of the dtype `dtype`.
+        """
+        check_is_fitted(self)
+        X = self._read(X, reset=False)
+        return self._means_up(X).astype(self._stack.theta.dtype, copy=False)
+
+    def inverse_transform(self, X):
+        """Means of the visible units given activities of the last hidden layer.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, hidden_layer_sizes[-1])
+            Activities of the last hidden layer, as `transform` returns them.
+
+        Returns
+        -------
+        X_original : ndarray of shape (n_samples, n_features)
+            In the units of the training data.
+        """
+        check_is_fitted(self)
+        H = check_array(X, dtype=[np.float64, np.float32], input_name="X")
+        if H.shape[1] != self._n_features_out:
+            raise ValueError(
+                f"X has {H.shape[1]} features, but inverse_transform expects "
+                f"{self._n_features_out}: one for each unit of the last hidden layer."
+            )
+        return self._means_down(H)
+
+    def reconstruct(self, X):
+        """Samples as the stack sees them: means up through all layers and down again.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Samples.
+
+        Returns
+        -------
+        X_mean : ndarray of shape (n_samples, n_features)
+            In the units of the training data.
+        """
+        check_is_fitted(self)
+        return self._means_down(self._means_up(self._read(X, reset=False)))
+
+    def gibbs(self, X, n_steps=1):
+        """Sample the visible units by Gibbs steps of the first machine.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Values of the visible units to start from.
+        n_steps : int, default=1
+            Number of steps, each a sample of the hidden units followed by one of the
+            visible units.
+
+        Returns
+        -------
+        X_new : ndarray of shape (n_samples, n_features)
+            Values of the visible units after the last step.
+        """
+        check_is_fitted(self)
+        if not isinstance(n_steps, Integral) or n_steps < 1:
+            raise ValueError(f"n_steps must be an integer of at least 1, got {n_steps!r}.")
+        v = self._means_up(self._read(X, reset=False), n_layers=0)
+        v = self._stack.gibbs(v, n_steps, self.random_state_)
+        return self._visible.to_data(v).astype(self._stack.theta.dtype, copy=False)
+
+    def free_energy(self, X):
+        """Free energy of samples in the first machine, -log sum_h exp(-E(v, h)).
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Samples.
+
+        Returns
+        -------
+        free_energy : ndarray of shape (n_samples,)
+            In nats, up to the machine's log partition function; for Gaussian units a
+            density in the standardised units.
+        """
+        check_is_fitted(self)
+        X = self._read(X, reset=False)
+        stack = self._stack.astype(np.float64)
+        return np.concatenate([stack.free_energy(v) for v in self._pieces(X)])
+
+    def score_samples(self, X):
+        """Pseudo-log-likelihood of samples under the first machine.
+
+        The sum over visible units of log P(v_i | all other units): exact for up to 64
+        features. Beyond, the sum is estimated from 64 units, one from each of as many equal
+        strata, chosen by a hash of the sample's content, so that the same sample always
+        gets the same score.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Samples.
+
+        Returns
+        -------
+        pseudo_likelihood : ndarray of shape (n_samples,)
+            In nats; for Gaussian units a density in the standardised units.
+        """
+        check_is_fitted(self)
+        X = self._read(X, reset=False)
+        stack = self._stack.astype(np.float64)
+        with threads(self.n_jobs) as run:
+            pieces = [stack.pseudo_log_likelihood(run, v) for v in self._pieces(X)]
+        return np.concatenate(pieces)
+
+    def score(self, X, y=None):
+        """Mean pseudo-log-likelihood of samples under the first machine.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Samples.
+        y : Ignored
+            Not used, present for API consistency by convention.
+
+        Returns
+        -------
+        score : float
+            See `score_samples`.
+        """
+        return float(self.score_samples(X).mean())
+
+    @property
+    def feature_importances_(self):
+        """What the reconstruction loses when a feature is hidden from the stack.
+
+        The increase of the reconstruction's divergence, in nats a sample, when the feature
+        is replaced by its training mean; ndarray of shape (n_features,). Measured on up to
+        256 training samples when it is first asked for.
+        """
+        if not hasattr(self, "_background"):
+            raise AttributeError(
+                f"feature_importances_ is available after fit; this {type(self).__name__} "
+                "instance is not fitted yet."
+            )
+        if self._importances is None:
+            self._importances = self._stack.importances(self._background, self._means)
+        return self._importances
+
+    # How a fit proceeds, in call order.
+
+    def _read(self, X, reset):
+        """X as scikit-learn accepts it, in the caller's dtype where kernels can read that."""
+        X = validate_data(self, X, accept_sparse="csr", dtype="numeric", reset=reset)
+        if X.dtype.kind not in "biuf":
+            raise ValueError(f"X must hold real numbers, got dtype {X.dtype}.")
+        return X
+
+    def _fit_rows(self, X, order=None, *, partial=False, checkpoint=None):
+        """Train on the rows of a validated X.
+
+        Parameters
+        ----------
+        X : ndarray or CSR matrix of shape (n_samples, n_features)
+        order : int64 ndarray, default=None
+            The rows to train on, a repeated one as often as it counts. By default all, in
+            an order that depends on their content only (with `shuffle`), or as they lie.
+        partial : bool, default=False
+            Whether to go on from the present state, for one epoch.
+        checkpoint : Checkpoint, default=None
+            Told to keep what was reached when Ctrl-C comes after an epoch.
+        """
+        self._validate_params()
+        sizes, rates, max_iters = self._per_layer()
+        continued = hasattr(self, "_stack") and (partial or self.warm_start)
+        if continued:
+            self._check_continues(X, sizes)
+        random = self.random_state_ if partial and continued else None
+        random = random or check_random_state(self.random_state)
+        with threads(self.n_jobs) as run:
+            plain = Data(X, self.dtype)
+            if order is None:
+                n = X.shape[0]
+                order = canonical_order(run, plain) if self.shuffle else np.arange(n)
+            order, held_out = self._split(order, random, partial)
+            moments = plain.moments(order)
+            if continued:
+                stack, visible = self._stack, self._visible
+            else:
+                visible = VisibleUnits.suited_to(self.visible, moments)
+                stack = self._new_stack(X.shape[1], sizes, visible, moments, random)
+            data = self._data(X, visible, moments)
+            means = visible.means(moments)
+            fit = _Fit(run, stack, visible, data, order, held_out, random, means, partial)
+            self._train(fit, rates, [1] * len(sizes) if partial else max_iters, checkpoint)
+
+    def _per_layer(self):
+        """Sizes, learning rates and epochs of every layer, checked."""
+        sizes = np.ravel(self.hidden_layer_sizes).tolist()
+        if not sizes or not all(isinstance(n, int) and n >= 1 for n in sizes):
+            raise ValueError(
+                "hidden_layer_sizes must be integers of at least 1, one per layer, got "
+                f"{self.hidden_layer_sizes!r}."
+            )
+        rates = _spread("learning_rate", self.learning_rate, len(sizes))
+        if not all(np.isfinite(rate) and rate > 0 for rate in rates):
+            raise ValueError(
+                f"learning_rate must be positive in every layer, got {self.learning_rate!r}."
+            )
+        max_iters = _spread("max_iter", self.max_iter, len(sizes))
+        if not all(n == int(n) and n >= 1 for n in max_iters):
+            raise ValueError(
+                f"max_iter must be an integer of at least 1 in every layer, got {self.max_iter!r}."
+            )
+        return sizes, rates, [int(n) for n in max_iters]
+
+    def _check_continues(self, X, sizes):
+        """Training can only go on in a stack of the same shape and kind."""
+        stack = self._stack
+        if stack.units.tolist() != [X.shape[1], *sizes] or stack.theta.dtype != self.dtype:
+            raise ValueError(
+                f"training cannot go on: the fitted stack has units {stack.units.tolist()} of "
+                f"{stack.theta.dtype}, asked for are {[X.shape[1], *sizes]} of {self.dtype}. "
+                "Call fit with warm_start=False to begin anew."
+            )
+        if not stack.has_kinds(self._visible.kind, self.activation) or (
+            self.visible not in ("auto", self._visible.kind)
+        ):
+            raise ValueError(
+                "training cannot go on: visible and activation must stay "
+                f"as they were, got visible={self.visible!r}, activation={self.activation!r}. "
+                "Call fit with warm_start=False to begin anew."
+            )
+
+    def _new_stack(self, n_features, sizes, visible, moments, random):
+        """A stack with its first weights."""
+        seeds = random.randint(0, 2**32, size=len(sizes), dtype=np.uint32)
+        stack = Stack([n_features, *sizes], visible.kind, self.activation, seeds, self.dtype)
+        stack.memories[0].sees_means = visible.are_means(moments)
+        inits = self._initial_weights(stack)
+        for layer, init in enumerate(inits):
+            shape = stack.coefs[layer].shape
+            W, c = initial_weights(init, random, *shape, self.activation)
+            stack.coefs[layer][:], stack.intercepts_hidden[layer][:] = W, c
+        return stack
+
+    def _initial_weights(self, stack):
+        """What `init` says of each layer, checked."""
+        if isinstance(self.init, str | Real):
+            init = "normal" if self.init == "auto" else self.init
+            return [init] * stack.n_layers
+        if len(self.init) != stack.n_layers:
+            raise ValueError(
+                f"init must have one array per layer: {stack.n_layers}, got {len(self.init)}."
+            )
+        arrays = [np.asarray(W) for W in self.init]
+        for layer, (W, mine) in enumerate(zip(arrays, stack.coefs, strict=True)):
+            if W.shape != mine.shape or W.dtype.kind not in "fiu" or not np.isfinite(W).all():
+                raise ValueError(
+                    f"init[{layer}] must be a finite real array of shape {mine.shape}, got "
+                    f"shape {W.shape} and dtype {W.dtype}."
+                )
+        return arrays
+
+    def _data(self, X, visible, moments):
+        """X as the visible units read it; warn of values that they cannot take."""
+        low, high = moments[2].min(), moments[3].max()
+        if visible.kind == "bernoulli" and not (0.0 <= low and high <= 1.0):
+            seen = f"[{visible.seen[0]:.4g}, {visible.seen[1]:.4g}]"
+            scaled = f"They are mapped to [0, 1] by the range seen first, {seen}, and clipped"
+            warnings.warn(
+                f"X has values in [{low:.4g}, {high:.4g}], but Bernoulli visible units take "
+                f"values in [0, 1]. {scaled}. Use sklearn.preprocessing.MinMaxScaler before, "
+                "or visible='gaussian'.",
+                UserWarning,
+            )
+            if not visible.is_rescaled:
+                visible = visible.clipping(X.shape[1])
+        return visible.data(X, self.dtype)
+
+    def _split(self, order, random, partial):
+        """The rows to train on, and those held out for early stopping or None."""
+        if partial or not self.early_stopping:
+            return order, None
+        n = len(order)
+        n_held_out = int(np.ceil(self.validation_fraction * n))
+        if n_held_out >= n:
+            raise ValueError(
+                f"validation_fraction={self.validation_fraction} of {n} samples leaves none to "
+                "train on. Use more samples, a smaller validation_fraction or "
+                "early_stopping=False."
+            )
+        held_out = np.zeros(n, dtype=bool)
+        held_out[random.permutation(n)[:n_held_out]] = True
+        return order[~held_out], order[held_out]
+
+    def _train(self, fit, rates, max_iters, checkpoint):
+        """Train the machines one after another, then set the attributes."""
+        n_iter = [0] * len(rates)
+        recorders = self._recorders_for(fit, len(rates))
+        settings = Settings(
+            persistent=self.algorithm == "pcd",
+            n_gibbs_steps=self.n_gibbs_steps,
+            n_chains=self.n_chains,
+            centered=self.centered,
+            momentum=self.momentum,
+            l2=self.alpha * (1.0 - self.l1_ratio),
+            l1=self.alpha * self.l1_ratio,
+            batch_size=self.batch_size,
+        )
+        try:
+            for layer, (rate, max_iter) in enumerate(zip(rates, max_iters, strict=True)):
+                stopping = StoppingRule(max_iter, self.tol, self.n_iter_no_change)
+                try:
+                    self._train_layer(fit, layer, rate, settings, stopping, recorders)
+                finally:
+                    n_iter[layer] = stopping.n_iter
+        except KeyboardInterrupt:
+            if any(n_iter):
+                self._publish(fit, n_iter, recorders)
+                if checkpoint is not None:
+                    checkpoint.keep()
+            raise
+        self._publish(fit, n_iter, recorders)
+
+    def _recorders_for(self, fit, n_layers):
+        """One recorder per layer; those of the previous calls where training goes on."""
+        if self.trace is None:
+            return None
+        kept = getattr(self, "_recorders", None)
+        if fit.partial and hasattr(self, "_stack") and kept is not None:
+            return kept
+        return [TraceRecorder(self.trace == "batch") for _ in range(n_layers)]
+
+    def _train_layer(self, fit, layer, rate, settings, stopping, recorders):
+        """Train one machine; warn if it diverges."""
+        if fit.stack.memories[layer].n_steps == 0:
+            means = fit.means if layer == 0 else None
+            prepare(fit.run, fit.stack, layer, fit.data, fit.order, means)
+        if fit.visible.kind == "gaussian" and layer == 0:
+            rate *= GAUSSIAN_RATE
+        training = MachineTraining(
+            fit.stack, layer, fit.data, settings, rate, probe_of(fit.order), fit.held_out
+        )
+        recorder = recorders and recorders[layer]
+        if recorder and recorder.is_empty:
+            recorder.record_start(fit.run, training)
+        converged = fit_machine(
+            fit.run,
+            training,
+            fit.orders(self.shuffle),
+            stopping,
+            recorder,
+            self.early_stopping,
+            self._reporter(layer, stopping),
+        )
+        if not converged:
+            warnings.warn(
+                f"Training of layer {layer + 1} diverged in epoch {stopping.n_iter + 1} and was "
+                "stopped; the parameters are those of the epoch before. Lower learning_rate "
+                "or momentum, or scale the data.",
+                ConvergenceWarning,
+            )
+
+    def _reporter(self, layer, stopping):
+        """What is printed after each epoch when `verbose`."""
+        start = time.perf_counter()
+
+        def report(divergence):
+            if self.verbose:
+                print(
+                    f"[{type(self).__name__}] Layer {layer + 1}, iteration {stopping.n_iter}, "
+                    f"reconstruction KL = {divergence:.4f}, "
+                    f"time = {time.perf_counter() - start:.2f}s"
+                )
+
+        return report
+
+    def _publish(self, fit, n_iter, recorders):
+        """Set the fitted attributes."""
+        self.n_features_in_ = int(fit.stack.units[0])
+        self.random_state_ = fit.random
+        self._stack, self._visible, self._means = fit.stack, fit.visible, fit.means
+        self._background = fit.stack.means_up(fit.run, fit.data, 0, probe_of(fit.order))
+        self._importances = None
+        self._recorders = recorders
+        self._bind()
+        self.visible_ = fit.visible.kind
+        self.n_layers_ = fit.stack.n_layers
+        if fit.partial and hasattr(self, "n_iter_"):
+            n_iter = [before + now for before, now in zip(self.n_iter_, n_iter, strict=True)]
+        self.n_iter_ = np.array(n_iter)
+        self.gradient_trace_ = None
+        if recorders is not None:
+            filled = [recorder.trace() for recorder in recorders if not recorder.is_empty]
+            self.gradient_trace_ = join_layers(filled)
+
+    def _bind(self):
+        """Make the public parameters views of the stack's."""
+        self.coefs_ = self._stack.coefs
+        self.intercepts_hidden_ = self._stack.intercepts_hidden
+        self.intercepts_visible_ = self._stack.intercepts_visible
+        self.components_ = self.coefs_[0].T
+        self._n_features_out = int(self._stack.units[-1])
+
+    # What the public methods share.
+
+    def _means_up(self, X, n_layers=None):
+        """Means of a layer; float64 X is propagated in float64.
+
+        BLAS rounds a row according to its place among others. In float64 that is lost
+        when the result is rounded to float32, so a row alone agrees with its batch.
+        """
+        dtype = np.float64 if X.dtype == np.float64 else self._stack.theta.dtype
+        stack = self._stack.astype(dtype)
+        with threads(self.n_jobs) as run:
+            return stack.means_up(run, self._visible.data(X, dtype), n_layers)
+
+    def _means_down(self, H):
+        """Means of the visible units in the units of the training data."""
+        v = self._stack.astype(H.dtype).means_down(H)
+        return self._visible.to_data(v).astype(self._stack.theta.dtype, copy=False)
+
+    def _pieces(self, X):
+        """The visible units' values in float64, some rows at a time."""
+        for start in range(0, X.shape[0], PIECE):
+            piece = X[start : start + PIECE]
+            with threads(self.n_jobs) as run:
+                stack = self._stack.astype(np.float64)
+                yield stack.means_up(run, self._visible.data(piece, np.float64), 0)
+
+    def __setstate__(self, state):
+        super().__setstate__(state)
+        if hasattr(self, "_stack"):
+            self._bind()  # views do not survive pickling
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        tags.transformer_tags.preserves_dtype = []
+        return tags
+
+
+@dataclass
+class _Fit:
+    """What one call of fit works on."""
+
+    run: object
+    stack: Stack
+    visible: VisibleUnits
+    data: Data
+    order: np.ndarray
+    held_out: np.ndarray | None
+    random: np.random.RandomState
+    means: np.ndarray
+    partial: bool
+
+    def orders(self, shuffle):
+        """The order in which each epoch visits the samples."""
+        while True:
+            n = len(self.order)
+            yield self.order[self.random.permutation(n)] if shuffle else self.order
+
+
+def _spread(name, value, n_layers):
+    """A parameter that is one number, or one per layer, as a list of one per layer."""
+    values = np.ravel(value)
+    if values.dtype.kind not in "iuf":
+        raise ValueError(f"{name} must be a number or one per layer, got {value!r}.")
+    if np.ndim(value) == 0:
+        return values.tolist() * n_layers
+    if len(values) != n_layers:
+        raise ValueError(
+            f"{name} must be a number or one per layer: {n_layers}, got {len(values)}."
+        )
+    return values.tolist()
