@@ -60,7 +60,7 @@ def _as_pointer(typingctx, address):
 def view(address, size, dtype):
     """The `size` elements of `dtype` that lie at `address`, as an array."""
     dtype = np.dtype(dtype)
-    buffer = (ctypes.c_char * (size * dtype.itemsize)).from_address(address)
+    buffer = (ctypes.c_char * int(size * dtype.itemsize)).from_address(int(address))
     return np.frombuffer(buffer, dtype=dtype)
 
 

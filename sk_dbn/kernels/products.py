@@ -150,7 +150,7 @@ def product_nn(alpha, A, B, beta, C):
 
     Parameters
     ----------
-    alpha, beta : scalars of the matrices' dtype
+    alpha, beta : scalars of the matrices' dtype, alpha not 0
     A, B : arrays (m, k) and (k, n), rows contiguous
     C : array (m, n), rows contiguous, written
     """

@@ -29,7 +29,7 @@ def mix(x):
 @kernel(forceinline=True)
 def derive(key, index):
     """A new key from a key and a counter."""
-    return mix(u32(u32(key) ^ mix(u32(u32(index) + u32(0x9E3779B9)))))
+    return mix(u32(u32(key) ^ mix(u32(u32(index & 0xFFFFFFFF) + u32(0x9E3779B9)))))
 
 
 @kernel(forceinline=True)

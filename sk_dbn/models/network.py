@@ -389,9 +389,7 @@ class TraceRecorder:
     def record_gradient(self, network, training_set, gradient, update_ratio):
         """One row for an iteration over all rows, from its gradient."""
         self._n_epochs += 1
-        self._append_gradient(
-            self._n_epochs, network, training_set, gradient, update_ratio
-        )
+        self._append_gradient(self._n_epochs, network, training_set, gradient, update_ratio)
 
     def _append_gradient(self, epoch, network, training_set, gradient, update_ratio):
         _, w, b = zip(*_parts(network, gradient), strict=True)
@@ -464,9 +462,7 @@ class LbfgsObjective:
         network = self.network
         network.theta[:] = theta
         order = self.training_set.order
-        loss, gradient = loss_and_gradient(
-            self.run, network, self.training_set, order, self.bench
-        )
+        loss, gradient = loss_and_gradient(self.run, network, self.training_set, order, self.bench)
         gradient = gradient.astype(np.float64)
         decay = self.alpha / self.training_set.total_weight
         penalty = 0.0

@@ -23,23 +23,40 @@ class _BlasLimit:
     def __init__(self):
         self._lock = threading.Lock()
         self._inside = 0
-        self._controller = None
-        self._limiter = None
+        self._libraries = None
+        self._before = None
 
     def __enter__(self):
         with self._lock:
             if self._inside == 0:
-                if self._controller is None:
-                    self._controller = ThreadpoolController().select(user_api="blas")
-                self._limiter = self._controller.limit(limits=1)
+                if self._libraries is None:
+                    blas = ThreadpoolController().select(user_api="blas")
+                    self._libraries = blas.lib_controllers
+                self._before = [library.get_num_threads() for library in self._libraries]
+                self._set([1] * len(self._before))
             self._inside += 1
 
     def __exit__(self, *exception):
         with self._lock:
             self._inside -= 1
             if self._inside == 0:
-                self._limiter.restore_original_limits()
-                self._limiter = None
+                self._set(self._before)
+
+    def _set(self, limits):
+        for library, limit in zip(self._libraries, limits, strict=True):
+            _release(library)
+            library.set_num_threads(limit)
+            _release(library)
+
+
+def _release(library):
+    """Let every Python thread set the library's limit.
+
+    threadpoolctl 3.8 and later obey one thread at a time and silently ignore the others,
+    but whoever is last out here need not be who was first in.
+    """
+    if hasattr(library, "clear_controlling_thread"):
+        library.clear_controlling_thread(force=True)
 
 
 class _State:
@@ -132,13 +149,15 @@ def threads(n_jobs=None):
         if not (wanted and region.acquire(blocking=False)):
             yield run_serial
             return
-        before = numba.get_num_threads()
+        before = None
         try:
             _state.parallel_ran = True
+            before = numba.get_num_threads()  # starts the threads, where that is possible
             _state.owner = (threading.get_ident(), run_parallel)
             numba.set_num_threads(n_threads)
             yield run_parallel
         finally:
             _state.owner = None
-            numba.set_num_threads(before)
+            if before is not None:
+                numba.set_num_threads(before)
             region.release()

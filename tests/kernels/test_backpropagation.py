@@ -1,0 +1,459 @@
+"""Backpropagation: its gradient, its updates, its independence of how the work is cut."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sk_dbn.kernels.activations import ACTIVATIONS
+from sk_dbn.kernels.backpropagation import accumulate_gradient, train_minibatches
+from sk_dbn.kernels.losses import LOSSES
+from sk_dbn.kernels.optimisers import SOLVERS
+from sk_dbn.models.data import Data
+from sk_dbn.models.network import (
+    Network,
+    OptimiserState,
+    Training,
+    TrainingSet,
+    Workbench,
+    loss_and_gradient,
+)
+from sk_dbn.models.threads import run_parallel, run_serial
+from tests import reference
+
+ROOT = Path(__file__).resolve().parents[2]
+N_SAMPLES = 19
+TRAINABLE = [name for name in ACTIVATIONS if name != "step"]
+SETTINGS = {
+    "momentum": 0.9,
+    "nesterov": True,
+    "beta_1": 0.9,
+    "beta_2": 0.999,
+    "epsilon": 1e-8,
+    "alpha": 0.3,
+}
+
+
+class Problem:
+    """A network, samples for it, and the reference's view of both."""
+
+    def __init__(self, units, activations, loss, dtype=np.float64, weighted=True, seed=0):
+        random = np.random.RandomState(seed)
+        self.activations, self.loss = activations, loss
+        self.network = Network(units, activations, reference.OUTPUT_ACTIVATIONS[loss], dtype)
+        for W, b in zip(self.network.coefs, self.network.intercepts, strict=True):
+            W[:] = random.normal(size=W.shape) / np.sqrt(len(W))
+            b[:] = random.normal(size=b.shape)
+        self.X = random.normal(size=(N_SAMPLES, units[0]))
+        self.targets = self.draw_targets(random, units[-1]).astype(dtype)
+        weight = random.uniform(0.2, 3, N_SAMPLES) if weighted else np.ones(N_SAMPLES)
+        self.weight = weight.astype(dtype)
+        self.order = random.permutation(N_SAMPLES)
+        kernel_weight = self.weight if weighted else np.empty(0, dtype)
+        self.training_set = TrainingSet(
+            Data(self.X, dtype), self.targets, kernel_weight, loss, self.order
+        )
+
+    def draw_targets(self, random, n_outputs):
+        if self.loss == "log_loss":
+            return random.randint(n_outputs, size=(N_SAMPLES, 1))
+        if self.loss == "poisson":
+            return random.poisson(1.0, size=(N_SAMPLES, n_outputs))
+        if self.loss == "binary_log_loss":
+            return random.randint(2, size=(N_SAMPLES, n_outputs))
+        return random.normal(size=(N_SAMPLES, n_outputs))
+
+    def optimiser(self, solver, **settings):
+        return OptimiserState(solver, self.network, **{**SETTINGS, **settings})
+
+    def reference_network(self):
+        return {
+            "coefs": [W.astype(float) for W in self.network.coefs],
+            "intercepts": [b.astype(float) for b in self.network.intercepts],
+            "activations": self.activations,
+        }
+
+    def reference_loss(self, rows):
+        names = [*self.activations, reference.OUTPUT_ACTIVATIONS[self.loss]]
+        parameters = self.network.coefs, self.network.intercepts
+        outputs = reference.forward(self.X[rows], *parameters, names)[1][-1]
+        return reference.mean_loss(self.loss, outputs, self.targets[rows], self.weight[rows])
+
+    def gradient(self, rows, batch=5, run=run_serial):
+        bench = Workbench(self.network, batch)
+        loss, flat = loss_and_gradient(run, self.network, self.training_set, rows, bench)
+        return loss, flat.copy()
+
+    def flat(self, coefs, intercepts):
+        """Arrays of each layer as one vector laid out like the parameters."""
+        pairs = zip(coefs, intercepts, strict=True)
+        return np.concatenate([part.ravel() for pair in pairs for part in pair])
+
+
+def batches_of(order, size):
+    return [order[k : k + size] for k in range(0, len(order), size)]
+
+
+# ---------------------------------------------------------------------------
+# The gradient
+# ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("loss", list(LOSSES))
+@pytest.mark.parametrize("activation", TRAINABLE)
+def test_gradient_equals_central_differences(activation, loss, weighted):
+    """For every weight and bias, the gradient is what the reference's loss does when it moves.
+
+    In float64 with h = 1e-5 the differences are good to 1e-9; rows in pieces of 5 make the last
+    piece short, and a repeated row must count twice.
+    """
+    problem = Problem([3, 4, 3, 2], [activation] * 2, loss, weighted=weighted)
+    rows = np.r_[problem.order[:12], problem.order[:2]]
+    value, gradient = problem.gradient(rows)
+    assert value == pytest.approx(problem.reference_loss(rows), rel=1e-12)
+    theta, h = problem.network.theta, 1e-5
+    numerical = np.empty_like(theta)
+    for k in range(theta.size):
+        kept, sides = theta[k], []
+        for sign in (1, -1):
+            theta[k] = kept + sign * h
+            sides.append(problem.reference_loss(rows))
+        theta[k] = kept
+        numerical[k] = (sides[0] - sides[1]) / (2 * h)
+    np.testing.assert_allclose(gradient, numerical, rtol=1e-7, atol=1e-8)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("seed", range(3))
+def test_gradient_equals_the_reference_for_mixed_layers(seed, dtype):
+    """Each layer uses its own activation's derivative, those with kept slopes among others."""
+    names = list(np.random.RandomState(seed).permutation(TRAINABLE))
+    units = [6, *np.random.RandomState(seed).randint(1, 9, size=len(names)), 3]
+    for loss in LOSSES:
+        problem = Problem(units, names, loss, dtype, seed=seed)
+        rows, n = problem.order, problem.network
+        _, gradient = problem.gradient(rows, batch=7)
+        samples = problem.X[rows], problem.targets[rows], problem.weight[rows].astype(float)
+        parameters = [[part.astype(float) for part in parts] for parts in (n.coefs, n.intercepts)]
+        expected = problem.flat(*reference.backward(*samples, *parameters, names, loss))
+        error = np.abs(gradient - expected).max() / np.abs(expected).max()
+        assert error < 500 * np.finfo(dtype).eps
+
+
+def torch_activations(torch):
+    f = torch.nn.functional
+    return {
+        "identity": lambda z: z,
+        "logistic": torch.sigmoid,
+        "tanh": torch.tanh,
+        "softsign": f.softsign,
+        "relu": torch.relu,
+        "leaky_relu": lambda z: f.leaky_relu(z, 0.01),
+        "elu": f.elu,
+        "selu": f.selu,
+        "gelu": f.gelu,
+        "swish": f.silu,
+        "softplus": lambda z: f.softplus(z, threshold=1e9),
+    }
+
+
+def torch_losses(torch):
+    """Mean over rows of the sum over outputs, from the products of the last layer."""
+    f = torch.nn.functional
+    return {
+        "squared_error": lambda z, y: 0.5 * ((z - y) ** 2).sum(1).mean(),
+        "binary_log_loss": lambda z, y: (
+            f.binary_cross_entropy_with_logits(z, y, reduction="none").sum(1).mean()
+        ),
+        "log_loss": lambda z, y: f.cross_entropy(z, y[:, 0].long()),
+        "poisson": lambda z, y: f.poisson_nll_loss(z, y, reduction="none").sum(1).mean(),
+    }
+
+
+@pytest.mark.parametrize("loss", list(LOSSES))
+@pytest.mark.parametrize("activation", TRAINABLE)
+def test_gradient_equals_torch(activation, loss):
+    """An independent implementation, automatic differentiation, finds the same gradient."""
+    torch = pytest.importorskip("torch")
+    problem = Problem([5, 6, 4, 3], [activation] * 2, loss, weighted=False)
+    f = torch_activations(torch)[activation]
+    parts = [
+        [torch.tensor(part, requires_grad=True) for part in parts]
+        for parts in (problem.network.coefs, problem.network.intercepts)
+    ]
+    a = torch.tensor(problem.X)
+    for layer, (W, b) in enumerate(zip(*parts, strict=True)):
+        a = a @ W + b
+        a = f(a) if layer < 2 else a
+    torch_losses(torch)[loss](a, torch.tensor(problem.targets)).backward()
+    expected = problem.flat(*[[part.grad.numpy() for part in kind] for kind in parts])
+    _, gradient = problem.gradient(problem.order)
+    np.testing.assert_allclose(gradient, expected, rtol=1e-10, atol=1e-13)
+
+
+def test_step_stops_the_gradient():
+    """The derivative of a jump is zero wherever it exists: nothing below it is trained."""
+    problem = Problem([3, 4, 2], ["step"], "squared_error")
+    _, gradient = problem.gradient(problem.order)
+    n_first = problem.network.coefs[0].size + problem.network.intercepts[0].size
+    assert not gradient[:n_first].any() and gradient[n_first:].all()
+
+
+def test_gradient_does_not_depend_on_the_pieces():
+    """A sum over rows, whatever rows are worked on together."""
+    problem = Problem([4, 6, 3], ["gelu"], "log_loss")
+    _, whole = problem.gradient(problem.order, batch=N_SAMPLES)
+    for batch in (1, 2, 7, 18, 100):
+        _, pieces = problem.gradient(problem.order, batch=batch)
+        np.testing.assert_allclose(pieces, whole, rtol=1e-12, atol=1e-15)
+
+
+# ---------------------------------------------------------------------------
+# Minibatch training
+# ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize("loss", list(LOSSES))
+def test_epochs_equal_the_reference(loss, solver, dtype):
+    """Weights, loss and norms after three epochs of minibatches in a given order.
+
+    Of 19 samples in batches of 4 the last batch has 3: its gradient is a mean over 3. The penalty
+    is divided by the sum of the minibatch's weights and touches no bias; for adamw it is a decay.
+    """
+    problem = Problem([5, 7, 4, 3], ["tanh", "swish"], loss, dtype)
+    expected, memory = problem.reference_network(), {"step": 0}
+    training = Training(problem.network, problem.training_set, problem.optimiser(solver), 4)
+    tolerance = 1e-3 if dtype == np.float32 else 1e-10
+    for epoch in range(3):
+        order = np.random.RandomState(epoch).permutation(N_SAMPLES)
+        data = problem.X, problem.targets, problem.weight.astype(float), loss
+        rate = 0.02 / (epoch + 1)
+        data_loss, penalty, norms = reference.train(
+            expected, *data, batches_of(order, 4), solver, {**SETTINGS, "rate": rate}, memory
+        )
+        training.norms[:] = 0
+        value = training.epoch(run_serial, order, rate)
+        factor = problem.training_set.loss_factor
+        assert value == pytest.approx(factor * data_loss + penalty, rel=tolerance)
+        np.testing.assert_allclose(training.norms, norms, rtol=tolerance)
+    assert training.optimiser.n_steps == memory["step"] == 15
+    theta = problem.flat(expected["coefs"], expected["intercepts"])
+    np.testing.assert_allclose(problem.network.theta, theta, rtol=tolerance, atol=tolerance)
+
+
+def test_minibatches_are_visited_in_order():
+    """Another order gives other weights; the same minibatches, shuffled inside, the same."""
+    results = []
+    order = np.arange(N_SAMPLES)
+    inside = np.concatenate([rows[::-1] for rows in batches_of(order, 4)])
+    for visited in (order, inside, order[::-1].copy()):
+        problem = Problem([5, 7, 3], ["tanh"], "squared_error")
+        training = Training(problem.network, problem.training_set, problem.optimiser("sgd"), 4)
+        training.epoch(run_serial, visited, 0.1)
+        results.append(problem.network.theta)
+    np.testing.assert_allclose(results[0], results[1], rtol=1e-10, atol=1e-12)
+    assert np.abs(results[0] - results[2]).max() > 1e-3
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_penalty_spares_the_biases(solver):
+    """Without a data gradient only the penalty acts: weights shrink, biases stay as they are."""
+    problem = Problem([4, 5, 2], ["identity"], "squared_error")
+    problem.X[:], problem.targets[:] = 0, 0
+    for b in problem.network.intercepts:
+        b[:] = 0
+    before = [W.copy() for W in problem.network.coefs]
+    training = Training(problem.network, problem.training_set, problem.optimiser(solver), 5)
+    training.epoch(run_serial, problem.order, 1e-3)
+    for old, W, b in zip(before, problem.network.coefs, problem.network.intercepts, strict=True):
+        assert np.all(np.abs(W) < np.abs(old))
+        assert not b.any()
+
+
+def test_weights_are_as_good_as_repetitions():
+    """A sample of weight 2 adds what two samples of weight 1 add, in one minibatch."""
+    single = Problem([4, 5, 3], ["relu"], "log_loss")
+    double = Problem([4, 5, 3], ["relu"], "log_loss", weighted=False)
+    counts = np.random.RandomState(3).randint(0, 3, N_SAMPLES)
+    single.weight[:] = counts
+    repeated = np.repeat(np.arange(N_SAMPLES), counts)
+    for problem, order in ((single, np.arange(N_SAMPLES)), (double, repeated)):
+        optimiser = problem.optimiser("adam")
+        training = Training(problem.network, problem.training_set, optimiser, len(order))
+        for _ in range(5):
+            training.epoch(run_serial, order, 0.1)
+    np.testing.assert_allclose(single.network.theta, double.network.theta, rtol=1e-9)
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_a_minibatch_in_which_nothing_counts_is_harmless(solver):
+    """The gradient of a sum over no samples is zero, not 0 / 0."""
+    problem = Problem([4, 5, 3], ["relu"], "log_loss")
+    problem.weight[:4] = 0
+    training = Training(problem.network, problem.training_set, problem.optimiser(solver), 4)
+    before = problem.network.theta.copy()
+    assert training.epoch(run_serial, np.arange(4), 0.1) == 0
+    if solver != "adamw":  # which decays the weights at every step
+        assert np.array_equal(problem.network.theta, before)
+    assert np.isfinite(training.epoch(run_serial, np.arange(N_SAMPLES), 0.1))
+    assert np.isfinite(problem.network.theta).all()
+    loss, gradient = problem.gradient(np.arange(4))
+    assert loss == 0 and not gradient.any()
+
+
+def test_nan_in_the_data_reaches_loss_and_weights():
+    """Divergence must be seen: nothing between input and weights swallows a NaN."""
+    for activation in ("logistic", "tanh", "softsign", "gelu"):
+        problem = Problem([4, 5, 3], [activation], "log_loss")
+        problem.X[2, 1] = np.nan
+        training = Training(problem.network, problem.training_set, problem.optimiser("sgd"), 4)
+        assert np.isnan(training.epoch(run_serial, problem.order, 0.1))
+        assert np.isnan(problem.network.theta).any()
+
+
+# ---------------------------------------------------------------------------
+# How the work is cut
+# ---------------------------------------------------------------------------
+
+
+def minibatch_calls(problem, twin, counts, n_blocks=(1, 1), solver="nadam", batch=4):
+    """Train in calls of so many minibatches each; return all that the calls leave."""
+    optimiser = problem.optimiser(solver).kernel_state
+    work = Workbench(problem.network, batch).work._replace(
+        row_sums=np.zeros((n_blocks[0], 2)),
+        layer_sums=np.zeros((n_blocks[1], problem.network.n_layers, 5)),
+    )
+    loss, norms, done = np.zeros(3), np.zeros((problem.network.n_layers, 3)), 0
+    part = problem.training_set
+    for count in counts:
+        getattr(train_minibatches, twin)(
+            part.data.source,
+            part.examples,
+            problem.order[done * batch : (done + count) * batch],
+            batch,
+            problem.network.layers,
+            optimiser,
+            0.1 / np.sqrt(1.0 + done + np.arange(count)),
+            done,
+            work,
+            loss,
+            norms,
+        )
+        done += count
+    return [problem.network.theta, loss, norms, optimiser.first, optimiser.second]
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_calls_may_be_cut_anywhere(solver):
+    """Nothing lives in a call but what is handed to it: five minibatches in any calls are equal."""
+    results = [
+        minibatch_calls(Problem([5, 7, 3], ["gelu"], "log_loss"), "serial", counts, (2, 2), solver)
+        for counts in ([5], [1] * 5, [2, 3], [4, 1])
+    ]
+    for result in results[1:]:
+        assert all(map(np.array_equal, results[0], result))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_twins_agree_bit_for_bit_for_any_blocks(dtype):
+    """Both twins sum the same blocks in the same order; other blocks agree to rounding.
+
+    More blocks than rows leave some blocks empty, which must be no special case.
+    """
+    reference_result = None
+    for n_blocks in ((1, 1), (2, 3), (3, 2), (16, 16)):
+        serial, parallel = (
+            minibatch_calls(
+                Problem([5, 7, 6, 3], ["swish", "tanh"], "log_loss", dtype), twin, [5], n_blocks
+            )
+            for twin in ("serial", "parallel")
+        )
+        assert all(map(np.array_equal, serial, parallel))
+        reference_result = reference_result or serial
+        for first, second in zip(reference_result, serial, strict=True):
+            tolerance = 1e-3 if dtype == np.float32 else 1e-9
+            np.testing.assert_allclose(first, second, tolerance, tolerance)
+
+
+def test_gradient_twins_agree_bit_for_bit():
+    """The same of the full gradient."""
+    for n_blocks in ((1, 1), (2, 3), (16, 16)):
+        problem = Problem([5, 7, 3], ["gelu"], "poisson")
+        results = []
+        for twin in ("serial", "parallel"):
+            work = Workbench(problem.network, 4).work._replace(
+                row_sums=np.zeros((n_blocks[0], 2)), layer_sums=np.zeros((n_blocks[1], 2, 5))
+            )
+            part, sums = problem.training_set, np.zeros(2)
+            getattr(accumulate_gradient, twin)(
+                part.data.source,
+                part.examples,
+                problem.order,
+                4,
+                problem.network.layers,
+                0.125,
+                work,
+                sums,
+            )
+            results.append([work.gradient, sums])
+        assert all(map(np.array_equal, *results))
+
+
+NUMBER_OF_THREADS = """
+import hashlib, sys
+import numba, numpy as np
+from sk_dbn.models.data import Data
+from sk_dbn.models.network import Network, OptimiserState, Training, TrainingSet
+from sk_dbn.models.network import loss_and_gradient
+from sk_dbn.models.threads import threads
+
+for n_jobs in (1, 2, 3, 4):
+    random = np.random.RandomState(0)
+    network = Network([120, 130, 110, 3], ["tanh", "relu"], "identity", np.float64)
+    network.theta[:] = 0.1 * random.normal(size=network.theta.size)
+    X, y = random.normal(size=(300, 120)), random.normal(size=(300, 3))
+    weight, order = random.uniform(size=300), np.arange(300)  # whose sum depends on its order
+    part = TrainingSet(Data(X, np.float64), y, weight, "squared_error", order)
+    settings = dict(momentum=0.9, nesterov=True, beta_1=0.9, beta_2=0.999, epsilon=1e-8, alpha=0.1)
+    training = Training(network, part, OptimiserState("adam", network, **settings), 128)
+    assert not training.bench.is_small
+    with threads(n_jobs) as run:
+        assert numba.get_num_threads() == n_jobs or n_jobs == 1
+        losses = [training.epoch(run, order, 0.01) for _ in range(3)]
+        loss, gradient = loss_and_gradient(run, network, part, order, training.bench)
+    results = network.theta, np.array(losses), training.norms, np.array(loss), gradient
+    print(hashlib.sha256(b"".join(part.tobytes() for part in results)).hexdigest())
+"""
+
+
+def test_any_number_of_threads_gives_the_same_bits():
+    """Work is cut by the shape of the problem, so who does which piece is of no account."""
+    environment = {**os.environ, "NUMBA_NUM_THREADS": "4", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", NUMBER_OF_THREADS],
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    digests = done.stdout.split()
+    assert len(digests) == 4 and len(set(digests)) == 1
+
+
+def test_parallel_training_equals_serial_training():
+    """The same through the interface that estimators use, with work large enough to share."""
+    thetas = []
+    for run in (run_serial, run_parallel):
+        problem = Problem([150, 180, 3], ["tanh"], "squared_error", np.float32)
+        order = np.resize(problem.order, 300)
+        training = Training(problem.network, problem.training_set, problem.optimiser("adam"), 100)
+        assert not training.bench.is_small
+        training.epoch(run, order, 0.01)
+        thetas.append(problem.network.theta)
+    assert np.array_equal(*thetas)

@@ -1,0 +1,96 @@
+"""Data described for kernels, and the order of samples that depends on nothing but them."""
+
+import gc
+
+import numpy as np
+import pytest
+import scipy.sparse
+
+from sk_dbn.models.data import Data, canonical_order
+from sk_dbn.models.threads import run_serial
+from tests import reference
+
+
+def samples(n_samples=500, seed=0):
+    """Whole numbers, as many dtypes hold them, and targets."""
+    random = np.random.RandomState(seed)
+    return random.randint(0, 60, size=(n_samples, 12)), random.normal(size=(n_samples, 2))
+
+
+def order_of(*matrices):
+    return canonical_order(run_serial, *(Data(m, np.float32) for m in matrices))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_canonical_order_forgets_the_storage(seed):
+    """However the samples were shuffled, in canonical order they are the same sequence."""
+    X, y = samples(seed=seed)
+    order = order_of(X, y)
+    assert np.array_equal(np.sort(order), np.arange(len(X)))
+    for permutation in (np.random.RandomState(seed).permutation(len(X)), np.arange(len(X))[::-1]):
+        shuffled = X[permutation], y[permutation]
+        again = order_of(*shuffled)
+        assert np.array_equal(shuffled[0][again], X[order])
+        assert np.array_equal(shuffled[1][again], y[order])
+
+
+def test_canonical_order_forgets_dtype_and_layout():
+    """Equal content, equal order: dense, Fortran, another precision, sparse."""
+    X, y = samples()
+    order = order_of(X, y)
+    for other in (
+        X.astype(np.uint8),
+        np.asfortranarray(X.astype(np.float64)),
+        np.repeat(X, 2, axis=1)[:, ::2],
+        scipy.sparse.csr_matrix(X.astype(np.float32)),
+    ):
+        assert np.array_equal(order_of(other, np.asfortranarray(y)), order)
+
+
+def test_canonical_order_brings_equal_samples_together():
+    """A sample listed twice stands beside itself, in the order in which it was listed."""
+    X, y = samples(50)
+    repeated = np.repeat(np.arange(50), 2)
+    order = order_of(X[repeated], y[repeated])
+    assert np.array_equal(repeated[order[::2]], repeated[order[1::2]])
+    assert np.all(order[::2] < order[1::2])
+    assert np.array_equal(X[repeated][order[::2]], X[order_of(X, y)])
+
+
+def test_canonical_order_looks_at_targets_too():
+    """Rows with equal inputs and other targets are other samples."""
+    X, y = np.ones((40, 3)), np.arange(40.0)[:, None]
+    order = order_of(X, y)
+    assert np.array_equal(y[order], y[::-1][order_of(X, y[::-1])])
+    assert not np.array_equal(order, np.arange(40))
+
+
+def test_canonical_order_is_not_sorted_by_value():
+    """Minibatches must not be made of one class: the order is as good as random."""
+    X = np.linspace(0, 1, 4000)[:, None]
+    ranks = X[order_of(X), 0]
+    assert abs(np.corrcoef(ranks[1:], ranks[:-1])[0, 1]) < 5 / np.sqrt(4000)
+    assert abs(np.corrcoef(ranks, np.arange(4000))[0, 1]) < 5 / np.sqrt(4000)
+
+
+@pytest.mark.parametrize("make", [np.array, scipy.sparse.csr_matrix, np.asfortranarray])
+def test_data_keeps_alive_what_it_describes(make):
+    """Kernels read by address: the arrays behind it live as long as the description."""
+    X, _ = samples()
+    data = Data(make(X.astype(float)), np.float64)
+    gc.collect()
+    fill = [np.full(X.shape, np.nan) for _ in range(50)]  # would land in memory set free
+    rows = np.arange(len(X))
+    for result, expected in zip(data.moments(rows), reference.column_moments(X, rows)):
+        np.testing.assert_allclose(result, expected, rtol=1e-12)
+    assert len(fill) == 50
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_standardisation_has_the_models_precision(dtype):
+    """Shift, scale and limits are converted once, so that kernels are compiled once a dtype."""
+    X, _ = samples()
+    data = Data(X, dtype, shift=X.mean(0), scale=1 / X.std(0), limits=(-1, 1))
+    for value in (data.source.shift, data.source.scale, data.source.low, data.source.high):
+        assert value.dtype == dtype
+    assert data.shape == X.shape and data.dtype == dtype

@@ -1,0 +1,337 @@
+"""Slow, obvious versions of what the kernels compute: the oracles of their tests.
+
+Everything is written in NumPy as it stands in the papers, in float64 and without a thought of
+speed. Nothing here is imported by the package.
+"""
+
+import math
+
+import numpy as np
+from scipy.special import expit, ndtr
+
+LEAK = 0.01
+SELU_SCALE, SELU_ALPHA = 1.0507009873554805, 1.6732632423543772
+
+# ---------------------------------------------------------------------------
+# Activations
+# ---------------------------------------------------------------------------
+
+
+def normal_density(z):
+    """Density of the standard normal distribution."""
+    return np.exp(-(z**2) / 2) / np.sqrt(2 * np.pi)
+
+
+def softmax(z):
+    """Exponentials that sum to one along the last axis."""
+    e = np.exp(z - z.max(axis=-1, keepdims=True))
+    return e / e.sum(axis=-1, keepdims=True)
+
+
+ACTIVATIONS = {
+    "identity": lambda z: z,
+    "logistic": expit,
+    "tanh": np.tanh,
+    "softsign": lambda z: z / (1 + np.abs(z)),
+    "relu": lambda z: np.where(z > 0, z, 0.0),
+    "leaky_relu": lambda z: np.where(z > 0, z, LEAK * z),
+    "elu": lambda z: np.where(z > 0, z, np.expm1(np.minimum(z, 0))),
+    "selu": lambda z: SELU_SCALE * np.where(z > 0, z, SELU_ALPHA * np.expm1(np.minimum(z, 0))),
+    "gelu": lambda z: z * ndtr(z),
+    "swish": lambda z: z * expit(z),
+    "softplus": lambda z: np.logaddexp(0, z),
+    "step": lambda z: np.where(z >= 0, 1.0, 0.0),
+    "exp": np.exp,
+    "softmax": softmax,
+}
+
+DERIVATIVES = {
+    "identity": np.ones_like,
+    "logistic": lambda z: expit(z) * expit(-z),
+    "tanh": lambda z: 1 / np.cosh(np.minimum(np.abs(z), 300)) ** 2,
+    "softsign": lambda z: 1 / (1 + np.abs(z)) ** 2,
+    "relu": lambda z: np.where(z > 0, 1.0, 0.0),
+    "leaky_relu": lambda z: np.where(z > 0, 1.0, LEAK),
+    "elu": lambda z: np.where(z > 0, 1.0, np.exp(np.minimum(z, 0))),
+    "selu": lambda z: SELU_SCALE * np.where(z > 0, 1.0, SELU_ALPHA * np.exp(np.minimum(z, 0))),
+    "gelu": lambda z: ndtr(z) + z * normal_density(z),
+    "swish": lambda z: expit(z) * (1 + z * expit(-z)),
+    "softplus": expit,
+    "step": np.zeros_like,
+}
+
+# ---------------------------------------------------------------------------
+# Losses: each of one row, summed over outputs
+# ---------------------------------------------------------------------------
+
+OUTPUT_ACTIVATIONS = {
+    "squared_error": "identity",
+    "binary_log_loss": "logistic",
+    "log_loss": "softmax",
+    "poisson": "exp",
+}
+
+
+def xlogy(x, y):
+    """x log(y), 0 where x is 0."""
+    return np.where(x == 0, 0.0, x * np.log(np.where(x == 0, 1.0, y)))
+
+
+def one_hot(targets, n_classes):
+    """Rows of the identity matrix for the class numbers in an (n_rows, 1) array."""
+    return np.eye(n_classes)[np.asarray(targets)[:, 0].astype(int)]
+
+
+def row_losses(loss, outputs, targets):
+    """The loss of each row, from the output activations."""
+    p, y = outputs, targets
+    if loss == "squared_error":
+        return 0.5 * ((p - y) ** 2).sum(axis=1)
+    if loss == "poisson":
+        return (p - y + xlogy(y, y / p)).sum(axis=1)
+    if loss == "log_loss":
+        return -xlogy(one_hot(y, p.shape[1]), p).sum(axis=1)
+    return -(xlogy(y, p) + xlogy(1 - y, 1 - p)).sum(axis=1)
+
+
+def mean_loss(loss, outputs, targets, weight):
+    """Weighted mean of the rows' losses."""
+    return np.average(row_losses(loss, outputs, targets), weights=weight)
+
+
+# ---------------------------------------------------------------------------
+# Feed-forward networks
+# ---------------------------------------------------------------------------
+
+
+def forward(X, coefs, intercepts, activations):
+    """Products z and activations a of every layer; a[0] is the input."""
+    products, values = [], [np.asarray(X, dtype=float)]
+    for W, b, name in zip(coefs, intercepts, activations, strict=True):
+        products.append(values[-1] @ W + b)
+        values.append(ACTIVATIONS[name](products[-1]))
+    return products, values
+
+
+def backward(X, targets, weight, coefs, intercepts, activations, loss):
+    """Gradients of the weighted mean loss with respect to each W and each b."""
+    activations = [*activations, OUTPUT_ACTIVATIONS[loss]]
+    products, values = forward(X, coefs, intercepts, activations)
+    y = one_hot(targets, coefs[-1].shape[1]) if loss == "log_loss" else targets
+    delta = (values[-1] - y) * (weight / weight.sum())[:, None]
+    coef_grads, intercept_grads = [], []
+    for layer in range(len(coefs) - 1, -1, -1):
+        coef_grads.insert(0, values[layer].T @ delta)
+        intercept_grads.insert(0, delta.sum(axis=0))
+        if layer > 0:
+            slope = DERIVATIVES[activations[layer - 1]](products[layer - 1])
+            delta = delta @ coefs[layer].T * slope
+    return coef_grads, intercept_grads
+
+
+# ---------------------------------------------------------------------------
+# Optimisers: theta after one step, from the gradient g of step t = 1, 2, ...
+# ---------------------------------------------------------------------------
+
+
+def sgd(theta, g, t, memory, *, rate, momentum, nesterov, **_):
+    """Sutskever et al. (2013), equations 1 to 4, the gradient being given at theta."""
+    v = memory["v"] = momentum * memory.get("v", 0.0) - rate * g
+    return theta + (momentum * v - rate * g if nesterov else v)
+
+
+def moments(g, t, memory, beta_1, beta_2):
+    """Running means of g and of g squared, and both without their bias."""
+    m = memory["m"] = beta_1 * memory.get("m", 0.0) + (1 - beta_1) * g
+    v = memory["v"] = beta_2 * memory.get("v", 0.0) + (1 - beta_2) * g**2
+    return m, v, m / (1 - beta_1**t), v / (1 - beta_2**t)
+
+
+def adam(theta, g, t, memory, *, rate, beta_1, beta_2, epsilon, **_):
+    """Kingma & Ba (2015), the form at the end of section 2: epsilon beside sqrt(v)."""
+    m, v, _, _ = moments(g, t, memory, beta_1, beta_2)
+    rate_t = rate * math.sqrt(1 - beta_2**t) / (1 - beta_1**t)
+    return theta - rate_t * m / (np.sqrt(v) + epsilon)
+
+
+def adamw(theta, g, t, memory, *, rate, beta_1, beta_2, epsilon, alpha, decays, **_):
+    """Loshchilov & Hutter (2019), algorithm 2; `decays` says which parameters decay."""
+    _, _, m_hat, v_hat = moments(g, t, memory, beta_1, beta_2)
+    step = m_hat / (np.sqrt(v_hat) + epsilon)
+    return theta - rate * (step + alpha * theta * decays)
+
+
+def nadam(theta, g, t, memory, *, rate, beta_1, beta_2, epsilon, **_):
+    """Dozat (2016), algorithm 2, with the momentum schedule of its section 3.2."""
+    m, _, _, v_hat = moments(g, t, memory, beta_1, beta_2)
+
+    def mu(step):
+        return beta_1 * (1 - 0.5 * 0.96 ** (0.004 * step))
+
+    product = memory["product"] = memory.get("product", 1.0) * mu(t)
+    m_bar = mu(t + 1) * m / (1 - product * mu(t + 1)) + (1 - mu(t)) * g / (1 - product)
+    return theta - rate * m_bar / (np.sqrt(v_hat) + epsilon)
+
+
+def rmsprop(theta, g, t, memory, *, rate, beta_1, epsilon, **_):
+    """Tieleman & Hinton (2012), lecture 6.5, with the decay 0.9 called beta_1."""
+    v = memory["v"] = beta_1 * memory.get("v", 0.0) + (1 - beta_1) * g**2
+    return theta - rate * g / (np.sqrt(v) + epsilon)
+
+
+def adagrad(theta, g, t, memory, *, rate, epsilon, **_):
+    """Duchi, Hazan & Singer (2011), figure 1 with diagonal matrices."""
+    v = memory["v"] = memory.get("v", 0.0) + g**2
+    return theta - rate * g / (np.sqrt(v) + epsilon)
+
+
+SOLVERS = {
+    "sgd": sgd,
+    "adam": adam,
+    "adamw": adamw,
+    "nadam": nadam,
+    "rmsprop": rmsprop,
+    "adagrad": adagrad,
+}
+
+# ---------------------------------------------------------------------------
+# Random bits: arithmetic modulo 2^32, whole arrays at once
+# ---------------------------------------------------------------------------
+
+
+def u32(x):
+    """The argument modulo 2^32, as a flat array of uint32."""
+    return (np.atleast_1d(x).astype(np.int64) % 2**32).astype(np.uint32)
+
+
+def mix(x):
+    """Finaliser of C. Wellons (2018), "lowbias32"."""
+    x = u32(x)
+    x = x ^ (x >> np.uint32(16))
+    x = x * np.uint32(0x7FEB352D)
+    x = x ^ (x >> np.uint32(15))
+    x = x * np.uint32(0x846CA68B)
+    return x ^ (x >> np.uint32(16))
+
+
+def derive(key, index):
+    """A new key from a key and a counter (or an array of counters)."""
+    return mix(u32(key) ^ mix(u32(index) + np.uint32(0x9E3779B9)))
+
+
+def random_bits(key, rows, n_units):
+    """32 random bits for each unit of each row: uint32 of shape (n_rows, n_units)."""
+    row_keys = derive(key, rows)[:, None]
+    x = np.arange(n_units, dtype=np.uint32) + u32(key)
+    x = x ^ (x >> np.uint32(16))
+    x = (x * np.uint32(0x7FEB352D))[None, :]
+    x = x ^ row_keys
+    x = x ^ (x >> np.uint32(15))
+    x = x * np.uint32(0x846CA68B)
+    return x ^ (x >> np.uint32(16))
+
+
+def binary_sample(p, key, first_row, low):
+    """1 where the top 24 bits, read as a fraction, lie below p; else low."""
+    rows = np.arange(first_row, first_row + p.shape[0])
+    u = (random_bits(key, rows, p.shape[1]) >> np.uint32(8)) * 2.0**-24
+    return np.where(u < p, 1.0, low)
+
+
+def normal_sample(key, first_row, shape):
+    """Box & Muller (1958): two units share a radius and an angle."""
+    n_rows, n_units = shape
+    rows = np.arange(first_row, first_row + n_rows)
+    b = random_bits(key, rows, n_units + n_units % 2).astype(float)
+    radius = np.sqrt(-2 * np.log((b[:, ::2] + 0.5) * 2.0**-32))
+    angle = 2 * np.pi * b[:, 1::2] * 2.0**-32
+    pairs = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=-1)
+    return pairs.reshape(n_rows, -1)[:, :n_units]
+
+
+def row_fingerprints(X, seed):
+    """The hash of each row of a dense matrix, by its content as float32."""
+    x = (np.asarray(X).astype(np.float32) + np.float32(0)).view(np.uint32)  # -0 + 0 is 0
+    column_keys = mix(np.arange(x.shape[1], dtype=np.uint32) + np.uint32(seed))
+    hashed = mix((x ^ column_keys).ravel()).reshape(x.shape)
+    again = mix((hashed ^ np.uint32(0x9E3779B9)).ravel()).reshape(x.shape)
+    first, second = hashed.sum(axis=1, dtype=np.uint32), again.sum(axis=1, dtype=np.uint32)
+    return first.astype(np.uint64) << np.uint64(32) | second.astype(np.uint64)
+
+
+# ---------------------------------------------------------------------------
+# Rows of a data matrix, and what is measured on them
+# ---------------------------------------------------------------------------
+
+
+def gathered(X, rows, shift=None, scale=None, limits=(-np.inf, np.inf)):
+    """Rows of a dense or sparse matrix, standardised and clipped where there is a shift."""
+    X = X.toarray() if hasattr(X, "toarray") else np.asarray(X)
+    out = X[rows].astype(float)
+    if shift is not None:
+        out = np.clip((out - shift) * scale, *limits)
+    return out
+
+
+def column_moments(X, rows):
+    """Mean, variance, minimum and maximum of each column, in extended precision."""
+    x = np.asarray(X)[rows].astype(np.longdouble)
+    return [m.astype(float) for m in (x.mean(0), x.var(0), x.min(0), x.max(0))]
+
+
+def layer_health(a, low, high, dead_range=1e-6):
+    """Mean, standard deviation, saturated and dead fraction of activations (rows, units)."""
+    a = np.asarray(a, dtype=float)
+    saturated, dead = (a < low) | (a > high), np.ptp(a, axis=0) < dead_range
+    return np.array([a.mean(), a.std(), saturated.mean(), dead.mean()])
+
+
+# ---------------------------------------------------------------------------
+# Training
+# ---------------------------------------------------------------------------
+
+
+def train(network, X, targets, weight, loss, batches, solver, settings, memory=None):
+    """Minibatch training of float64 lists of coefs and intercepts, in place.
+
+    Parameters
+    ----------
+    network : dict of coefs, intercepts and activations (of the hidden layers)
+    X, targets, weight : arrays of all samples
+    loss : str
+    batches : list of arrays of row numbers
+    solver : str
+    settings : dict for the solver; alpha is the L2 penalty of the weights
+    memory : dict, what the solver remembered from an earlier call
+
+    Returns
+    -------
+    loss, penalty : floats, means over minibatches weighted by their rows
+    norms : array (n_layers, 3), sums over minibatches of the norms of the weights'
+        gradient, the biases' gradient, the weights' step over the weights
+    """
+    memory = {"step": 0} if memory is None else memory
+    coefs, intercepts = network["coefs"], network["intercepts"]
+    names = [*network["activations"], OUTPUT_ACTIVATIONS[loss]]
+    alpha, totals, norms = settings["alpha"], np.zeros(2), np.zeros((len(coefs), 3))
+    penalised = solver != "adamw"
+    for rows in batches:
+        memory["step"] += 1
+        x, y, w = X[rows], targets[rows], weight[rows]
+        outputs = forward(x, coefs, intercepts, names)[1][-1]
+        squares = sum((W**2).sum() for W in coefs)
+        totals += len(rows) * np.array(
+            [mean_loss(loss, outputs, y, w), 0.5 * alpha * squares / w.sum()]
+        )
+        gradients = backward(x, y, w, coefs, intercepts, network["activations"], loss)
+        for layer, (G, g) in enumerate(zip(*gradients, strict=True)):
+            W, b = coefs[layer], intercepts[layer]
+            before = W.copy()
+            penalty = alpha * W / w.sum() if penalised else 0.0
+            for theta, grad, decays in ((W, G + penalty, True), (b, g, False)):
+                kept = memory.setdefault((layer, decays), {})
+                step = SOLVERS[solver]
+                theta[:] = step(theta, grad, memory["step"], kept, **settings, decays=decays)
+            ratio = np.linalg.norm(W - before) / (np.linalg.norm(before) or np.inf)
+            norms[layer] += np.linalg.norm(G), np.linalg.norm(g), ratio
+    return *(totals / sum(map(len, batches))), norms
