@@ -22,6 +22,7 @@ from sk_dbn.models.data import Data, canonical_order
 from sk_dbn.models.initialisers import NAMES, initial_weights
 from sk_dbn.models.rbm import Stack
 from sk_dbn.models.rbm_training import (
+    EpochCounts,
     MachineTraining,
     Settings,
     StoppingRule,
@@ -41,7 +42,140 @@ PIECE = 1024  # rows whose visible units are held in float64 at a time
 
 
 class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
-    """A stack of restricted Boltzmann machines, each trained on the layer below it."""
+    """A stack of restricted Boltzmann machines, each trained on the layer below it.
+
+    Greedy layer-wise training [1]_: the first machine models the data, the next one the
+    means of the first one's hidden units, and so on. Each is trained by contrastive
+    divergence [2]_ or with persistent chains [3]_, with the centered gradient [4]_ and the
+    recipes of Hinton's guide [5]_. Upper layers read the data through the layers below
+    minibatch by minibatch, so no layer's features are ever stored.
+
+    Parameters
+    ----------
+    hidden_layer_sizes : int or array-like of shape (n_layers,), default=(256, 128)
+        The number of hidden units of each machine.
+    visible : {'auto', 'bernoulli', 'gaussian'}, default='auto'
+        Units that model the features. Bernoulli units take values in [0, 1]; values between
+        the ends are read as means. Gaussian units have unit variance on features
+        standardised by the training set's mean and standard deviation. 'auto': Bernoulli
+        when all values lie in [0, 1], else Gaussian.
+    activation : {'logistic', 'tanh'}, default='logistic'
+        Hidden units: 0 and 1, whose means are logistic, or -1 and 1, whose means are tanh.
+    init : str, float or list of ndarrays, default='auto'
+        First weights. 'auto' and 'normal': normal with standard deviation 0.01. A float:
+        normal with this standard deviation. Otherwise one of 'glorot_normal',
+        'glorot_uniform', 'he_normal', 'he_uniform', 'lecun_normal', 'lecun_uniform',
+        'orthogonal', 'standard_normal', 'zeros', 'sklearn', or one array per layer. Visible
+        biases start from the log-odds of the data.
+    learning_rate : float or array-like of shape (n_layers,), default=0.1
+        Step size, one for all layers or one for each. The machine of Gaussian visible units
+        takes a tenth of it.
+    momentum : float, default=0.9
+        What the momentum rises to, from 0.5, over the first 1000 updates [6]_.
+    algorithm : {'cd', 'pcd'}, default='cd'
+        Contrastive divergence, whose chains start at each minibatch, or persistent
+        contrastive divergence, whose chains go on from one update to the next. With 'cd',
+        where the input consists of means the visible units are reconstructed by their means.
+    n_gibbs_steps : int, default=1
+        Gibbs steps of each chain in an update.
+    n_chains : int, default=100
+        Number of persistent chains. Only used with ``algorithm='pcd'``.
+    centered : bool, default=True
+        Whether to use the centered gradient, which does not depend on whether the data or
+        their complement are shown.
+    alpha : float, default=0.0001
+        Strength of the decay of the weights; biases do not decay.
+    l1_ratio : float, default=0.0
+        Share of the L1 norm in it: the penalty is
+        ``alpha * (l1_ratio * |W|_1 + (1 - l1_ratio) / 2 * |W|_2^2)``.
+    batch_size : int, default=10
+        Rows of a minibatch.
+    max_iter : int or array-like of shape (n_layers,), default=50
+        Most epochs, for all layers or for each.
+    tol : float, default=0.001
+        The least improvement that counts, in nats of the reconstruction's Kullback-Leibler
+        divergence a row.
+    n_iter_no_change : int, default=10
+        Epochs without such an improvement after which a layer's training stops.
+    early_stopping : bool, default=False
+        Whether to judge improvement on held-out rows and to return to the best epoch.
+    validation_fraction : float, default=0.1
+        Share of the rows held out. Only used with `early_stopping`.
+    shuffle : bool, default=True
+        Whether to visit the rows in a new order in each epoch. It follows from the rows'
+        content and `random_state`, not from how they are stored.
+    warm_start : bool, default=False
+        Whether `fit` goes on from the present parameters.
+    trace : {'epoch', 'batch'} or None, default='epoch'
+        How often a row of `gradient_trace_` is recorded.
+    dtype : {'float32', 'float64'}, default='float32'
+        Precision of parameters and output.
+    n_jobs : int, default=None
+        Number of threads; None: as many as the process may use. It changes no result.
+    verbose : int, default=0
+        Whether to print each epoch's progress.
+    random_state : int, RandomState instance or None, default=None
+        Determines first weights, the order of rows and all samples of units.
+
+    Attributes
+    ----------
+    coefs_ : list of ndarrays of shape (n_visible, n_hidden)
+        Weights of each machine.
+    intercepts_hidden_ : list of ndarrays of shape (n_hidden,)
+        Biases of each machine's hidden units.
+    intercepts_visible_ : list of ndarrays of shape (n_visible,)
+        Biases of each machine's visible units.
+    components_ : ndarray of shape (hidden_layer_sizes[0], n_features)
+        Weights of the first machine, transposed.
+    feature_importances_ : ndarray of shape (n_features,)
+        What the reconstruction loses when a feature is hidden from the stack.
+    gradient_trace_ : GradientTrace or None
+        Gradients, weights and activations of every layer, epoch by epoch.
+    n_iter_ : list of int
+        Epochs that each machine was trained for.
+    n_layers_ : int
+        Number of machines.
+    visible_ : {'bernoulli', 'gaussian'}
+        Kind of the visible units.
+    random_state_ : RandomState instance
+        What `gibbs` and `partial_fit` go on drawing from.
+    n_features_in_ : int
+        Number of features seen during `fit`.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of features seen during `fit`. Defined only when `X` has feature names that are
+        all strings.
+
+    See Also
+    --------
+    DBNClassifier : A classifier whose layers start from such a stack.
+    sklearn.neural_network.BernoulliRBM : A single machine.
+
+    References
+    ----------
+    .. [1] Hinton, G. E., Osindero, S. & Teh, Y.-W. (2006). A fast learning algorithm for deep
+       belief nets. Neural Computation 18, section 6.
+    .. [2] Hinton, G. E. (2002). Training products of experts by minimizing contrastive
+       divergence. Neural Computation 14.
+    .. [3] Tieleman, T. (2008). Training restricted Boltzmann machines using approximations
+       to the likelihood gradient. ICML.
+    .. [4] Melchior, J., Fischer, A. & Wiskott, L. (2016). How to center deep Boltzmann
+       machines. Journal of Machine Learning Research 17.
+    .. [5] Hinton, G. E. (2012). A practical guide to training restricted Boltzmann machines.
+       Neural Networks: Tricks of the Trade.
+    .. [6] Sutskever, I., Martens, J., Dahl, G. & Hinton, G. (2013). On the importance of
+       initialization and momentum in deep learning. ICML, equation 5.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from sk_dbn import BernoulliRBMStack
+    >>> X = load_digits().data / 16
+    >>> stack = BernoulliRBMStack((64, 16), max_iter=5, random_state=0).fit(X)
+    >>> stack.transform(X).shape
+    (1797, 16)
+    >>> stack.gradient_trace_.reconstruction_kl.shape
+    (6, 2)
+    """
 
     _parameter_constraints: dict = {
         "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
@@ -78,7 +212,7 @@ class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         visible="auto",
         activation="logistic",
         init="auto",
-        learning_rate=0.05,
+        learning_rate=0.1,
         momentum=0.9,
         algorithm="cd",
         n_gibbs_steps=1,
@@ -87,7 +221,7 @@ class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         alpha=0.0001,
         l1_ratio=0.0,
         batch_size=10,
-        max_iter=20,
+        max_iter=50,
         tol=1e-3,
         n_iter_no_change=10,
         early_stopping=False,
@@ -172,7 +306,7 @@ class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         return self
 
     def transform(self, X):
-        """Means of the last layer's hidden units, each layer given the means below.
+        """Compute the means of the last layer's hidden units, each given the means below.
 
         Parameters
         ----------
@@ -189,7 +323,7 @@ class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         return self._means_up(X).astype(self._stack.theta.dtype, copy=False)
 
     def inverse_transform(self, X):
-        """Means of the visible units given activities of the last hidden layer.
+        """Compute the means of the visible units given those of the last hidden layer.
 
         Parameters
         ----------
@@ -211,7 +345,7 @@ class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         return self._means_down(H)
 
     def reconstruct(self, X):
-        """Samples as the stack sees them: means up through all layers and down again.
+        """Show samples as the stack sees them: means up through all layers and down again.
 
         Parameters
         ----------
@@ -250,7 +384,7 @@ class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         return self._visible.to_data(v).astype(self._stack.theta.dtype, copy=False)
 
     def free_energy(self, X):
-        """Free energy of samples in the first machine, -log sum_h exp(-E(v, h)).
+        """Compute the free energy of samples in the first machine, -log sum_h exp(-E(v, h)).
 
         Parameters
         ----------
@@ -269,7 +403,7 @@ class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         return np.concatenate([stack.free_energy(v) for v in self._pieces(X)])
 
     def score_samples(self, X):
-        """Pseudo-log-likelihood of samples under the first machine.
+        """Compute the pseudo-log-likelihood of samples under the first machine.
 
         The sum over visible units of log P(v_i | all other units): exact for up to 64
         features. Beyond, the sum is estimated from 64 units, one from each of as many equal
@@ -294,7 +428,7 @@ class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         return np.concatenate(pieces)
 
     def score(self, X, y=None):
-        """Mean pseudo-log-likelihood of samples under the first machine.
+        """Compute the mean pseudo-log-likelihood of samples under the first machine.
 
         Parameters
         ----------
@@ -569,7 +703,7 @@ class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         self.n_layers_ = fit.stack.n_layers
         if fit.partial and hasattr(self, "n_iter_"):
             n_iter = [before + now for before, now in zip(self.n_iter_, n_iter, strict=True)]
-        self.n_iter_ = np.array(n_iter)
+        self.n_iter_ = EpochCounts(n_iter)
         self.gradient_trace_ = None
         if recorders is not None:
             filled = [recorder.trace() for recorder in recorders if not recorder.is_empty]

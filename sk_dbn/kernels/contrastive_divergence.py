@@ -18,10 +18,10 @@ import numpy as np
 from numba import prange
 
 from sk_dbn.kernels.activations import IDENTITY, LOGISTIC, TANH
-from sk_dbn.kernels.blas import gemm_nn, gemm_nt, gemm_tn
 from sk_dbn.kernels.compile import entry, kernel, twins
 from sk_dbn.kernels.elementary import exp, log1p, tanh
 from sk_dbn.kernels.feed_forward import forward_rows
+from sk_dbn.kernels.products import product_nn, product_nt, product_tn
 from sk_dbn.kernels.random_bits import add_standard_normal, bits, derive
 from sk_dbn.kernels.statistics import layer_health
 
@@ -139,7 +139,7 @@ def sample(kind, key, first_row, state):
 def mean_hidden(machine, v, out):
     """Means of the hidden units given the visible ones, written to out."""
     real = out.dtype.type
-    gemm_nn(real(1.0), v, machine.W, real(0.0), out)
+    product_nn(real(1.0), v, machine.W, real(0.0), out)
     to_means(machine.hidden, out, machine.c)
 
 
@@ -147,7 +147,7 @@ def mean_hidden(machine, v, out):
 def mean_visible(machine, h, out):
     """Means of the visible units given the hidden ones, written to out."""
     real = out.dtype.type
-    gemm_nt(real(1.0), h, machine.W, real(0.0), out)
+    product_nt(real(1.0), h, machine.W, real(0.0), out)
     to_means(machine.visible, out, machine.b)
 
 
@@ -277,8 +277,9 @@ def update_block(machine, rule, rate, momentum, work, size, n_chains, block):
     n_blocks, n_visible, n = work.sums.shape[0], machine.W.shape[0], size + n_chains
     lo, hi = block * n_visible // n_blocks, (block + 1) * n_visible // n_blocks
     g, v_gap, part = work.gradient[lo:hi], work.v_gap[lo:hi], work.c_sums[block]
-    gemm_tn(real(1.0 / size), work.v[:n, lo:hi], work.h[:n], real(0.0), g)
-    v_pos, lam, is_centered = work.v_pos[lo:hi], work.lam, rule.offset_rate > 0.0
+    product_tn(real(1.0 / size), work.v[:n, lo:hi], work.h[:n], real(0.0), g)
+    v_pos, is_centered = work.v_pos[lo:hi], rule.offset_rate > 0.0
+    h_gap, lam = work.h_gap, work.lam
     v_pos[:] = 0
     v_gap[:] = 0
     for i in range(size):
@@ -295,18 +296,23 @@ def update_block(machine, rule, rate, momentum, work, size, n_chains, block):
         v_pos[i] /= real(size)
         v_gap[i] = v_pos[i] - v_gap[i] / real(n_chains)
         mu, gap, g_lam = machine.mu[lo + i] if is_centered else zero, v_gap[i], zero
-        W, velocity = machine.W[lo + i], machine.velocity_W[lo + i]
-        for j in range(W.shape[0]):
-            x = g[i, j] - mu * work.h_gap[j] - gap * lam[j]
-            w = W[j]
+        row, W, velocity = g[i], machine.W[lo + i], machine.velocity_W[lo + i]
+        # One loop over six arrays would not vectorise: too many might overlap.
+        for j in range(row.shape[0]):
+            x = row[j] - mu * h_gap[j] - gap * lam[j]
             g_squares += x * x
-            w_squares += w * w
             g_lam += x * lam[j]
-            part[j] += x * mu
+            row[j] = x
+        for j in range(row.shape[0]):
+            part[j] += mu * row[j]
+        for j in range(row.shape[0]):
+            w = W[j]
+            w_squares += w * w
             sign = real(1.0) if w > zero else (real(-1.0) if w < zero else zero)
-            velocity[j] = momentum * velocity[j] + rate * (x - l2 * w - l1 * sign)
-            W[j] = w + velocity[j]
-            step_squares += velocity[j] * velocity[j]
+            step = momentum * velocity[j] + rate * (row[j] - l2 * w - l1 * sign)
+            step_squares += step * step
+            velocity[j] = step
+            W[j] = w + step
         x = gap - g_lam
         b_squares += x * x
         machine.velocity_b[lo + i] = momentum * machine.velocity_b[lo + i] + rate * x
@@ -458,7 +464,7 @@ def probe_machine(source, rows, layers, machine, out):
     h = np.empty((n, n_hidden), layers.theta.dtype)
     real = layers.theta.dtype.type
     forward_rows(source, rows, layers, machine.layer, work, v)
-    gemm_nn(real(1.0), v, machine.W, real(0.0), h)
+    product_nn(real(1.0), v, machine.W, real(0.0), h)
     to_means(IDENTITY, h, machine.c)
     energy = 0.0
     for i in range(n):

@@ -32,7 +32,8 @@ def content_key(v):
     """
     key = u32(0)
     for j in range(v.shape[0]):
-        value = np.float32(np.float32(v[j]) + np.float32(0.0)).view(np.uint32)  # -0 is 0
+        value = np.float32(v[j]).view(np.uint32)
+        value = u32(0) if value == u32(0x80000000) else value  # -0 is 0
         key = u32(key + mix(u32(value ^ mix(u32(j)))))
     return key
 

@@ -292,6 +292,17 @@ def first_chains(stack, layer, n_chains):
     return np.where(ones == 1, 1, low).astype(stack.theta.dtype)
 
 
+class EpochCounts(list):
+    """Epochs of each layer, as a list that compares with a number as the least of them.
+
+    So "were there at least as many epochs as this?" has one answer, which is what
+    scikit-learn asks of ``n_iter_``.
+    """
+
+    def __ge__(self, number):
+        return min(self) >= number if np.isscalar(number) else super().__ge__(number)
+
+
 class StoppingRule:
     """Says when a machine no longer improves.
 
@@ -382,6 +393,8 @@ class TraceRecorder:
         if training.held_out is not None:
             unseen = training.measures(training.held_out)
             row["free_energy_gap"] = unseen[FREE_ENERGY] - seen[FREE_ENERGY]
+        elif self._rows and "free_energy_gap" in self._rows[0]:
+            row["free_energy_gap"] = np.nan  # a partial_fit after a fit with held-out rows
         self._epochs.append(epoch)
         self._rows.append({name: np.array([value]) for name, value in row.items()})
 

@@ -1,0 +1,110 @@
+"""Time of a training epoch: BernoulliRBMStack with one machine against scikit-learn and torch.
+
+Contrastive divergence with one Gibbs step on binary data. Each line has the time of one epoch,
+warm, best of several, and how many times longer than ours it is; all contestants take turns in
+one run. torch (the `bench` extra) is left out where it is not installed.
+
+    python examples/benchmarks/rbm_epoch.py
+    python examples/benchmarks/rbm_epoch.py --quick
+"""
+
+import argparse
+import time
+
+import numpy as np
+from sklearn.neural_network import BernoulliRBM
+
+from sk_dbn import BernoulliRBMStack
+
+SHAPES = [  # rows, visible units, hidden units, batch size
+    (1_797, 64, 100, 10),
+    (20_000, 784, 500, 100),
+]
+QUICK_SHAPES = [(500, 64, 100, 10)]
+
+
+def ours(X, n_hidden, batch_size, n_epochs, dtype="float32"):
+    """Train as users do: shuffling, trace and stopping rule included."""
+    settings = {"max_iter": n_epochs, "n_iter_no_change": n_epochs, "batch_size": batch_size}
+    stack = BernoulliRBMStack((n_hidden,), random_state=0, dtype=dtype, **settings)
+    return lambda: stack.fit(X)
+
+
+def scikit_learn(X, n_hidden, batch_size, n_epochs):
+    """Train scikit-learn's machine, in the precision of X."""
+    machine = BernoulliRBM(n_hidden, batch_size=batch_size, n_iter=n_epochs, random_state=0)
+    return lambda: machine.fit(X)
+
+
+def torch_training(X, n_hidden, batch_size, n_epochs):
+    """Train a machine in torch, with momentum, without gradient bookkeeping."""
+    import torch
+
+    n, n_visible = X.shape
+    X = torch.from_numpy(X)
+    W = 0.01 * torch.randn(n_visible, n_hidden)
+    b, c = torch.zeros(n_visible), torch.zeros(n_hidden)
+    velocity, rate = torch.zeros_like(W), 0.1
+
+    @torch.no_grad()
+    def train():
+        for _ in range(n_epochs):
+            for rows in torch.randperm(n).split(batch_size):
+                v = X[rows]
+                h = torch.sigmoid(torch.addmm(c, v, W))
+                v_neg = torch.bernoulli(torch.sigmoid(torch.addmm(b, torch.bernoulli(h), W.T)))
+                h_neg = torch.sigmoid(torch.addmm(c, v_neg, W))
+                scale = rate / len(v)
+                velocity.mul_(0.9).addmm_(v.T, h, alpha=scale).addmm_(v_neg.T, h_neg, alpha=-scale)
+                W.add_(velocity)
+                b.add_((v - v_neg).sum(0), alpha=scale)
+                c.add_((h - h_neg).sum(0), alpha=scale)
+
+    return train
+
+
+def contestants(X, n_hidden, batch_size, n_epochs):
+    """Name of each contestant to a function that trains for some epochs."""
+    args = n_hidden, batch_size, n_epochs
+    found = {
+        "sk_dbn float32": ours(X, *args),
+        "sk_dbn float64": ours(X, *args, dtype="float64"),
+        "scikit-learn float32": scikit_learn(X, *args),
+        "scikit-learn float64": scikit_learn(X.astype(np.float64), *args),
+    }
+    try:
+        found["torch float32"] = torch_training(X, *args)
+    except ImportError:
+        pass
+    return found
+
+
+def best_times(runs, n_rounds):
+    """Least time of each run, all taking turns after one warm-up."""
+    best = dict.fromkeys(runs, np.inf)
+    for i in range(n_rounds + 1):
+        for name, run in runs.items():
+            start = time.perf_counter()
+            run()
+            if i:
+                best[name] = min(best[name], time.perf_counter() - start)
+    return best
+
+
+def main(quick):
+    """Print a table for each shape."""
+    for n, n_visible, n_hidden, batch_size in QUICK_SHAPES if quick else SHAPES:
+        X = (np.random.default_rng(0).random((n, n_visible)) < 0.13).astype(np.float32)
+        n_epochs = max(1, 10_000 // n)
+        runs = contestants(X, n_hidden, batch_size, n_epochs)
+        times = best_times(runs, 1 if quick else 3)
+        print(f"\n{n_visible}-{n_hidden}, {n} rows, minibatches of {batch_size}")
+        for name, seconds in times.items():
+            ratio = seconds / times["sk_dbn float32"]
+            print(f"  {name:<22} {1000 * seconds / n_epochs:9.2f} ms an epoch {ratio:6.2f}")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="one small shape, in seconds")
+    main(parser.parse_args().quick)

@@ -1,0 +1,173 @@
+"""The stack's mathematics: free energy, Gibbs steps, first biases, importances."""
+
+import pickle
+
+import numpy as np
+import pytest
+
+from sk_dbn.kernels.activations import IDENTITY, LOGISTIC, TANH
+from sk_dbn.models.data import Data
+from sk_dbn.models.rbm import Stack, draw, natural_bias
+from sk_dbn.models.rbm_training import StoppingRule, probe_of
+from sk_dbn.models.threads import run_serial
+from sk_dbn.models.visible import VisibleUnits
+from tests import reference_rbm as slow
+
+KINDS = {"logistic": "binary", "tanh": "bipolar"}
+
+
+def stack_of(visible="bernoulli", hidden="logistic", units=(3, 2), dtype=np.float64):
+    stack = Stack(units, visible, hidden, range(len(units) - 1), dtype)
+    stack.theta[:] = np.random.RandomState(0).normal(size=stack.theta.size)
+    return stack
+
+
+@pytest.mark.parametrize("hidden", KINDS)
+def test_free_energy_equals_enumeration(hidden):
+    """-log sum_h exp(-E(v, h)) of all eight visible states."""
+    stack = stack_of(hidden=hidden)
+    args = stack.coefs[0], stack.intercepts_visible[0], stack.intercepts_hidden[0]
+    expected = slow.free_energies("binary", KINDS[hidden], *args)
+    np.testing.assert_allclose(stack.free_energy(slow.states("binary", 3)), expected)
+
+
+@pytest.mark.parametrize("hidden", KINDS)
+def test_free_energy_of_gaussian_units(hidden):
+    """Its energy is |v - b|^2 / 2 - c h - v W h, summed over the four hidden states."""
+    stack = stack_of("gaussian", hidden)
+    v = np.random.RandomState(1).normal(size=3)
+    W, b, c = stack.coefs[0], stack.intercepts_visible[0], stack.intercepts_hidden[0]
+    H = slow.states(KINDS[hidden], 2)
+    terms = [np.exp(-0.5 * ((v - b) ** 2).sum() + c @ h + v @ W @ h) for h in H]
+    assert stack.free_energy(v[None])[0] == pytest.approx(-np.log(sum(terms)))
+
+
+@pytest.mark.parametrize("hidden", KINDS)
+def test_means_are_the_conditional_expectations(hidden):
+    """E[h | v] and E[v | h] of the enumerated machine."""
+    stack = stack_of(hidden=hidden)
+    args = stack.coefs[0], stack.intercepts_visible[0], stack.intercepts_hidden[0]
+    V, H = slow.states("binary", 3), slow.states(KINDS[hidden], 2)
+    p = slow.joint("binary", KINDS[hidden], *args)
+    up = stack.means_up(run_serial, Data(V, np.float64))
+    np.testing.assert_allclose(up, p @ H / p.sum(axis=1, keepdims=True))
+    np.testing.assert_allclose(stack.means_down(H), p.T @ V / p.sum(axis=0)[:, None])
+
+
+@pytest.mark.parametrize("hidden", KINDS)
+def test_gibbs_follows_the_transition_matrix(hidden):
+    """Frequencies after two steps from one state: a chi-square within 4.5 deviations."""
+    stack, n = stack_of(hidden=hidden), 40_000
+    args = stack.coefs[0], stack.intercepts_visible[0], stack.intercepts_hidden[0]
+    V = slow.states("binary", 3)
+    after = stack.gibbs(np.tile(V[5], (n, 1)), 2, np.random.RandomState(0))
+    T = np.linalg.matrix_power(slow.transition_matrix("binary", KINDS[hidden], *args), 2)
+    frequency = np.array([(after == v).all(axis=1).mean() for v in V])
+    assert frequency.sum() == pytest.approx(1.0)
+    assert (np.abs(frequency - T[5]) < 4.5 * np.sqrt(T[5] / n)).all()
+
+
+def test_natural_biases():
+    """log(p / (1 - p)), atanh(m) and m: each gives an isolated unit the mean it is to have."""
+    p, m = np.array([0.1, 0.5, 0.99]), np.array([-0.9, 0.0, 0.5])
+    np.testing.assert_allclose(natural_bias(LOGISTIC, p, 1000), np.log(p / (1 - p)))
+    np.testing.assert_allclose(natural_bias(TANH, m, 1000), np.arctanh(m))
+    np.testing.assert_allclose(natural_bias(IDENTITY, m, 1000), m)
+
+
+def test_natural_bias_of_a_constant_unit_is_finite():
+    """A unit that is always on has seen n ones and, for all we know, not quite n + 1."""
+    np.testing.assert_allclose(
+        natural_bias(LOGISTIC, np.array([0.0, 1.0]), 9), [-np.log(9), np.log(9)]
+    )
+    assert np.isfinite(natural_bias(TANH, np.array([-1.0, 1.0]), 1)).all()
+
+
+def test_draws_have_the_means():
+    """Samples of every kind average to what they were drawn from."""
+    random, n = np.random.RandomState(0), 40_000
+    for kind, means in [(LOGISTIC, [0.0, 0.2, 1.0]), (TANH, [-1.0, 0.3, 1.0])]:
+        samples = draw(kind, np.tile(means, (n, 1)), random)
+        np.testing.assert_allclose(samples.mean(axis=0), means, atol=4.5 / np.sqrt(n))
+        np.testing.assert_array_equal(samples[:, [0, 2]], np.tile(means, (n, 1))[:, [0, 2]])
+    samples = draw(IDENTITY, np.full((n, 1), 3.0), random)
+    assert samples.mean() == pytest.approx(3.0, abs=4.5 / np.sqrt(n))
+    assert samples.std() == pytest.approx(1.0, abs=0.02)
+
+
+def test_parameters_are_views_of_one_vector_after_pickling_too():
+    """Training writes to theta; what users read must be the same memory."""
+    stack = pickle.loads(pickle.dumps(stack_of(units=(4, 3, 2))))
+    parts = [*stack.coefs, *stack.intercepts_hidden, *stack.intercepts_visible]
+    assert all(np.shares_memory(part, stack.theta) for part in parts)
+    assert sum(part.size for part in parts) == stack.theta.size
+
+
+def test_importances_equal_their_definition():
+    """Replace one unit by its mean, reconstruct through all layers, compare the divergences."""
+    stack = stack_of(units=(5, 4, 3))
+    V = np.random.RandomState(1).uniform(size=(20, 5))
+
+    def divergence(seen):
+        h = seen
+        for W, c in zip(stack.coefs, stack.intercepts_hidden, strict=True):
+            h = 1 / (1 + np.exp(-(h @ W + c)))
+        p = stack.means_down(h)
+        terms = V * np.log(V / p) + (1 - V) * np.log((1 - V) / (1 - p))
+        return terms.sum(axis=1).mean()
+
+    expected = []
+    for i in range(5):
+        hidden = V.copy()
+        hidden[:, i] = V[:, i].mean()
+        expected.append(divergence(hidden) - divergence(V))
+    np.testing.assert_allclose(stack.importances(V, V.mean(axis=0)), expected, atol=1e-10)
+
+
+def test_visible_units_are_chosen_and_scaled():
+    """[0, 1] means Bernoulli; otherwise Gaussian units are standardised by the training set."""
+    X = np.array([[0.0, 5.0], [4.0, 5.0]])
+    moments = Data(X, np.float64).moments(np.arange(2))
+    units = VisibleUnits.suited_to("auto", moments)
+    assert units.kind == "gaussian"
+    np.testing.assert_array_equal(units.shift, [2.0, 5.0])
+    np.testing.assert_array_equal(units.scale, [0.5, 1.0])  # a constant column keeps its scale
+    squeezed = VisibleUnits.suited_to("bernoulli", moments)
+    assert squeezed.is_rescaled
+    v = (X - squeezed.shift) * squeezed.scale
+    np.testing.assert_allclose(v, X / 5.0)
+    np.testing.assert_allclose(squeezed.to_data(v), X)
+    in_range = Data(X / 5.0, np.float64).moments(np.arange(2))
+    assert VisibleUnits.suited_to("auto", in_range).kind == "bernoulli"
+
+
+def test_means_are_told_from_samples():
+    """Of 0 and 1 the variance is p (1 - p); of anything between it is less."""
+    random = np.random.RandomState(0)
+    for X, expected in [
+        (random.randint(0, 2, (50, 3)), False),
+        (random.uniform(size=(50, 3)), True),
+        (np.ones((5, 3)), False),
+        (np.full((5, 3), 0.5), True),
+    ]:
+        moments = Data(X, np.float32).moments(np.arange(len(X)))
+        assert VisibleUnits.suited_to("auto", moments).are_means(moments) is expected
+
+
+def test_stopping_rule():
+    """An improvement by less than tol does not count, but the best is the best."""
+    rule = StoppingRule(max_iter=100, tol=0.1, n_iter_no_change=3)
+    assert [rule.improved(x) for x in (5.0, 4.0, 3.95, 3.96, 3.94)] == [
+        True, True, True, False, True,
+    ]  # fmt: skip
+    assert rule.is_over and rule.n_iter == 5 and rule.best == 3.94
+    assert not StoppingRule(1, 0.0, 10).is_over
+
+
+def test_probe_is_spread_over_the_order():
+    """Evenly spaced rows of the training order, at most 256, at least 32 where there are."""
+    assert len(probe_of(np.arange(10))) == 10
+    assert len(probe_of(np.arange(100))) == 32
+    assert len(probe_of(np.arange(100_000))) == 256
+    probe = probe_of(np.arange(1000)[::-1])
+    assert probe[0] == 999 and probe[-1] == 0

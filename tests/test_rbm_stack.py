@@ -1,0 +1,378 @@
+"""The stack as users meet it: scikit-learn's contract, reproducibility, errors, quality."""
+
+import copy
+import pickle
+import signal
+import threading
+
+import numpy as np
+import pytest
+import scipy.sparse
+from sklearn.base import clone
+from sklearn.datasets import load_breast_cancer, load_digits
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.feature_selection import SelectFromModel
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from sk_dbn import BernoulliRBMStack
+
+
+def small(**settings):
+    """A stack that is trained in milliseconds."""
+    plain = {"hidden_layer_sizes": (6, 4), "max_iter": 3, "random_state": 0}
+    return BernoulliRBMStack(**{**plain, **settings})
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return load_digits(return_X_y=True)[0] / 16
+
+
+def parameters(stack):
+    return [*stack.coefs_, *stack.intercepts_hidden_, *stack.intercepts_visible_]
+
+
+def assert_same(one, other):
+    """Two stacks have the very same parameters."""
+    for x, y in zip(parameters(one), parameters(other), strict=True):
+        np.testing.assert_array_equal(x, y)
+
+
+@parametrize_with_checks(
+    [
+        BernoulliRBMStack(max_iter=5),
+        BernoulliRBMStack((8,), visible="gaussian", max_iter=5),
+        BernoulliRBMStack((8, 6), activation="tanh", max_iter=5),
+        BernoulliRBMStack((8,), algorithm="pcd", n_chains=20, max_iter=5, dtype="float64"),
+        BernoulliRBMStack((8,), early_stopping=True, max_iter=5),
+    ]
+)
+def test_scikit_learn_contract(estimator, check):
+    """Nothing fails and nothing is expected to."""
+    check(estimator)
+
+
+# ---------------------------------------------------------------------------
+# The same numbers whatever the machine or the storage
+# ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("algorithm", ["cd", "pcd"])
+def test_n_jobs_changes_no_bit(algorithm):
+    """The work is cut by its shape and random bits are addressed by what they are for."""
+    X = np.random.RandomState(0).uniform(size=(300, 300))
+    settings = {"algorithm": algorithm, "batch_size": 100, "max_iter": 2}
+    stacks = [small(hidden_layer_sizes=(200, 150), n_jobs=n, **settings).fit(X) for n in (1, 2)]
+    assert_same(*stacks)
+    np.testing.assert_array_equal(*(stack.transform(X) for stack in stacks))
+    np.testing.assert_array_equal(*(stack.gradient_trace_.weight_norm for stack in stacks))
+
+
+def test_storage_does_not_matter(digits):
+    """Any dtype, layout and sparsity of the same values gives the same model."""
+    X = (digits[:200] * 16).astype(np.uint8)
+    expected = small(visible="bernoulli")
+    with pytest.warns(UserWarning, match="outside|Bernoulli"):
+        expected.fit(X)
+    read_only = X.astype(np.float64)
+    read_only.flags.writeable = False
+    for other in (
+        X.astype(np.float16),
+        np.asfortranarray(X, dtype=np.int32),
+        read_only,
+        X.astype(">f4"),
+        np.repeat(X, 2, axis=1)[:, ::2],
+        scipy.sparse.csr_array(X.astype(np.float32)),
+        scipy.sparse.csc_matrix(X.astype(np.int64)),
+    ):
+        with pytest.warns(UserWarning, match="Bernoulli"):
+            assert_same(small(visible="bernoulli").fit(other), expected)
+
+
+def test_sample_order_does_not_matter_when_shuffling(digits):
+    """The training order follows from the rows' content."""
+    X = digits[:100]
+    mixed = X[np.random.RandomState(0).permutation(100)]
+    assert_same(small().fit(X), small().fit(mixed))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_row_alone_agrees_with_its_batch(digits, dtype):
+    """A row's features do not depend on the rows beside it."""
+    stack = small(hidden_layer_sizes=(90, 40), dtype=dtype).fit(digits[:300])
+    together = stack.transform(digits[:50])
+    alone = np.vstack([stack.transform(row[None]) for row in digits[:50]])
+    assert together.dtype == dtype
+    np.testing.assert_allclose(alone, together, rtol=1e-6 if dtype == "float32" else 1e-12)
+
+
+def test_pickled_and_copied_stacks_go_on_alike(digits):
+    """Chains, velocities and random numbers survive pickling."""
+    stack = small(algorithm="pcd", n_chains=10).fit(digits[:100])
+    twins = [pickle.loads(pickle.dumps(stack)), copy.deepcopy(stack)]
+    stack.partial_fit(digits[100:200])
+    for twin in twins:
+        twin.partial_fit(digits[100:200])
+        assert_same(stack, twin)
+        np.testing.assert_array_equal(stack.transform(digits), twin.transform(digits))
+
+
+# ---------------------------------------------------------------------------
+# Training
+# ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("algorithm", ["cd", "pcd"])
+@pytest.mark.parametrize("visible", ["bernoulli", "gaussian"])
+def test_partial_fit_in_chunks_equals_fit(digits, algorithm, visible):
+    """The same minibatches give the same updates: chains, momentum, offsets, steps go on."""
+    X, settings = digits[:200], {"shuffle": False, "algorithm": algorithm, "visible": visible}
+    settings |= {"hidden_layer_sizes": 8, "n_chains": 7, "n_iter_no_change": 100}
+    whole = small(**settings, max_iter=2).fit(X)
+    chunks = small(**settings, max_iter=1).fit(X)
+    for start in range(0, 200, 50):
+        chunks.partial_fit(X[start : start + 50])
+    assert_same(whole, chunks)
+
+
+def test_partial_fit_from_nothing_and_warm_start(digits):
+    """partial_fit may come first, and warm_start goes on from the present parameters."""
+    stack = small().partial_fit(digits[:100])
+    np.testing.assert_array_equal(stack.n_iter_, [1, 1])
+    stack.partial_fit(digits[:100])
+    np.testing.assert_array_equal(stack.n_iter_, [2, 2])
+    assert stack.gradient_trace_.epoch.tolist() == [0, 1, 2]
+    warm = small(warm_start=True).fit(digits[:100])
+    before = [x.copy() for x in parameters(warm)]
+    steps = warm._stack.memories[0].n_steps
+    warm.fit(digits[:100])
+    assert warm._stack.memories[0].n_steps == 2 * steps
+    assert any((x != y).any() for x, y in zip(before, parameters(warm), strict=True))
+
+
+def test_partial_fit_in_large_chunks_does_not_saturate(digits):
+    """Chunks of 500 are cut into minibatches of 10: the rate belongs to a minibatch.
+
+    BernoulliRBM takes each chunk for a minibatch, its rate times ten small ones' worth, and
+    ends at a pseudo-likelihood of -1233. Independent pixels would score about -24.
+    """
+    stack = BernoulliRBMStack((100,), batch_size=10, random_state=0)
+    for _ in range(10):
+        for start in range(0, 1500, 500):
+            stack.partial_fit(digits[start : start + 500])
+    assert stack.score(digits[1500:]) > -24
+    assert stack.gradient_trace_.saturated_fraction[-1, 0] < 0.8
+
+
+def test_visible_biases_start_from_log_odds(digits):
+    """Without a step worth speaking of they are log(p / (1 - p)) of the training means."""
+    X = digits[:, 10:14]
+    stack = BernoulliRBMStack((3,), learning_rate=1e-12, max_iter=1, dtype="float64").fit(X)
+    p = X.mean(axis=0)
+    np.testing.assert_allclose(stack.intercepts_visible_[0], np.log(p / (1 - p)), atol=1e-9)
+
+
+def test_gaussian_units_are_standardised_by_the_training_set():
+    """Not by the minibatch: moving and scaling all data changes nothing."""
+    X = load_breast_cancer().data
+    settings = {"hidden_layer_sizes": (8,), "dtype": "float64", "shuffle": False}
+    one = small(**settings).fit(X)
+    other = small(**settings).fit(100 * X - 7)
+    assert one.visible_ == other.visible_ == "gaussian"
+    np.testing.assert_allclose(one.coefs_[0], other.coefs_[0], rtol=1e-6)
+    np.testing.assert_allclose(100 * one.reconstruct(X) - 7, other.reconstruct(100 * X - 7))
+    alone = one.transform(X[:1])
+    np.testing.assert_allclose(alone, one.transform(X)[:1])
+
+
+def test_per_layer_settings_and_stopping(digits):
+    """max_iter and learning_rate may differ by layer; tol stops a layer that stands still."""
+    X = digits[:100]
+    stack = small(max_iter=[2, 4], learning_rate=[0.1, 0.01]).fit(X)
+    np.testing.assert_array_equal(stack.n_iter_, [2, 4])
+    trace = stack.gradient_trace_
+    assert trace.weight_norm.shape == (5, 2)
+    assert np.isnan(trace.weight_norm[3:, 0]).all()
+    assert np.isfinite(trace.weight_norm[:, 1]).all()
+    stopped = small(max_iter=100, tol=1e9, n_iter_no_change=3).fit(X)
+    np.testing.assert_array_equal(stopped.n_iter_, [4, 4])  # the first epoch always improves
+
+
+def test_early_stopping_keeps_the_best_epoch(digits):
+    """The parameters are those of the epoch with the least divergence on held-out rows."""
+    stack = small(hidden_layer_sizes=20, early_stopping=True, max_iter=30).fit(digits[:300])
+    assert stack.gradient_trace_.free_energy_gap.shape == (stack.n_iter_[0] + 1, 1)
+    norms = stack.gradient_trace_.weight_norm[:, 0]
+    assert np.isclose(np.linalg.norm(stack.coefs_[0]), norms).any()
+
+
+def test_trace(digits):
+    """Row 0 is the state before training; 'batch' has a row a minibatch; None is off."""
+    X = digits[:100]
+    untrained = small(init=0.1, trace="batch", max_iter=1).fit(X).gradient_trace_
+    assert untrained.epoch.shape == (11,)
+    assert untrained.update_ratio[0].tolist() == [0, 0]
+    assert (untrained.weight_grad_norm[0] > 0).all()
+    assert small(trace=None).fit(X).gradient_trace_ is None
+    assert_same(small(trace=None).fit(X), small(trace="batch").fit(X))
+
+
+@pytest.mark.parametrize("visible", ["bernoulli", "gaussian"])
+def test_learning_reconstructs(digits, visible):
+    """Training lowers the reconstruction's divergence well below that of the means alone."""
+    X = digits if visible == "bernoulli" else load_breast_cancer().data
+    kl = BernoulliRBMStack((64,), max_iter=20, random_state=0).fit(X).gradient_trace_
+    assert kl.reconstruction_kl[-1, 0] < 0.65 * kl.reconstruction_kl[0, 0]
+
+
+# ---------------------------------------------------------------------------
+# What the fitted stack says
+# ---------------------------------------------------------------------------
+
+
+def test_public_shapes(digits):
+    """Shapes, dtypes and names of everything a fitted stack offers."""
+    stack = small().fit(digits)
+    H = stack.transform(digits)
+    assert H.shape == (len(digits), 4) and H.dtype == np.float32
+    assert stack.inverse_transform(H).shape == digits.shape
+    np.testing.assert_allclose(stack.reconstruct(digits), stack.inverse_transform(H), atol=1e-5)
+    np.testing.assert_array_equal(stack.components_, stack.coefs_[0].T)
+    assert stack.get_feature_names_out()[0] == "bernoullirbmstack0"
+    assert stack.n_layers_ == 2
+    v = stack.gibbs(digits[:5], n_steps=2)
+    assert v.shape == (5, 64) and set(np.unique(v)) <= {0.0, 1.0}
+    scores = stack.score_samples(digits)
+    np.testing.assert_array_equal(scores, stack.score_samples(digits))
+    assert stack.score(digits) == pytest.approx(scores.mean())
+    assert stack.free_energy(digits).shape == (len(digits),)
+
+
+def test_feature_importances_select(digits):
+    """Pixels that never vary tell the stack nothing; SelectFromModel drops them."""
+    stack = BernoulliRBMStack((32,), max_iter=10, random_state=0)
+    with pytest.raises(AttributeError, match="fit"):
+        _ = stack.feature_importances_
+    selector = SelectFromModel(stack, threshold="mean").fit(digits)
+    importances = selector.estimator_.feature_importances_
+    np.testing.assert_allclose(importances[digits.std(axis=0) == 0], 0, atol=1e-6)
+    assert 5 < selector.transform(digits).shape[1] < 60
+
+
+# ---------------------------------------------------------------------------
+# What goes wrong
+# ---------------------------------------------------------------------------
+
+
+def test_values_outside_bernoullis_range(digits):
+    """A warning names range and remedy; the range of fit is remembered, applied and undone."""
+    X = digits * 16
+    with pytest.warns(UserWarning, match=r"\[0, 16\].*MinMaxScaler.*visible='gaussian'"):
+        stack = small(visible="bernoulli").fit(X)
+    same = small(visible="bernoulli", shuffle=False).fit(X / 16)
+    with pytest.warns(UserWarning):
+        other = small(visible="bernoulli", shuffle=False).fit(X)
+    np.testing.assert_allclose(other.transform(X), same.transform(X / 16), rtol=1e-3)
+    assert stack.reconstruct(X).max() > 1
+    np.testing.assert_array_equal(stack.transform(X + 100), stack.transform(np.full_like(X, 16)))
+
+
+@pytest.mark.parametrize(
+    "settings, message",
+    [
+        ({"hidden_layer_sizes": ()}, "hidden_layer_sizes"),
+        ({"hidden_layer_sizes": (5, 0)}, "hidden_layer_sizes"),
+        ({"hidden_layer_sizes": (5, 2.5)}, "hidden_layer_sizes"),
+        ({"visible": "poisson"}, "visible"),
+        ({"activation": "softmax"}, "activation"),
+        ({"init": "xavier"}, "init"),
+        ({"init": [np.zeros((64, 6))]}, "one array per layer: 2"),
+        ({"init": [np.zeros((64, 6)), np.zeros((4, 6))]}, r"init\[1\].*\(6, 4\)"),
+        ({"learning_rate": 0}, "learning_rate"),
+        ({"learning_rate": [0.1]}, "learning_rate.*2"),
+        ({"learning_rate": [0.1, -1]}, "learning_rate"),
+        ({"max_iter": [3, 0]}, "max_iter"),
+        ({"max_iter": [3, 2.5]}, "max_iter"),
+        ({"momentum": 1.0}, "momentum"),
+        ({"algorithm": "gibbs"}, "algorithm"),
+        ({"n_chains": 0}, "n_chains"),
+        ({"l1_ratio": 2}, "l1_ratio"),
+        ({"batch_size": 0}, "batch_size"),
+        ({"early_stopping": True, "validation_fraction": 0.999}, "validation_fraction"),
+        ({"n_jobs": 0}, "n_jobs"),
+    ],
+)
+def test_bad_parameters(digits, settings, message):
+    """Each error names the parameter; a fitted stack stays as it was."""
+    stack = small().fit(digits[:50])
+    before = vars(clone(stack).set_params(**settings)) | {
+        k: v for k, v in vars(stack).items() if k.endswith("_")
+    }
+    stack.set_params(**settings)
+    with pytest.raises(ValueError, match=message):
+        stack.fit(digits[:50])
+    assert all(vars(stack)[name] is value for name, value in before.items() if name.endswith("_"))
+
+
+@pytest.mark.parametrize(
+    "spoil, message",
+    [
+        (lambda X: np.where(X > 0.9, np.nan, X), "NaN"),
+        (lambda X: np.where(X > 0.9, np.inf, X), "infinity"),
+        (lambda X: X + 1j, "Complex"),
+        (lambda X: X[0], "1D array"),
+        (lambda X: X[:0], "0 sample"),
+        (lambda X: X.astype(str), "numeric|string"),
+        (lambda X: scipy.sparse.csr_array(X + 1j), "real|Complex"),
+    ],
+)
+def test_bad_data(digits, spoil, message):
+    """Each error says what is wrong; an unfitted stack stays unfitted."""
+    stack = small()
+    before = dict(vars(stack))
+    for method in (stack.fit, stack.partial_fit):
+        with pytest.raises(ValueError, match=message):
+            method(spoil(digits[:50]))
+        assert vars(stack) == before
+
+
+def test_use_before_fit_and_wrong_widths(digits):
+    """The usual errors, with numbers."""
+    with pytest.raises(NotFittedError):
+        small().transform(digits)
+    stack = small().fit(digits[:50])
+    with pytest.raises(ValueError, match="63 features.*64"):
+        stack.transform(digits[:, 1:])
+    with pytest.raises(ValueError, match="63 features.*64"):
+        stack.partial_fit(digits[:, 1:])
+    with pytest.raises(ValueError, match="5 features.*4"):
+        stack.inverse_transform(np.zeros((2, 5)))
+    with pytest.raises(ValueError, match="n_steps"):
+        stack.gibbs(digits[:2], n_steps=0)
+    with pytest.raises(ValueError, match="units"):
+        stack.set_params(hidden_layer_sizes=(7, 4)).partial_fit(digits[:50])
+
+
+def test_divergence_stops_training_with_the_last_good_parameters():
+    """Gaussian units have no bound: a rate that blows them up is noticed and undone."""
+    X = np.random.RandomState(0).normal(size=(200, 30)) * np.ones(30)
+    with pytest.warns(ConvergenceWarning, match="diverged.*learning_rate"):
+        stack = small(hidden_layer_sizes=(40,), learning_rate=1e6, max_iter=50).fit(X)
+    assert all(np.isfinite(x).all() for x in parameters(stack))
+
+
+def test_ctrl_c_keeps_the_last_complete_epoch(digits):
+    """The interrupt is raised again; what was reached is a usable stack with a whole trace."""
+    stack = BernoulliRBMStack((128,), max_iter=100_000, n_iter_no_change=100_000, verbose=0)
+    small(hidden_layer_sizes=(128,)).fit(digits)  # compiled
+    timer = threading.Timer(0.7, signal.raise_signal, [signal.SIGINT])
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        stack.fit(digits)
+    n = stack.n_iter_[0]
+    assert n >= 1
+    assert stack.gradient_trace_.epoch.tolist() == list(range(n + 1))
+    assert np.linalg.norm(stack.coefs_[0]) == pytest.approx(
+        stack.gradient_trace_.weight_norm[-1, 0], rel=1e-6
+    )
+    assert stack.transform(digits).shape == (len(digits), 128)
