@@ -427,7 +427,7 @@ class DBNClassifier(
         return self._fit(X, y, sample_weight, incremental=True, classes=classes)
 
     def predict_proba(self, X):
-        """Probabilities of the classes.
+        """Predict the probabilities of the classes.
 
         Parameters
         ----------
@@ -443,7 +443,7 @@ class DBNClassifier(
         return self._to_proba(self._outputs(X))
 
     def predict_log_proba(self, X):
-        """Logarithm of the probabilities of the classes.
+        """Predict the logarithm of the probabilities of the classes.
 
         Parameters
         ----------
@@ -475,7 +475,7 @@ class DBNClassifier(
         return self._to_labels(self._to_proba(self._outputs(X)))
 
     def transform(self, X):
-        """The top hidden layer's activations.
+        """Compute the top hidden layer's activations.
 
         Parameters
         ----------

@@ -174,9 +174,7 @@ class BaseDeepNetwork(BaseEstimator, metaclass=ABCMeta):
             if self.solver == "lbfgs":
                 self._fit_lbfgs(run, train, validation, checkpoint)
             else:
-                self._fit_minibatches(
-                    run, train, validation, batch_size, checkpoint, incremental
-                )
+                self._fit_minibatches(run, train, validation, batch_size, checkpoint, incremental)
         return self
 
     def _read_samples(self, run, X, y, sample_weight, first, incremental, **known):

@@ -36,6 +36,24 @@ class GradientTrace:
     free_energy_gap : ndarray of shape (n_rows, n_layers) or None
         Of an RBM with validation rows: their mean free energy minus that of training
         rows, in nats; it grows when the machine overfits.
+
+    References
+    ----------
+    .. [1] Glorot, X. & Bengio, Y. (2010). Understanding the difficulty of training deep
+       feedforward neural networks. AISTATS. Sections 3 and 4.2: gradients and saturation
+       by layer.
+
+    .. [2] Hinton, G. E. (2012). A practical guide to training restricted Boltzmann
+       machines. Section 7: weights against their updates. Section 6: the free energy gap.
+
+    Examples
+    --------
+    >>> from sk_dbn import DeepMLPRegressor
+    >>> from sklearn.datasets import load_diabetes
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> trace = DeepMLPRegressor((20, 20), max_iter=2).fit(X, y).gradient_trace_
+    >>> trace.weight_grad_norm.shape  # before training and 2 epochs, 3 layers
+    (3, 3)
     """
 
     epoch: np.ndarray
