@@ -233,10 +233,10 @@ class DBNClassifier(
         Activation of the output layer.
 
     n_features_in_ : int
-        Number of features seen during :term:`fit`.
+        Number of features seen during `fit`.
 
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
-        Names of features seen during :term:`fit`, where X had string names.
+        Names of features seen during `fit`, where X had string names.
 
     See Also
     --------

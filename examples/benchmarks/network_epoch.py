@@ -1,0 +1,118 @@
+"""Time of a training epoch: DeepMLPRegressor against scikit-learn and torch.
+
+For each shape of network: rows in random order, relu, Adam, squared error. Each line has the
+time of one epoch, warm, best of several, and how many times longer than ours it is; all
+contestants take turns in one run. torch (the `bench` extra) is left out where it is not
+installed.
+
+    python examples/benchmarks/network_epoch.py
+    python examples/benchmarks/network_epoch.py --quick
+"""
+
+import argparse
+import time
+import warnings
+from functools import partial
+
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.neural_network import MLPRegressor
+
+from sk_dbn import DeepMLPRegressor
+
+SHAPES = [  # rows, features, width, depth, batch size
+    (10_000, 20, 100, 1, 32),
+    (10_000, 20, 100, 10, 32),
+    (10_000, 20, 100, 30, 32),
+    (10_000, 20, 100, 10, 200),
+    (20_000, 784, 500, 3, 128),
+    (20_000, 784, 1000, 4, 256),
+]
+QUICK_SHAPES = [(1_000, 20, 100, 1, 32), (1_000, 20, 50, 5, 32)]
+
+CAVEAT = """
+Ratios of an idle machine are what counts. The time of the compiler is not in them: sk_dbn
+compiles its kernels in the first fit after an installation and then keeps them on disk."""
+
+
+def torch_training(X, y, width, depth, batch_size, n_threads, n_epochs):
+    """A function that trains the same network as often in torch."""
+    import torch
+
+    layers = []
+    for fan_in in [X.shape[1], *[width] * (depth - 1)]:
+        layers += [torch.nn.Linear(fan_in, width), torch.nn.ReLU()]
+    network = torch.nn.Sequential(*layers, torch.nn.Linear(width, 1))
+    optimiser = torch.optim.Adam(network.parameters(), fused=True)
+    loss = torch.nn.MSELoss()
+    X, y = torch.from_numpy(X), torch.from_numpy(y.reshape(-1, 1))
+
+    def train():
+        torch.set_num_threads(n_threads)
+        for _ in range(n_epochs):
+            for rows in torch.randperm(len(X)).split(batch_size):
+                optimiser.zero_grad(set_to_none=True)
+                loss(network(X[rows]), y[rows]).backward()
+                optimiser.step()
+
+    return train
+
+
+def contestants(X, y, width, depth, batch_size, n_epochs):
+    """What trains for n_epochs, by name; the first is ours."""
+    common = {
+        "hidden_layer_sizes": (width,) * depth,
+        "batch_size": batch_size,
+        "max_iter": n_epochs,
+        "n_iter_no_change": n_epochs,
+    }
+    ways = {"sk_dbn": partial(DeepMLPRegressor(**common).fit, X, y)}
+    for dtype in ("float32", "float64"):
+        data = X.astype(dtype), y.astype(dtype)
+        ways[f"sklearn {dtype}"] = partial(MLPRegressor(**common).fit, *data)
+    try:
+        for n_threads in (1, 2):
+            name = f"torch, {n_threads} thread" + "s" * (n_threads > 1)
+            ways[name] = torch_training(X, y, width, depth, batch_size, n_threads, n_epochs)
+    except ImportError:
+        pass
+    return ways
+
+
+def best_times(ways, n_repeats):
+    """Seconds of every way, the best of several, taken in turns after one turn to warm up."""
+    best = dict.fromkeys(ways, np.inf)
+    for repeat in range(n_repeats + 1):
+        for name, train in ways.items():
+            start = time.perf_counter()
+            train()
+            if repeat > 0:
+                best[name] = min(best[name], time.perf_counter() - start)
+    return best
+
+
+def main():
+    """Measure every shape and print a line for each contestant."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--quick", action="store_true", help="two small networks, in seconds")
+    parser.add_argument("--epochs", type=int, default=3, help="epochs of a fit (default: 3)")
+    parser.add_argument("--repeats", type=int, default=3, help="fits that are timed (default: 3)")
+    arguments = parser.parse_args()
+    warnings.simplefilter("ignore", ConvergenceWarning)
+    rng = np.random.default_rng(0)
+    for n, d, width, depth, batch_size in QUICK_SHAPES if arguments.quick else SHAPES:
+        X = rng.standard_normal((n, d), dtype=np.float32)
+        y = np.sin(X[:, 0])
+        print(f"{d}-{width}x{depth}-1, batches of {batch_size}, {n:,} rows", flush=True)
+        ways = contestants(X, y, width, depth, batch_size, arguments.epochs)
+        times = best_times(ways, 1 if arguments.quick else arguments.repeats)
+        for name, seconds in times.items():
+            ratio = seconds / times["sk_dbn"]
+            print(f"  {name:<16} {seconds / arguments.epochs:8.4f} s  {ratio:6.2f} x ours")
+        if not any(name.startswith("torch") for name in times):
+            print("  torch is not installed")
+    print(CAVEAT)
+
+
+if __name__ == "__main__":
+    main()

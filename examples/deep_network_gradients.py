@@ -1,0 +1,98 @@
+"""Why a deep network does or does not learn, read from its gradient trace.
+
+Three networks of ten hidden layers on scikit-learn's digits: logistic units with Glorot's
+initialisation, the same with weights of standard deviation 1, and self-normalising units (selu)
+with LeCun's initialisation. On its way back through the layers the gradient all but vanishes in
+the first, shrinks in the second, and arrives in the third.
+
+    python examples/deep_network_gradients.py
+    python examples/deep_network_gradients.py --quick
+"""
+
+import argparse
+import warnings
+from pathlib import Path
+
+from sklearn.datasets import load_digits
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import train_test_split
+
+from sk_dbn import DBNClassifier
+
+RECIPES = {
+    "logistic, Glorot": {"activation": "logistic", "init": "glorot_uniform"},
+    "logistic, standard normal": {"activation": "logistic", "init": "standard_normal"},
+    "selu, LeCun": {"activation": "selu", "init": "lecun_normal"},
+}
+
+
+def fit_all(max_iter):
+    """The networks, by name, and their test accuracies."""
+    X, y = load_digits(return_X_y=True)
+    X_train, X_test, y_train, y_test = train_test_split(X / 16, y, stratify=y, random_state=0)
+    networks, accuracies = {}, {}
+    for name, recipe in RECIPES.items():
+        network = DBNClassifier(
+            (30,) * 10, **recipe, pretrainer="passthrough", max_iter=max_iter, random_state=0
+        )
+        networks[name] = network.fit(X_train, y_train)
+        accuracies[name] = network.score(X_test, y_test)
+    return networks, accuracies
+
+
+def plot_norms(networks, path):
+    """Gradient norm by layer before training, and of the first layer by epoch."""
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
+    colors = plt.colormaps["viridis"]([0.0, 0.45, 0.85])
+    for (name, network), color in zip(networks.items(), colors):
+        trace = network.gradient_trace_
+        layers = range(1, trace.n_layers + 1)
+        axes[0].semilogy(layers, trace.weight_grad_norm[0], "o-", color=color, label=name)
+        axes[1].semilogy(trace.epoch, trace.weight_grad_norm[:, 0], color=color, label=name)
+    axes[0].set(title="Before training", xlabel="layer", ylabel="norm of the weights' gradient")
+    axes[1].set(title="First layer", xlabel="epoch")
+    for ax in axes:
+        ax.grid(alpha=0.3)
+    axes[0].legend()
+    figure.savefig(path, dpi=100)
+    plt.close(figure)
+
+
+def draw(networks, folder):
+    """Write the picture, or say what is missing for it."""
+    try:
+        import matplotlib
+    except ImportError:
+        print("\nNo picture: matplotlib is not installed. pip install '.[plot]' brings it.")
+        return
+    matplotlib.use("Agg")
+    folder.mkdir(parents=True, exist_ok=True)
+    plot_norms(networks, folder / "deep_network_gradients.png")
+    print(f"\nPicture: {folder / 'deep_network_gradients.png'}")
+
+
+def main():
+    """Train, print and draw."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--quick", action="store_true", help="few epochs, in seconds")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=Path(__file__).parent / "output",
+        help="folder for the picture (default: output/ beside this script)",
+    )
+    arguments = parser.parse_args()
+    warnings.simplefilter("ignore", ConvergenceWarning)  # the epochs are limited on purpose
+    networks, accuracies = fit_all(max_iter=20 if arguments.quick else 100)
+    for name, network in networks.items():
+        first, last = network.gradient_trace_.weight_grad_norm[0, [0, -1]]
+        print(name)
+        print(f"  gradient before training: first layer {first:.1e}, output layer {last:.1e}")
+        print(f"  test accuracy after training: {accuracies[name]:.3f}")
+    draw(networks, arguments.output)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,142 @@
+"""Few dimensions: the code of a BernoulliRBMStack beside principal components.
+
+A stack of Boltzmann machines that narrows to 2, 4 and 8 units is trained without labels, and
+so is PCA of the same size. What the codes keep of the images is measured by the accuracy of
+the nearest neighbour among the training images' codes. The stack's code is taken as log-odds,
+which undoes the squeezing of distances by the logistic function. The two-dimensional codes are
+drawn where matplotlib is installed (`pip install '.[plot]'`).
+
+    python examples/dimension_reduction.py
+    python examples/dimension_reduction.py --quick
+    python examples/dimension_reduction.py --data mnist.npz   # X_train, y_train, X_test, y_test
+    python examples/dimension_reduction.py --openml mnist_784  # downloads it
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+from scipy.special import logit
+from sklearn.datasets import fetch_openml, load_digits
+from sklearn.decomposition import PCA
+from sklearn.model_selection import train_test_split
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
+
+from sk_dbn import BernoulliRBMStack
+
+N_DIMENSIONS = (2, 4, 8)
+
+
+def load(arguments):
+    """X_train, X_test, y_train, y_test with values of X in [0, 1]."""
+    if arguments.data is None:
+        if arguments.openml is None:
+            X, y = load_digits(return_X_y=True)
+        else:
+            X, y = fetch_openml(arguments.openml, return_X_y=True, as_frame=False)
+        parts = train_test_split(X, y, stratify=y, random_state=0)
+    else:
+        with np.load(arguments.data) as file:
+            parts = [file[name] for name in ("X_train", "X_test", "y_train", "y_test")]
+    X_train, X_test, y_train, y_test = parts
+    largest = X_train.max()
+    X_train, X_test = (X.reshape(len(X), -1).astype("float32") / largest for X in parts[:2])
+    return X_train, np.clip(X_test, 0, 1), y_train, y_test
+
+
+def log_odds(p):
+    """The logarithm of p / (1 - p), kept finite."""
+    return logit(np.clip(p, 1e-15, 1 - 1e-15))
+
+
+def stack_of(sizes, max_iter):
+    """A stack that narrows to the code, layer by layer, and the code's log-odds."""
+    # In float32 a probability next to 1 would be 1, and its log-odds infinite.
+    stack = BernoulliRBMStack(sizes, max_iter=max_iter, dtype="float64", random_state=0)
+    return make_pipeline(stack, FunctionTransformer(log_odds))
+
+
+def codes(reducer, X_train, X_test):
+    """The codes of both sets, by a reducer trained on the first."""
+    return reducer.fit(X_train).transform(X_train), reducer.transform(X_test)
+
+
+def accuracy(train_codes, test_codes, y_train, y_test):
+    """Accuracy of the nearest neighbour's label."""
+    nearest = KNeighborsClassifier(n_neighbors=1).fit(train_codes, y_train)
+    return nearest.score(test_codes, y_test)
+
+
+def plot_codes(both, y_test, path):
+    """Two scatter plots of two-dimensional codes."""
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(1, 2, figsize=(10, 4.6), layout="constrained")
+    classes, labels = np.unique(y_test, return_inverse=True)
+    colors = plt.colormaps["viridis"](np.linspace(0, 0.95, len(classes)))
+    for ax, (title, code) in zip(axes, both.items()):
+        for label, color in enumerate(colors):
+            x, y = code[labels == label].T
+            marker = f"${classes[label]}$" if len(str(classes[label])) == 1 else "o"
+            ax.scatter(x, y, s=30, color=color, marker=marker, linewidths=0.3)
+        ax.set(title=title, xlabel="first dimension", ylabel="second dimension")
+    figure.savefig(path, dpi=100)
+    plt.close(figure)
+
+
+def draw(both, y_test, folder):
+    """Write the picture, or say what is missing for it."""
+    try:
+        import matplotlib
+    except ImportError:
+        print("\nNo picture: matplotlib is not installed. pip install '.[plot]' brings it.")
+        return
+    matplotlib.use("Agg")
+    folder.mkdir(parents=True, exist_ok=True)
+    plot_codes(both, y_test, folder / "dimension_reduction.png")
+    print(f"\nPicture: {folder / 'dimension_reduction.png'}")
+
+
+def parse_arguments():
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--quick", action="store_true", help="few epochs, in seconds")
+    parser.add_argument("--data", type=Path, help=".npz file (default: scikit-learn's digits)")
+    parser.add_argument(
+        "--hidden", type=int, nargs="+", default=(256, 128, 64), help="layers before the code"
+    )
+    parser.add_argument("--openml", help="name of a data set to fetch from openml.org")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=Path(__file__).parent / "output",
+        help="folder for the picture (default: output/ beside this script)",
+    )
+    return parser.parse_args()
+
+
+def main():
+    """Train, print and draw."""
+    arguments = parse_arguments()
+    X_train, X_test, y_train, y_test = load(arguments)
+    n_train, n_features = X_train.shape
+    print(f"{n_train} images to train on, {len(X_test)} to test, {n_features} pixels\n")
+    pixels = accuracy(X_train, X_test, y_train, y_test)
+    print("accuracy of the nearest neighbour, in the code of")
+    print(f"{'dimensions':>10} {'stack':>8} {'PCA':>8}      all pixels: {pixels:.3f}")
+    # A machine needs some thousands of updates; more rows make more of them an epoch.
+    max_iter = 10 if arguments.quick else int(np.clip(70_000 / n_train, 5, 50))
+    both = {}
+    for n_dimensions in N_DIMENSIONS:
+        ours = codes(stack_of((*arguments.hidden, n_dimensions), max_iter), X_train, X_test)
+        theirs = codes(PCA(n_dimensions, random_state=0), X_train, X_test)
+        scores = [accuracy(*code, y_train, y_test) for code in (ours, theirs)]
+        print(f"{n_dimensions:>10} {scores[0]:>8.3f} {scores[1]:>8.3f}", flush=True)
+        both = both or {"BernoulliRBMStack": ours[1], "PCA": theirs[1]}
+    draw(both, y_test, arguments.output)
+
+
+if __name__ == "__main__":
+    main()

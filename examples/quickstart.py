@@ -1,0 +1,135 @@
+"""A deep belief network on scikit-learn's digits, with a look at its gradients and filters.
+
+Trains a logistic regression, a multilayer perceptron and a deep belief network, the last with
+and without pre-training, on the same scaled images, all with their defaults. Prints their test
+accuracies and how the network's gradients developed, layer by layer; draws the gradients and
+the features that the first layer found without labels (with matplotlib, `pip install '.[plot]'`).
+
+    python examples/quickstart.py
+    python examples/quickstart.py --output some/folder
+"""
+
+import argparse
+import time
+import warnings
+from pathlib import Path
+
+from sklearn.datasets import load_digits
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import train_test_split
+from sklearn.neural_network import MLPClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import MinMaxScaler
+
+from sk_dbn import DBNClassifier
+
+TRACED_EPOCHS = (0, 1, 2, 5, 10, 20, 50, 100, 200)
+
+
+def models():
+    """What is compared, by name, each with its defaults."""
+    not_pretrained = DBNClassifier(pretrainer="passthrough", random_state=0)
+    return {
+        "LogisticRegression": LogisticRegression(),
+        "MLPClassifier": MLPClassifier(random_state=0),
+        "DBNClassifier, not pre-trained": not_pretrained,
+        "DBNClassifier": DBNClassifier(random_state=0),
+    }
+
+
+def print_gradients(trace):
+    """The norm of each layer's gradient, before training and after some epochs."""
+    n_hidden = trace.n_layers - 1
+    names = [f"hidden {layer}" for layer in range(1, n_hidden + 1)] + ["output"]
+    print("epoch" + "".join(f"{name:>12}" for name in names))
+    for epoch in TRACED_EPOCHS:
+        if epoch < len(trace.epoch):
+            norms = trace.weight_grad_norm[epoch]
+            print(f"{epoch:>5}" + "".join(f"{norm:>12.4f}" for norm in norms))
+
+
+def plot_gradients(dbn, path):
+    """Gradient norms by epoch, of the machines while pre-training and of the network after."""
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(1, 2, figsize=(9, 3.4), sharey=True, layout="constrained")
+    traces = {
+        "Pre-training, one machine after the other": dbn.pretrainer_.gradient_trace_,
+        "Fine-tuning": dbn.gradient_trace_,
+    }
+    n_layers = dbn.gradient_trace_.n_layers
+    colors = plt.colormaps["viridis"]([0.85 * layer / (n_layers - 1) for layer in range(n_layers)])
+    for ax, (title, trace) in zip(axes, traces.items()):
+        for layer, norms in enumerate(trace.weight_grad_norm.T):
+            name = "output" if layer == n_layers - 1 else f"hidden layer {layer + 1}"
+            ax.semilogy(trace.epoch, norms, color=colors[layer], label=name)
+        ax.set(title=title, xlabel="epoch")
+        ax.xaxis.get_major_locator().set_params(integer=True)
+        ax.grid(alpha=0.3)
+    axes[0].set_ylabel("norm of the weights' gradient")
+    axes[1].legend()
+    figure.savefig(path, dpi=100)
+    plt.close(figure)
+
+
+def plot_filters(stack, path, n_filters=60):
+    """The weights of the first machine's hidden units that have most to say, as images."""
+    import matplotlib.pyplot as plt
+
+    filters = stack.components_
+    filters = filters[(filters**2).sum(axis=1).argsort()[::-1][:n_filters]]
+    figure, axes = plt.subplots(5, n_filters // 5, figsize=(9, 4.1), layout="constrained")
+    for weights, ax in zip(filters, axes.flat):
+        limit = abs(weights).max()
+        ax.imshow(weights.reshape(8, 8), cmap="cividis", vmin=-limit, vmax=limit)
+        ax.axis("off")
+    figure.suptitle("What units of the first layer look for, learned without labels")
+    figure.savefig(path, dpi=100)
+    plt.close(figure)
+
+
+def draw(dbn, folder):
+    """Write the two pictures, or say what is missing for them."""
+    try:
+        import matplotlib
+    except ImportError:
+        print("\nNo pictures: matplotlib is not installed. pip install '.[plot]' brings it.")
+        return
+    matplotlib.use("Agg")
+    folder.mkdir(parents=True, exist_ok=True)
+    plot_gradients(dbn, folder / "quickstart_gradients.png")
+    plot_filters(dbn.pretrainer_, folder / "quickstart_filters.png")
+    print(f"\nPictures: {folder / 'quickstart_gradients.png'}")
+    print(f"          {folder / 'quickstart_filters.png'}")
+
+
+def main():
+    """Fit, compare, print and draw."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=Path(__file__).parent / "output",
+        help="folder for the pictures (default: output/ beside this script)",
+    )
+    arguments = parser.parse_args()
+    warnings.simplefilter("ignore", ConvergenceWarning)  # the default number of epochs will do
+    X, y = load_digits(return_X_y=True)
+    X_train, X_test, y_train, y_test = train_test_split(X, y, stratify=y, random_state=0)
+    print(f"digits: {len(X_train)} images to train on, {len(X_test)} to test\n")
+    print("test accuracy (one image more or less is 0.002)")
+    for name, model in models().items():
+        start = time.perf_counter()
+        pipeline = make_pipeline(MinMaxScaler(clip=True), model).fit(X_train, y_train)
+        seconds = time.perf_counter() - start
+        accuracy = pipeline.score(X_test, y_test)
+        print(f"  {name:<32} {accuracy:.3f}   ({seconds:.1f} s)", flush=True)
+    dbn = pipeline[-1]
+    print("\nDBNClassifier, norm of the gradient of each layer's weights")
+    print_gradients(dbn.gradient_trace_)
+    draw(dbn, arguments.output)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,89 @@
+"""scikit-learn's own checks of what an estimator is, for the three of them and their settings."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils.estimator_checks import check_estimator
+
+from sk_dbn import BernoulliRBMStack, DBNClassifier, DeepMLPRegressor
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# A small network that passes the checks' demands on accuracy within its epochs.
+SMALL = {"hidden_layer_sizes": (10,), "max_iter": 100, "learning_rate_init": 0.02}
+PLAIN = {**SMALL, "pretrainer": "passthrough"}
+
+SETTINGS = [
+    DeepMLPRegressor(),
+    DBNClassifier(),
+    BernoulliRBMStack(),
+    BernoulliRBMStack((5,), visible="gaussian", max_iter=2),
+    BernoulliRBMStack((5,), activation="tanh", algorithm="pcd", max_iter=2, dtype="float64"),
+    DBNClassifier(**SMALL, activation="tanh"),
+    DBNClassifier(**PLAIN, dtype="float64"),
+    DBNClassifier(**{**PLAIN, "hidden_layer_sizes": ()}, trace=None),
+    DeepMLPRegressor(**SMALL, dtype="float64"),
+    *[DBNClassifier(**PLAIN, activation=name) for name in ("relu", "selu")],
+    *[DeepMLPRegressor(**SMALL, activation=name) for name in ("tanh", "selu")],
+    *[
+        DeepMLPRegressor(**SMALL, solver=solver)
+        for solver in ("adamw", "nadam", "rmsprop", "lbfgs")
+    ],
+    *[DBNClassifier(**PLAIN, solver=solver) for solver in ("adamw", "nadam", "rmsprop", "lbfgs")],
+    DeepMLPRegressor((10,), solver="sgd", learning_rate_init=0.01, learning_rate="adaptive"),
+    DBNClassifier((10,), solver="sgd", learning_rate_init=0.1, pretrainer="passthrough"),
+    DeepMLPRegressor((10,), solver="adagrad", learning_rate_init=0.1),
+    DBNClassifier((10,), solver="adagrad", learning_rate_init=0.1, pretrainer="passthrough"),
+]
+
+# MLPClassifier has no decision_function either; array API input needs a process of its own.
+NOT_APPLICABLE = {
+    "check_classifiers_multilabel_output_format_decision_function",
+    "check_array_api_input",
+}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("estimator", SETTINGS, ids=repr)
+def test_every_check_passes(estimator):
+    """Nothing fails, nothing is expected to fail, nothing is skipped that could run."""
+    # No setting depends on n_jobs, and the checks' tiny minibatches gain nothing from threads.
+    estimator = clone(estimator).set_params(n_jobs=1)
+    results = check_estimator(estimator, on_skip=None, on_fail="raise")
+    assert {r["status"] for r in results} <= {"passed", "skipped"}
+    skipped = {r["check_name"] for r in results if r["status"] == "skipped"}
+    assert skipped <= NOT_APPLICABLE
+
+
+ARRAY_API = """
+import warnings
+from sklearn.utils.estimator_checks import check_estimator
+from sk_dbn import BernoulliRBMStack, DBNClassifier, DeepMLPRegressor
+warnings.simplefilter("ignore")
+for estimator in (DeepMLPRegressor((4,)), DBNClassifier((4,)), BernoulliRBMStack((4,))):
+    results = check_estimator(estimator, on_skip=None, on_fail=None) or []
+    for result in results:
+        if "array_api" in result["check_name"]:
+            assert result["status"] == "passed", result
+            print(result["check_name"])
+"""
+
+
+def test_array_api_checks_run():
+    """SCIPY_ARRAY_API is read when scipy is imported, so they need a process of their own."""
+    env = {**os.environ, "SCIPY_ARRAY_API": "1", "PYTHONPATH": str(ROOT)}
+    run = subprocess.run(
+        [sys.executable, "-c", ARRAY_API], env=env, capture_output=True, text=True, cwd=ROOT
+    )
+    assert run.returncode == 0, run.stderr[-3000:]
+
+
+def test_convergence_warnings_are_scikit_learns():
+    """The category that searches and checks know how to silence."""
+    with pytest.warns(ConvergenceWarning, match="Maximum iterations"):
+        DeepMLPRegressor((3,), max_iter=1).fit([[0.0], [1.0]], [0.0, 1.0])

@@ -1,0 +1,249 @@
+"""What is DeepMLPRegressor's own: targets, losses, and depth that learns."""
+
+import inspect
+
+import numpy as np
+import pytest
+from sklearn.ensemble import BaggingRegressor
+from sklearn.linear_model import PoissonRegressor
+from sklearn.metrics import r2_score
+from sklearn.model_selection import GridSearchCV
+from sklearn.multioutput import RegressorChain
+from sklearn.neural_network import MLPRegressor
+
+from sk_dbn import BernoulliRBMStack, DeepMLPRegressor
+from tests import reference
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+SKLEARN_HAS_POISSON = "loss" in inspect.signature(MLPRegressor).parameters
+
+
+def make(**params):
+    """A small network."""
+    small = {"hidden_layer_sizes": (8, 6), "activation": "tanh", "max_iter": 6}
+    return DeepMLPRegressor(**(small | {"random_state": 0, "batch_size": 32} | params))
+
+
+def data(n=90, seed=0):
+    """Five features and counts that depend on them."""
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n, 5))
+    return X, rng.poisson(np.exp(0.5 * X[:, 0] - 0.3 * X[:, 1] + 0.5)).astype(float)
+
+
+def parameters(estimator):
+    """All parameters in one vector."""
+    return np.concatenate([p.ravel() for p in [*estimator.coefs_, *estimator.intercepts_]])
+
+
+def assert_refused(estimator, X, y, rule):
+    """The error, and an estimator whose attributes are those it had."""
+    before = vars(estimator).copy()
+    with pytest.raises(ValueError, match=rule):
+        estimator.fit(X, y)
+    assert vars(estimator).keys() == before.keys()
+    assert all(vars(estimator)[name] is value for name, value in before.items())
+
+
+# ---------------------------------------------------------------------------
+# Targets
+# ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n_outputs", [1, 3])
+def test_shapes_of_targets(n_outputs):
+    """As many columns come out as went in; one column is a vector."""
+    X, y = data()
+    estimator = make().fit(X, np.column_stack([y] * n_outputs).squeeze())
+    assert estimator.predict(X).shape == ((90,) if n_outputs == 1 else (90, 3))
+    assert estimator.n_outputs_ == n_outputs
+    assert estimator.out_activation_ == "identity"
+
+
+def test_a_column_is_a_vector():
+    """With scikit-learn's usual warning."""
+    from sklearn.exceptions import DataConversionWarning
+
+    X, y = data()
+    with pytest.warns(DataConversionWarning):
+        column = make().fit(X, y[:, None])
+    np.testing.assert_array_equal(parameters(column), parameters(make().fit(X, y)))
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.int64, np.float32, bool])
+def test_targets_of_any_dtype(dtype):
+    """They are numbers; the loss reads them in the network's precision."""
+    X, y = data()
+    y = np.minimum(y, 1)
+    a, b = make().fit(X, y.astype(dtype)), make().fit(X, y)
+    np.testing.assert_array_equal(parameters(a), parameters(b))
+
+
+def test_outputs_stay_while_training_goes_on():
+    """Two outputs cannot follow one."""
+    X, y = data()
+    Y = np.column_stack([y, y])
+    assert_refused(make(warm_start=True).fit(X, y), X, Y, "y must keep its 1 outputs")
+    estimator = make().fit(X, Y)
+    with pytest.raises(ValueError, match="y must keep its 2 outputs"):
+        estimator.partial_fit(X, y)
+
+
+def test_targets_beyond_single_precision():
+    """1e39 is a number in float64 and infinite in float32."""
+    X, y = data()
+    assert_refused(make(), X, 1e39 * (1 + y), "too large for dtype='float32'")
+    make(dtype="float64").fit(X, y * 1e3)
+
+
+def test_loss_is_half_the_mean_squared_error():
+    """Over rows and outputs, before the epoch's single update, and the penalty besides."""
+    X, y = data()
+    Y = np.column_stack([y, -y])
+    rng = np.random.default_rng(0)
+    arrays = [rng.normal(size=s) for s in [(5, 8), (8, 6), (6, 2)]]
+    estimator = make(init=arrays, batch_size=90, max_iter=1, dtype="float64", alpha=0.3)
+    estimator.fit(X, Y)
+    layers = arrays, [np.zeros(8), np.zeros(6), np.zeros(2)], ["tanh", "tanh", "identity"]
+    _, values = reference.forward(X, *layers)
+    penalty = 0.15 * sum((W**2).sum() for W in arrays) / 90
+    assert estimator.loss_ == pytest.approx(0.5 * ((values[-1] - Y) ** 2).mean() + penalty)
+
+
+def test_score_is_r2():
+    """As for every regressor, in validation too."""
+    X, y = data()
+    estimator = make().fit(X, y, X_val=X[:30], y_val=y[:30])
+    expected = r2_score(y[:30], estimator.predict(X[:30]))
+    assert estimator.score(X[:30], y[:30]) == expected
+    assert estimator.validation_scores_[-1] == pytest.approx(expected, abs=1e-6)
+
+
+# ---------------------------------------------------------------------------
+# Poisson loss
+# ---------------------------------------------------------------------------
+
+
+def test_poisson_needs_counts():
+    """Negative targets have no Poisson deviance; the estimator stays as it was."""
+    X, y = data()
+    rule = "y must be non-negative for loss='poisson', got -1.0"
+    assert_refused(make(loss="poisson"), X, y - y.min() - 1, rule)
+    fitted = make(loss="poisson").fit(X, y)
+    assert_refused(fitted, X, y - y.min() - 1, rule)
+    assert (fitted.predict(X) > 0).all()
+    assert fitted.out_activation_ == "exp"
+
+
+def test_unknown_loss():
+    """Its name and the ones there are."""
+    X, y = data()
+    assert_refused(make(loss="huber"), X, y, "'loss' .* 'huber'")
+
+
+def test_loss_stays_while_training_goes_on():
+    """The output layer was built for one."""
+    X, y = data()
+    fitted = make(warm_start=True).fit(X, y)
+    assert_refused(fitted.set_params(loss="poisson"), X, y, "activation and loss must stay")
+
+
+def test_poisson_without_hidden_layers_is_a_generalised_linear_model():
+    """Both minimise half the mean deviance with a logarithmic link."""
+    X, y = data(300)
+    glm = PoissonRegressor(alpha=0, tol=1e-10).fit(X, y)
+    mine = make(loss="poisson", hidden_layer_sizes=(), solver="lbfgs", alpha=0, tol=1e-8)
+    mine.set_params(max_iter=1000, dtype="float64").fit(X, y)
+    np.testing.assert_allclose(mine.predict(X), glm.predict(X), rtol=1e-3)
+
+
+@pytest.mark.skipif(not SKLEARN_HAS_POISSON, reason="MLPRegressor has `loss` since 1.7")
+@pytest.mark.parametrize("solver", ["sgd", "adam"])
+def test_every_poisson_step_is_scikit_learns(solver):
+    """The same gradient, in float64; its loss leaves out what does not depend on the network."""
+    X, y = data()
+    params = {"loss": "poisson", "solver": solver, "shuffle": False, "batch_size": 37}
+    params |= {"hidden_layer_sizes": (7, 4), "activation": "tanh", "max_iter": 20, "tol": 0}
+    params |= {"random_state": 3, "learning_rate_init": 0.01}
+    theirs = MLPRegressor(**params).fit(X, y)
+    mine = DeepMLPRegressor(**params, init="sklearn", dtype="float64").fit(X, y)
+    for p, q in zip(mine.coefs_ + mine.intercepts_, theirs.coefs_ + theirs.intercepts_):
+        np.testing.assert_allclose(p, q, rtol=0, atol=1e-10)
+    np.testing.assert_allclose(mine.predict(X), theirs.predict(X), rtol=1e-10)
+    np.testing.assert_allclose(mine.loss_curve_, theirs.loss_curve_, rtol=1e-9)
+
+
+# ---------------------------------------------------------------------------
+# Depth
+# ---------------------------------------------------------------------------
+
+
+def test_depth_is_a_matter_of_initialisation():
+    """Thirty layers of relu: He's variance carries the gradient down, Hinton's 0.01 kills it.
+
+    By He et al. (2015), equation 10, a variance of 2 / fan_in keeps the scale of what passes a
+    layer; a standard deviation of 0.01 with 20 units divides it by about 30, thirty times over.
+    """
+    X, y = data(200)
+    depth = {"hidden_layer_sizes": (20,) * 30, "activation": "relu", "max_iter": 1}
+    he, small = (
+        make(init=init, **depth).fit(X, y).gradient_trace_ for init in ("he_normal", "normal")
+    )
+    assert 1e-3 < he.weight_grad_norm[0, 0] / he.weight_grad_norm[0, -1] < 1e3
+    assert small.weight_grad_norm[0, 0] < 1e-12
+    assert (he.update_ratio[1] > 0).all()
+
+
+def test_orthogonal_linear_networks_keep_the_norm():
+    """Square orthogonal matrices: the gradient at every layer has the same delta and input norm."""
+    X, y = data(32)
+    net = make(init="orthogonal", hidden_layer_sizes=(5,) * 20, activation="identity", max_iter=1)
+    trace = net.set_params(dtype="float64").fit(X, y).gradient_trace_
+    # Biases' gradients are sums of deltas, which each layer only turns.
+    np.testing.assert_allclose(trace.bias_grad_norm[0, :-1], trace.bias_grad_norm[0, 0])
+
+
+def test_pre_training_a_regressor():
+    """A stack may start it, where its activation is one that a stack has."""
+    X, y = data()
+    stack = BernoulliRBMStack(max_iter=2, random_state=0)
+    tiny = {"learning_rate_init": 1e-30, "max_iter": 1}
+    net = make(pretrainer=stack, activation="tanh", **tiny).fit(X, y)
+    np.testing.assert_array_equal(net.coefs_[0], net.pretrainer_.coefs_[0])
+    assert net.pretrainer_.visible_ == "gaussian"
+    assert make().fit(X, y).pretrainer_ is None
+
+
+# ---------------------------------------------------------------------------
+# In scikit-learn's company
+# ---------------------------------------------------------------------------
+
+
+def test_searched_over_depth_and_initialisation():
+    """Sizes, initialisations and lists of activations are hyperparameters like others."""
+    X, y = data()
+    grid = {"hidden_layer_sizes": [(4,), (4, 4)], "init": ["he_normal", 0.1]}
+    search = GridSearchCV(make(), [grid, {"activation": [["relu", "tanh"]]}], cv=2).fit(X, y)
+    assert len(search.cv_results_["params"]) == 5
+
+
+def test_in_ensembles():
+    """Bagged, with random features and sample weights, and chained."""
+    X, y = data()
+    bag = BaggingRegressor(make(), n_estimators=2, max_features=0.6, random_state=0)
+    assert bag.fit(X, y, sample_weight=np.ones(90)).predict(X).shape == (90,)
+    chain = RegressorChain(make()).fit(X, np.column_stack([y, -y]))
+    assert chain.predict(X).shape == (90, 2)
+
+
+def test_pandas():
+    """Frames and series go in; the names are remembered."""
+    pd = pytest.importorskip("pandas")
+    X, y = data()
+    frame = pd.DataFrame(X, columns=list("abcde"))
+    a = make().fit(frame, pd.Series(y))
+    np.testing.assert_array_equal(parameters(a), parameters(make().fit(X, y)))
+    assert a.feature_names_in_.tolist() == list("abcde")
+    mixed = frame.assign(e=(frame.e > 0).astype("int8"))
+    assert make().fit(mixed, y).predict(mixed).shape == (90,)

@@ -1,0 +1,180 @@
+"""The examples and benchmarks run, and show what they say they show.
+
+Each runs in a process of its own, as a user would run it, in its quick variant where it has
+one. What is asked of the numbers are facts with a wide margin: ten classes make a guess right
+once in ten times, and so on. Times are printed and never judged.
+"""
+
+import os
+import re
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+EXAMPLES = ROOT / "examples"
+
+
+def run(script, *arguments, hidden=None):
+    """Output of a script; `hidden` names a folder of modules that stand before the real ones."""
+    path = [str(folder) for folder in (hidden, ROOT) if folder is not None]
+    inherited = os.environ.get("PYTHONPATH")
+    environment = os.environ | {
+        "MPLBACKEND": "Agg",
+        "PYTHONPATH": os.pathsep.join(path + [inherited] * bool(inherited)),
+    }
+    result = subprocess.run(
+        [sys.executable, str(EXAMPLES / script), *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        env=environment,
+        timeout=600,
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout
+
+
+def assert_is_picture(path):
+    """A PNG of at least 300 x 200 pixels that does not show an empty page."""
+    content = path.read_bytes()
+    assert content[:8] == b"\x89PNG\r\n\x1a\n"
+    width, height = struct.unpack(">II", content[16:24])
+    assert width >= 300 and height >= 200
+    assert len(content) > 10_000
+
+
+def rows_of(output, pattern):
+    """The groups of every line that a pattern matches, from its start."""
+    return [match.groups() for match in re.finditer(pattern, output, re.MULTILINE)]
+
+
+@pytest.fixture(scope="module")
+def quickstart(tmp_path_factory):
+    """Output of the quickstart, and the folder that it drew in."""
+    folder = tmp_path_factory.mktemp("quickstart") / "pictures"
+    return run("quickstart.py", "--output", folder), folder
+
+
+def test_quickstart_compares_accuracies(quickstart):
+    """The network is no worse than a linear model, which it contains, but for a few images."""
+    accuracies = dict(rows_of(quickstart[0], r"^  (\w[\w ,-]+?) +(\d\.\d+) +\("))
+    dbn, linear = (float(accuracies[name]) for name in ("DBNClassifier", "LogisticRegression"))
+    assert len(accuracies) == 4
+    assert linear > 0.9
+    assert dbn > linear - 0.01
+
+
+def test_quickstart_prints_gradients(quickstart):
+    """Every layer has a gradient before training, and smaller ones at its end than at its peak."""
+    rows = rows_of(quickstart[0], r"^ +(\d+) +([\d.]+) +([\d.]+) +([\d.]+)$")
+    norms = [[float(norm) for norm in row[1:]] for row in rows]
+    assert [int(row[0]) for row in rows][:4] == [0, 1, 2, 5]
+    for layer in zip(*norms, strict=True):
+        assert layer[0] > 0
+        assert layer[-1] < max(layer)
+
+
+def test_quickstart_draws(quickstart):
+    """Both pictures are where the output says."""
+    output, folder = quickstart
+    for name in ("quickstart_gradients.png", "quickstart_filters.png"):
+        assert str(folder / name) in output
+        assert_is_picture(folder / name)
+
+
+@pytest.mark.parametrize("script", ["deep_network_gradients.py", "dimension_reduction.py"])
+def test_examples_need_no_matplotlib(script, tmp_path):
+    """Without matplotlib a script prints what it has to say, and what it lacks for a picture."""
+    (tmp_path / "matplotlib.py").write_text("raise ImportError('not installed')\n")
+    output = run(script, "--quick", "--output", tmp_path / "pictures", hidden=tmp_path)
+    assert "accuracy" in output
+    assert "matplotlib is not installed" in output
+    assert not (tmp_path / "pictures").exists()
+
+
+def test_grid_search(tmp_path):
+    """A search over depth and initialisation finds networks that learn and some that cannot."""
+    output = run("grid_search_depth_init.py", "--quick", "--output", tmp_path)
+    assert_is_picture(tmp_path / "grid_search_depth_init.png")
+    digits, diabetes = (float(score) for (score,) in rows_of(output, r"^best: .* (\S+)$"))
+    assert digits > 0.5  # chance is 0.1
+    assert diabetes > 0.2  # the mean of y is 0
+    zeros = rows_of(output, r"^zeros +(\S+) +(\S+) +(\S+) +(\S+) +(\S+)$")
+    assert len(zeros) == 2
+    # Units that start equal stay equal, so at depth 5 nothing is learned but the bias.
+    assert float(zeros[0][-1]) < 0.2
+    assert abs(float(zeros[1][-1])) < 0.05
+
+
+def test_dimension_reduction(tmp_path):
+    """Codes of few dimensions tell the digits apart far better than chance."""
+    output = run("dimension_reduction.py", "--quick", "--output", tmp_path)
+    assert_is_picture(tmp_path / "dimension_reduction.png")
+    rows = rows_of(output, r"^ +(\d+) +(\d\.\d+) +(\d\.\d+)$")
+    assert [int(row[0]) for row in rows] == [2, 4, 8]
+    for _, stack, pca in rows:
+        assert float(stack) > 0.4  # chance is 0.1
+        assert float(pca) > 0.4
+
+
+def test_deep_network_gradients(tmp_path):
+    """The gradient that vanishes is seen before training, and the network then learns nothing."""
+    output = run("deep_network_gradients.py", "--quick", "--output", tmp_path)
+    assert_is_picture(tmp_path / "deep_network_gradients.png")
+    ratios = [
+        float(first) / float(last)
+        for first, last in rows_of(output, r"first layer (\S+), output layer (\S+)$")
+    ]
+    accuracies = [float(score) for (score,) in rows_of(output, r"after training: (\S+)$")]
+    # The derivative of the logistic function is at most 1/4, and there are ten of them.
+    assert ratios[0] < 1e-4 < ratios[1] < ratios[2]
+    assert accuracies[0] < 0.3 < 0.8 < accuracies[2]
+
+
+def test_network_epoch_benchmark():
+    """Every contestant has a time; ours is the measure of the others."""
+    output = run("benchmarks/network_epoch.py", "--quick", "--epochs", 1)
+    names = [name for (name,) in rows_of(output, r"^  (\S.*?) +\d+\.\d+ s ")]
+    assert {"sk_dbn", "sklearn float32", "sklearn float64"} <= set(names)
+    assert "compiles its kernels" in output
+
+
+def test_prediction_benchmark():
+    """Two methods, two dtypes, many rows and one."""
+    output = run("benchmarks/prediction.py", "--quick")
+    pattern = r"^(\w+) +(float32|float64) +(\d+) +\S+ ms +\S+ ms +\d+\.\d+$"
+    assert len(set(rows_of(output, pattern))) == 8
+
+
+def test_trace_cost_benchmark():
+    """A cost for each model."""
+    output = run("benchmarks/trace_cost.py", "--quick", "--epochs", 1)
+    assert len(rows_of(output, r" ([+-]\d+\.\d+%)$")) == 2
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_memory_benchmark():
+    """A fit adds less than a float32 copy of its input would, for every kind of input."""
+    output = run("benchmarks/memory.py", "--quick")
+    rows = rows_of(output, r"^(\w+) +(\w+) +(-?\d+\.\d+) MB +-?\d+\.\d+ MB$")
+    assert len(rows) == 8
+    for _, kind, peak in rows:
+        assert float(peak) < 4_000 * 200 * 4 / 2**20, kind
+
+
+def test_rbm_epoch_benchmark():
+    """Ours and scikit-learn's machine have a time in both precisions."""
+    output = run("benchmarks/rbm_epoch.py", "--quick")
+    names = [name for (name,) in rows_of(output, r"^  (\S.*?) +\d+\.\d+ m?s an epoch")]
+    assert {"sk_dbn float32", "scikit-learn float32"} <= set(names)
+
+
+def test_depth_benchmark():
+    """A logistic regression on three layers of our machines tells the digits apart."""
+    output = run("benchmarks/depth_does_not_hurt.py", "--quick")
+    rows = rows_of(output, r"^ +(\d) +(\d+\.\d+) \(\d+\.\d+\)")
+    assert [int(depth) for depth, _ in rows] == [1, 2, 3]
+    assert all(float(accuracy) > 80 for _, accuracy in rows)  # chance is 10
