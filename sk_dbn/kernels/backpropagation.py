@@ -12,7 +12,7 @@ import numpy as np
 from numba import prange
 
 from sk_dbn.kernels.activations import times_derivative
-from sk_dbn.kernels.compile import EXACT, kernel, twins
+from sk_dbn.kernels.compile import EXACT, STRICT, kernel, twins
 from sk_dbn.kernels.feed_forward import forward_layer, weights
 from sk_dbn.kernels.gather import gather
 from sk_dbn.kernels.losses import output_delta
@@ -125,25 +125,19 @@ def gradient_block(layers, work, batch, size, layer, scale, beta, block, n_block
 
 
 @kernel
-def penalise(theta, g, decay):
-    """Add decay * theta to g; return the sums of squares of g before it and of theta."""
-    real = theta.dtype.type
-    g_squares, squares = real(0.0), real(0.0)
-    for k in range(g.shape[0]):
-        g_squares += g[k] * g[k]
-        squares += theta[k] * theta[k]
-        g[k] += decay * theta[k]
-    return g_squares, squares
-
-
-@kernel
-def add_step(theta, step):
-    """theta += step; return the step's sum of squares."""
-    squares = theta.dtype.type(0.0)
-    for k in range(theta.shape[0]):
-        theta[k] += step[k]
-        squares += step[k] * step[k]
+def sum_squares(x):
+    """The sum of squares of x."""
+    squares = x.dtype.type(0.0)
+    for k in range(x.shape[0]):
+        squares += x[k] * x[k]
     return squares
+
+
+@kernel(fastmath=STRICT)
+def add_scaled(factor, x, out):
+    """out += factor x."""
+    for k in range(x.shape[0]):
+        out[k] += factor * x[k]
 
 
 @kernel(forceinline=True)
@@ -170,13 +164,16 @@ def update_block(layers, optimiser, rate, step, work, batch, size, total_weight,
         )
         sums = work.layer_sums[block, layer]
         theta, g = layers.theta[w_lo:w_hi], work.gradient[w_lo:w_hi]
-        sums[0], sums[1] = penalise(theta, g, decay)
+        sums[0], sums[1] = sum_squares(g), sum_squares(theta)
+        add_scaled(decay, theta, g)
         to_step(optimiser, rate, step, True, w_lo, theta, g)
-        sums[2] = add_step(theta, g)
+        add_scaled(real(1.0), g, theta)
+        sums[2] = sum_squares(g)
         theta, g = layers.theta[b_lo:b_hi], work.gradient[b_lo:b_hi]
-        sums[3], _ = penalise(theta, g, real(0.0))
+        sums[3] = sum_squares(g)
         to_step(optimiser, rate, step, False, b_lo, theta, g)
-        sums[4] = add_step(theta, g)
+        add_scaled(real(1.0), g, theta)
+        sums[4] = sum_squares(g)
 
 
 @kernel(fastmath=EXACT)

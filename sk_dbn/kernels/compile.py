@@ -23,8 +23,11 @@ from numba.core.caching import FunctionCache
 # NaN and infinity must survive to be seen, hence neither "nnan" nor "ninf".
 FASTMATH = {"nsz", "arcp", "contract", "afn", "reassoc"}
 
-# Where the order of operations is the point (range reductions), nothing is reassociated.
+# No reassociation, where the order of operations is the point: in range reductions, and in
+# loops over parameters. LLVM optimises a function once by itself and again with each caller,
+# and reassociates differently: freshly compiled and cached code would differ in last bits.
 EXACT = {"contract"}
+STRICT = set()
 
 Twins = namedtuple("Twins", "serial parallel")
 Twins.__doc__ = "The serial and the parallel compilation of one function."

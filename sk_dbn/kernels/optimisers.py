@@ -9,7 +9,7 @@ from collections import namedtuple
 
 import numpy as np
 
-from sk_dbn.kernels.compile import kernel
+from sk_dbn.kernels.compile import STRICT, kernel
 
 SGD, ADAM, ADAMW, NADAM, RMSPROP, ADAGRAD = range(6)
 
@@ -39,7 +39,7 @@ alpha : float, L2 penalty of the weights; for adamw the decoupled decay
 """
 
 
-@kernel
+@kernel(fastmath=STRICT)
 def coefficients(optimiser, rate, step):
     """The numbers of one step of the adaptive solvers.
 
@@ -78,7 +78,7 @@ def coefficients(optimiser, rate, step):
     return 0.0, 1.0, 1.0, rate, 0.0, 1.0, 0.0
 
 
-@kernel
+@kernel(fastmath=STRICT)
 def end_step(optimiser, step):
     """Advance what changes once a step, after all parameters were updated."""
     if optimiser.code == NADAM:
@@ -86,7 +86,7 @@ def end_step(optimiser, step):
         optimiser.state[0] *= optimiser.beta_1 * decay
 
 
-@kernel
+@kernel(fastmath=STRICT)
 def to_step(optimiser, rate, step, decays, at, theta, g):
     """Turn a stretch of the gradient into the step to be added to the parameters.
 

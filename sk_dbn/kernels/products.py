@@ -8,7 +8,7 @@ sixteen multiplications.
 """
 
 from sk_dbn.kernels.blas import gemm_nn, gemm_nt, gemm_tn
-from sk_dbn.kernels.compile import kernel
+from sk_dbn.kernels.compile import EXACT, kernel
 
 SMALL_WORK = 2**24  # multiplications of a product that needs no BLAS
 SMALL_FACTOR = 2**18  # elements of a second factor that stays in a core's cache
@@ -30,7 +30,7 @@ def _scale(factor, C):
                 C[i, j] *= factor
 
 
-@kernel
+@kernel(fastmath=EXACT)
 def _add_four_rows(A, i, B, C):
     """C[i:i+4] += A[i:i+4] B, four terms of the sum at a time."""
     n_terms = A.shape[1]
@@ -44,10 +44,10 @@ def _add_four_rows(A, i, B, C):
         b0, b1, b2, b3 = B[k], B[k + 1], B[k + 2], B[k + 3]
         for j in range(C.shape[1]):
             x0, x1, x2, x3 = b0[j], b1[j], b2[j], b3[j]
-            c0[j] += a00 * x0 + a01 * x1 + a02 * x2 + a03 * x3
-            c1[j] += a10 * x0 + a11 * x1 + a12 * x2 + a13 * x3
-            c2[j] += a20 * x0 + a21 * x1 + a22 * x2 + a23 * x3
-            c3[j] += a30 * x0 + a31 * x1 + a32 * x2 + a33 * x3
+            c0[j] = c0[j] + a00 * x0 + a01 * x1 + a02 * x2 + a03 * x3
+            c1[j] = c1[j] + a10 * x0 + a11 * x1 + a12 * x2 + a13 * x3
+            c2[j] = c2[j] + a20 * x0 + a21 * x1 + a22 * x2 + a23 * x3
+            c3[j] = c3[j] + a30 * x0 + a31 * x1 + a32 * x2 + a33 * x3
     for k in range(whole, n_terms):
         a0, a1, a2, a3 = A[i, k], A[i + 1, k], A[i + 2, k], A[i + 3, k]
         b = B[k]
@@ -58,7 +58,7 @@ def _add_four_rows(A, i, B, C):
             c3[j] += a3 * b[j]
 
 
-@kernel
+@kernel(fastmath=EXACT)
 def _add_row(A, i, B, C):
     """C[i] += A[i] B, four terms of the sum at a time."""
     n_terms = A.shape[1]
@@ -68,7 +68,7 @@ def _add_row(A, i, B, C):
         a0, a1, a2, a3 = A[i, k], A[i, k + 1], A[i, k + 2], A[i, k + 3]
         b0, b1, b2, b3 = B[k], B[k + 1], B[k + 2], B[k + 3]
         for j in range(C.shape[1]):
-            c[j] += a0 * b0[j] + a1 * b1[j] + a2 * b2[j] + a3 * b3[j]
+            c[j] = c[j] + a0 * b0[j] + a1 * b1[j] + a2 * b2[j] + a3 * b3[j]
     for k in range(whole, n_terms):
         a, b = A[i, k], B[k]
         for j in range(C.shape[1]):
