@@ -368,8 +368,8 @@ class DBNClassifier(
 
         sample_weight : array-like of shape (n_samples,), default=None
             Weight of each sample. Whole numbers count as repetitions: a weight of 2 is the
-            same as listing the sample twice, 0 as leaving it out. Others multiply the
-            sample's loss.
+            same as listing the sample twice, 0 as leaving it out. Others, and whole
+            numbers of mean above 10, multiply the sample's loss.
 
         X_val, y_val : array-like, default=None
             Validation rows, scored after every epoch. With `early_stopping` they decide
@@ -580,6 +580,7 @@ class DBNClassifier(
             raise ValueError("classes must be passed on the first call to partial_fit.")
         if self._is_multilabel:
             self.classes_ = np.arange(y.shape[1])
+            self._check_classes(y, None)
         else:
             self.classes_ = unique_labels(y if classes is None else classes)
             self._check_classes(y, None)
@@ -602,6 +603,11 @@ class DBNClassifier(
                 raise ValueError(
                     f"y must have {len(self.classes_)} columns of zeros and ones, as in the "
                     f"first call, got shape {y.shape}."
+                )
+            if not np.isin(y, (0, 1)).all():
+                raise ValueError(
+                    "y must hold only zeros and ones in a multi-label problem, got "
+                    f"{np.unique(y)[:5]}; encode labels with MultiLabelBinarizer."
                 )
             return
         if y.ndim != 1:
@@ -629,7 +635,7 @@ class DBNClassifier(
     def _encode_labels(self, y):
         """Labels as the loss reads them, (n_rows, 1) class numbers or (n_rows, n_labels)."""
         if self._is_multilabel:
-            return y.astype(self.dtype)
+            return y.astype(self.dtype, order="C")
         return np.searchsorted(self.classes_, y).reshape(-1, 1).astype(self.dtype)
 
     def __sklearn_tags__(self):

@@ -335,8 +335,8 @@ class DeepMLPRegressor(RegressorMixin, BaseDeepNetwork):
 
         sample_weight : array-like of shape (n_samples,), default=None
             Weight of each sample. Whole numbers count as repetitions: a weight of 2 is the
-            same as listing the sample twice, 0 as leaving it out. Others multiply the
-            sample's loss.
+            same as listing the sample twice, 0 as leaving it out. Others, and whole
+            numbers of mean above 10, multiply the sample's loss.
 
         X_val, y_val : array-like, default=None
             Validation rows, scored after every epoch. With `early_stopping` they decide
@@ -423,7 +423,7 @@ class DeepMLPRegressor(RegressorMixin, BaseDeepNetwork):
         return targets
 
     def _encode_validation(self, y):
-        targets = y.reshape(len(y), -1).astype(self.dtype)
+        targets = y.reshape(len(y), -1).astype(self.dtype, order="C")
         if not np.isfinite(targets).all():
             raise ValueError(f"y has values too large for dtype={self.dtype!r}.")
         if self.loss == "poisson" and (targets < 0).any():

@@ -8,7 +8,7 @@ from numbers import Integral, Real
 
 import numpy as np
 import scipy.optimize
-from sklearn.base import BaseEstimator, clone, is_classifier
+from sklearn.base import BaseEstimator, clone, is_classifier, is_regressor
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import train_test_split
@@ -236,6 +236,8 @@ class BaseDeepNetwork(BaseEstimator, metaclass=ABCMeta):
             self._pretrain(stack, samples)
         self._set_weights(network, stack, init, activations)
         self.pretrainer_ = stack
+        # Kept apart: a frozen stack is its owner's, who may fit it again.
+        self._visible = None if stack is None else stack._visible
         self._network, self._optimiser = network, None
         self._no_improvement_count = 0
         self.coefs_, self.intercepts_ = network.coefs, network.intercepts
@@ -378,9 +380,7 @@ class BaseDeepNetwork(BaseEstimator, metaclass=ABCMeta):
     def _open(self, X, dtype=None):
         """X as the first layer reads it: standardised where the pre-training did so."""
         dtype = self._network.theta.dtype if dtype is None else dtype
-        if self.pretrainer_ is None:
-            return Data(X, dtype)
-        return self.pretrainer_._visible.data(X, dtype)
+        return Data(X, dtype) if self._visible is None else self._visible.data(X, dtype)
 
     def _training_sets(self, samples, X_val, y_val):
         """The rows to train on, and those to validate on or None."""
@@ -427,6 +427,12 @@ class BaseDeepNetwork(BaseEstimator, metaclass=ABCMeta):
             raise ValueError(f"{missing} must be given together with {given}, got None.")
         X_val, y_val = self._validate_input(X_val, y_val, reset=False)
         targets = self._encode_validation(y_val)
+        if (y_val.ndim == 2 and y_val.shape[1] != self.n_outputs_) or (
+            y_val.ndim == 1 and is_regressor(self) and self.n_outputs_ > 1
+        ):
+            raise ValueError(
+                f"y_val must have the {self.n_outputs_} outputs of y, got shape {y_val.shape}."
+            )
         no_weight = np.empty(0, self.dtype)
         order = np.arange(X_val.shape[0])
         rows = TrainingSet(self._open(X_val), targets, no_weight, self._loss, order)
@@ -469,7 +475,6 @@ class BaseDeepNetwork(BaseEstimator, metaclass=ABCMeta):
             warnings.warn(
                 f"Got `batch_size` larger than sample size: {self.batch_size} > {n_samples}. "
                 "It is going to be clipped.",
-                stacklevel=2,
             )
         return min(self.batch_size, n_samples)
 
@@ -522,7 +527,6 @@ class BaseDeepNetwork(BaseEstimator, metaclass=ABCMeta):
                     f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) "
                     "reached and the optimization hasn't converged yet.",
                     ConvergenceWarning,
-                    stacklevel=4,
                 )
         if best is not None:
             self._network.theta[:] = best
@@ -552,7 +556,6 @@ class BaseDeepNetwork(BaseEstimator, metaclass=ABCMeta):
             "of the last good epoch were kept. Lower learning_rate_init "
             f"({self.learning_rate_init}), or scale X and y, with StandardScaler for one.",
             ConvergenceWarning,
-            stacklevel=5,
         )
 
     def _end_epoch(self, loss, n_samples):
@@ -588,10 +591,10 @@ class BaseDeepNetwork(BaseEstimator, metaclass=ABCMeta):
         if self.verbose:
             print(f"Validation score: {score:f}")
         if self.early_stopping:
-            stuck = score < self.best_validation_score_ + self.tol
+            stuck = not score >= self.best_validation_score_ + self.tol  # NaN is stuck
             self._no_improvement_count = self._no_improvement_count + 1 if stuck else 0
         improved = score > self.best_validation_score_
-        self.best_validation_score_ = max(score, self.best_validation_score_)
+        self.best_validation_score_ = float(np.fmax(score, self.best_validation_score_))
         return improved
 
     def _is_stopping(self):

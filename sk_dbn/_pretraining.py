@@ -32,7 +32,8 @@ def check_pretrainable(hidden, activations):
         raise ValueError(
             "pre-training exists for one activation in all hidden layers, one of "
             f"{list(STACK_ACTIVATIONS)}, got {activations}; set "
-            "pretrainer='passthrough' to train without it."
+            "pretrainer='passthrough' to train without it (DBNClassifier's default, None, "
+            "stands for pre-training)."
         )
 
 

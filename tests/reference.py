@@ -252,7 +252,8 @@ def normal_sample(key, first_row, shape):
 def row_fingerprints(X, seed):
     """The hash of each row of a dense matrix, by its content as float32."""
     x = (np.asarray(X).astype(np.float32) + np.float32(0)).view(np.uint32)  # -0 + 0 is 0
-    column_keys = mix(np.arange(x.shape[1], dtype=np.uint32) + np.uint32(seed))
+    seed = mix(np.array([seed], dtype=np.uint32) ^ np.uint32(0x9E3779B9))
+    column_keys = mix(np.arange(x.shape[1], dtype=np.uint32) + seed)
     hashed = mix((x ^ column_keys).ravel()).reshape(x.shape)
     again = mix((hashed ^ np.uint32(0x9E3779B9)).ravel()).reshape(x.shape)
     first, second = hashed.sum(axis=1, dtype=np.uint32), again.sum(axis=1, dtype=np.uint32)

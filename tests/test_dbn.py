@@ -688,3 +688,28 @@ def test_warns_once_that_it_has_not_converged():
     with pytest.warns(ConvergenceWarning) as record:
         pretrained().fit(X, y)
     assert [w.category for w in record] == [ConvergenceWarning]
+
+
+def test_multilabel_targets_are_zeros_and_ones():
+    """The binary log loss means probabilities of 0 and 1; other codes would train nonsense."""
+    X = np.random.RandomState(0).uniform(size=(12, 3))
+    Y = np.tile([[0, 1], [1, 0], [1, 1]], (4, 1))
+    net = DBNClassifier((3,), pretrainer="passthrough", max_iter=1)
+    with pytest.raises(ValueError, match="only zeros and ones"):
+        net.fit(X, 2 * Y)
+    net.partial_fit(X, Y, classes=[0, 1])
+    before = net.predict_proba(X)
+    with pytest.raises(ValueError, match="only zeros and ones"):
+        net.partial_fit(X, 2 * Y)
+    assert np.array_equal(net.predict_proba(X), before)
+
+
+def test_refitting_a_frozen_stack_leaves_its_classifiers_alone():
+    """A fitted classifier owns what it predicts with, its input's scale included."""
+    random = np.random.RandomState(0)
+    X, y = random.normal(size=(40, 3)), random.randint(2, size=40)
+    stack = BernoulliRBMStack((4,), max_iter=1, random_state=0).fit(X)
+    net = DBNClassifier((4,), pretrainer=FrozenEstimator(stack), max_iter=2).fit(X, y)
+    before = net.predict_proba(X)
+    stack.fit(5 * X + 3)
+    assert np.array_equal(net.predict_proba(X), before)

@@ -1,6 +1,7 @@
 """What is DeepMLPRegressor's own: targets, losses, and depth that learns."""
 
 import inspect
+import warnings
 
 import numpy as np
 import pytest
@@ -247,3 +248,39 @@ def test_pandas():
     assert a.feature_names_in_.tolist() == list("abcde")
     mixed = frame.assign(e=(frame.e > 0).astype("int8"))
     assert make().fit(mixed, y).predict(mixed).shape == (90,)
+
+
+def test_validation_targets_have_the_outputs_of_y():
+    """A wrong number of columns is an error before training, not after an epoch."""
+    random = np.random.RandomState(0)
+    X, Y = random.normal(size=(20, 3)), random.normal(size=(20, 2))
+    net = DeepMLPRegressor((3,), max_iter=1)
+    with pytest.raises(ValueError, match="2 outputs of y"):
+        net.fit(X, Y, X_val=X, y_val=Y[:, 0])
+    with pytest.raises(ValueError, match="1 outputs of y"):
+        net.fit(X, Y[:, 0], X_val=X, y_val=Y)
+
+
+def test_a_score_that_is_not_a_number_counts_as_no_improvement():
+    """NaN compares as false with everything: it must neither reset the count nor be the best."""
+    random = np.random.RandomState(0)
+    X, y = random.normal(size=(30, 3)), random.normal(size=30)
+    net = DeepMLPRegressor(
+        (3,), max_iter=50, early_stopping=True, n_iter_no_change=2, random_state=0
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        net.fit(X, y, X_val=X[:1], y_val=y[:1])  # R^2 of one row is undefined
+    assert net.n_iter_ == 3
+    assert not np.isnan(net.best_validation_score_)
+
+
+def test_adamw_reports_what_it_minimises():
+    """Its decay is not a penalty of the loss: with zero rate the loss does not know alpha."""
+    random = np.random.RandomState(0)
+    X, y = random.normal(size=(30, 3)), random.normal(size=30)
+    settings = {"solver": "adamw", "learning_rate_init": 1e-30, "max_iter": 1, "random_state": 0}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        losses = [DeepMLPRegressor((3,), alpha=a, **settings).fit(X, y).loss_ for a in (0, 10)]
+    assert losses[0] == losses[1]

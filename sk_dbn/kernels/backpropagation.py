@@ -254,7 +254,9 @@ def train_minibatches(
                 block,
             )
         end_step(optimiser, first_step + k + 1)
-        end_minibatch(optimiser.alpha, work, size, loss, norms)
+        # The decay of adamw is not a part of what it minimises.
+        alpha = 0.0 if optimiser.code == ADAMW else optimiser.alpha
+        end_minibatch(alpha, work, size, loss, norms)
 
 
 @kernel

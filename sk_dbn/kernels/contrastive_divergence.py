@@ -262,7 +262,7 @@ def begin_update(machine, rule, step, work, size, n_chains):
 def update_block(machine, rule, rate, momentum, work, size, n_chains, block):
     """Gradient and update of the block-th part of the visible units.
 
-    The centered gradient (Melchior, Fischer & Wiskott, 2016, equations 8 to 10) is
+    The centered gradient (Montavon & Müller, 2012; Melchior, Fischer & Wiskott, 2016) is
 
         gradient W = <(v - mu) (h - lam)>_data - <(v - mu) (h - lam)>_model
         gradient b = <v>_data - <v>_model - gradient W lam

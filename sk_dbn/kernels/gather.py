@@ -42,8 +42,9 @@ row_stride, column_stride : int, in elements (dense)
 indices, indptr, wide_index : int, addresses of CSR's index arrays; 1 when they are int64
 n_columns : int
 sparse : int, 1 for CSR
-shift, scale : arrays (n_columns,) or (0,); a value becomes (value - shift) * scale ...
-low, high : scalars; ... clipped to [low, high]
+shift, scale : float64 arrays (n_columns,) or (0,); a value becomes (value - shift) * scale,
+    in float64, so that a large mean costs no digits ...
+low, high : float; ... clipped to [low, high]
 """
 
 
@@ -151,12 +152,27 @@ def _copy_sparse(source, rows, out):
 
 
 @kernel
-def _standardise(source, out):
-    for i in range(out.shape[0]):
-        for j in range(out.shape[1]):
-            x = (out[i, j] - source.shift[j]) * source.scale[j]
-            x = source.low if x < source.low else x
-            out[i, j] = source.high if x > source.high else x
+def _copy_standardised(source, rows, out):
+    """Rows of any kind, standardised in float64 and clipped."""
+    real = out.dtype.type
+    wide = source.wide_index == 1
+    x = np.empty(out.shape[1])
+    for i in range(rows.shape[0]):
+        if source.sparse == 1:
+            x[:] = 0.0
+            first = integer_at(wide, source.indptr, rows[i])
+            for p in range(first, integer_at(wide, source.indptr, rows[i] + 1)):
+                j = integer_at(wide, source.indices, p)
+                x[j] += value_at(source.dtype, source.address, p)
+        else:
+            start = rows[i] * source.row_stride
+            for j in range(x.shape[0]):
+                index = start + j * source.column_stride
+                x[j] = value_at(source.dtype, source.address, index)
+        for j in range(x.shape[0]):
+            z = (x[j] - source.shift[j]) * source.scale[j]
+            z = source.low if z < source.low else z
+            out[i, j] = real(source.high if z > source.high else z)
 
 
 @kernel
@@ -170,7 +186,9 @@ def gather(source, rows, out):
     out : array (n_rows, n_columns), written
     """
     code, address, size = source.dtype, source.address, source.size
-    if source.sparse == 1:
+    if source.shift.shape[0] > 0:
+        _copy_standardised(source, rows, out)
+    elif source.sparse == 1:
         _copy_sparse(source, rows, out)
     elif source.column_stride != 1:
         _copy_strided(source, rows, out)
@@ -182,5 +200,3 @@ def gather(source, rows, out):
         _copy_contiguous(view(address, size, np.uint8), source.row_stride, rows, out)
     else:
         _copy_strided(source, rows, out)
-    if source.shift.shape[0] > 0:
-        _standardise(source, out)

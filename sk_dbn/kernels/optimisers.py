@@ -62,10 +62,10 @@ def coefficients(optimiser, rate, step):
     m_unbiased, v_unbiased = 1.0 - b1**step, 1.0 - b2**step
     if code == ADAM:  # Kingma & Ba (2015), section 2, last paragraph
         return b1, b2, 1.0 - b2, 0.0, rate * math.sqrt(v_unbiased) / m_unbiased, 1.0, 0.0
-    if code == ADAMW:  # Loshchilov & Hutter (2019), algorithm 2
+    if code == ADAMW:  # Loshchilov & Hutter (2019), algorithm 2, with rate * alpha as decay
         s, decay = 1.0 / math.sqrt(v_unbiased), rate * optimiser.alpha
         return b1, b2, 1.0 - b2, 0.0, rate / m_unbiased, s, decay
-    if code == NADAM:  # Dozat (2016), algorithm 2
+    if code == NADAM:  # Dozat (2016), algorithm 2, with m's decay fixed at b1, as in torch
         mu = b1 * (1.0 - 0.5 * 0.96 ** (step * MOMENTUM_DECAY))
         mu_next = b1 * (1.0 - 0.5 * 0.96 ** ((step + 1) * MOMENTUM_DECAY))
         product = optimiser.state[0] * mu

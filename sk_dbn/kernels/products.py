@@ -1,22 +1,21 @@
 """Matrix products of any size: small ones in loops that vectorise, large ones by BLAS.
 
 A layer of a hundred units and a minibatch of tens of rows is too small for BLAS, which
-packs its operands first and, on processors it does not know, leaves half of the vector
-units idle. Four rows of the result and four terms of the sum
-are worked on at once, so that a vector of the result is loaded and stored once for
-sixteen multiplications.
+packs its operands first. Four rows of the result and four terms of the sum are worked on
+at once, so that a vector of the result is loaded and stored once for sixteen
+multiplications.
 """
 
 from sk_dbn.kernels.blas import gemm_nn, gemm_nt, gemm_tn
 from sk_dbn.kernels.compile import EXACT, kernel
 
-SMALL_WORK = 2**24  # multiplications of a product that needs no BLAS
-SMALL_FACTOR = 2**18  # elements of a second factor that stays in a core's cache
+BLAS_WORK = 2**24  # multiplications beyond which a product is left to BLAS
+BLAS_FACTOR = 2**18  # likewise elements of the second factor: no longer in a core's cache
 
 
 @kernel(forceinline=True)
 def _is_small(m, n, k):
-    return m * n * k <= SMALL_WORK and n * k <= SMALL_FACTOR
+    return m * n * k <= BLAS_WORK and n * k <= BLAS_FACTOR
 
 
 @kernel

@@ -66,6 +66,8 @@ def _fingerprint_block(source, block, seed, out):
     hi = min(lo + BLOCK, out.shape[0])
     x = np.empty((hi - lo, source.n_columns), np.float32)
     gather(source, np.arange(lo, hi), x)
+    # Mixed first: column 0 with the next seed must not hash like column 1 with this one.
+    seed = mix(u32(u32(seed) ^ u32(0x9E3779B9)))
     for i in range(hi - lo):
         first, second = u32(0), u32(0)
         for j in range(x.shape[1]):

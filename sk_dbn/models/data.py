@@ -43,10 +43,10 @@ class Data:
         self.X = X if scipy.sparse.issparse(X) else _dense(np.asarray(X))
         self.dtype = np.dtype(dtype)
         self.shape = self.X.shape
-        empty = np.empty(0, self.dtype)
-        self._shift = empty if shift is None else np.asarray(shift, self.dtype)
-        self._scale = empty if scale is None else np.asarray(scale, self.dtype)
-        self._limits = tuple(self.dtype.type(limit) for limit in limits)
+        empty = np.empty(0)
+        self._shift = empty if shift is None else np.asarray(shift, np.float64)
+        self._scale = empty if scale is None else np.asarray(scale, np.float64)
+        self._limits = tuple(float(limit) for limit in limits)
         describe = self._describe_csr if scipy.sparse.issparse(X) else self._describe_dense
         self.source = describe()
 

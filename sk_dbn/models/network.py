@@ -71,7 +71,8 @@ class Network:
 
     def __setstate__(self, state):
         self.__dict__.update(state)
-        self._adopt(self.theta)
+        # joblib hands large arrays to its workers as read-only memory maps.
+        self._adopt(np.require(self.theta, requirements="W"))
 
     @property
     def n_layers(self):
@@ -154,6 +155,13 @@ class OptimiserState:
             alpha=float(alpha),
         )
         self.n_steps = 0
+
+    def __setstate__(self, state):
+        self.__dict__.update(state)
+        kernel_state = self.kernel_state
+        moments = (kernel_state.first, kernel_state.second, kernel_state.state)
+        first, second, product = (np.require(x, requirements="W") for x in moments)
+        self.kernel_state = kernel_state._replace(first=first, second=second, state=product)
 
 
 @dataclass
@@ -264,7 +272,7 @@ class Training:
         self.optimiser = optimiser
         self.bench = Workbench(network, batch_size)
         self.norms = np.zeros((network.n_layers, 3))
-        self._per_call = 8
+        self._per_call = 1
 
     def epoch(self, run, order, rate, recorder=None):
         """Visit the samples once, in the order given.

@@ -5,7 +5,6 @@ beneath. Inside :func:`threads` the BLAS has one thread and numba has what was a
 """
 
 import contextlib
-import functools
 import os
 import threading
 
@@ -84,12 +83,6 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_state.after_fork)
 
 
-@functools.cache
-def _n_cores():
-    """The cores that this process may use; asking takes longer than predicting one row."""
-    return joblib.cpu_count()
-
-
 def effective_n_threads(n_jobs=None):
     """How many threads a call may use.
 
@@ -113,11 +106,11 @@ def effective_n_threads(n_jobs=None):
     if n_jobs is None:
         openmp = os.environ.get("OMP_NUM_THREADS", "")
         openmp = int(openmp) if openmp.isdigit() else most
-        return max(1, min(most, _n_cores(), openmp))
+        return max(1, min(most, joblib.cpu_count(), openmp))
     if n_jobs == 0:
         raise ValueError("n_jobs must not be 0; use 1 for no parallelism, -1 for all cores.")
     if n_jobs < 0:
-        n_jobs = max(1, _n_cores() + 1 + n_jobs)
+        n_jobs = max(1, joblib.cpu_count() + 1 + n_jobs)
     return min(n_jobs, most)
 
 
@@ -147,8 +140,9 @@ def threads(n_jobs=None):
         and the serial one elsewhere.
     """
     n_threads = effective_n_threads(n_jobs)
-    if _state.owner is not None and _state.owner[0] == threading.get_ident():
-        yield _state.owner[1]  # inside its own outer call
+    owner = _state.owner  # read once: another thread may leave in between
+    if owner is not None and owner[0] == threading.get_ident():
+        yield owner[1]  # inside its own outer call
         return
     with _state.blas:
         wanted = n_threads > 1 and not _state.serial_only

@@ -5,8 +5,8 @@ import pytest
 
 from sk_dbn.kernels.compile import kernel
 from sk_dbn.kernels.products import (
-    SMALL_FACTOR,
-    SMALL_WORK,
+    BLAS_FACTOR,
+    BLAS_WORK,
     product_nn,
     product_nt,
     product_tn,
@@ -31,8 +31,8 @@ def product(kind, alpha, A, B, beta, C):
 
 def test_the_shapes_reach_both_ways():
     """The shapes below take the loops, the large one takes BLAS."""
-    assert all(m * n * k <= SMALL_WORK and n * k <= SMALL_FACTOR for m, n, k in SMALL_SHAPES)
-    assert LARGE_SHAPE[1] * LARGE_SHAPE[2] > SMALL_FACTOR
+    assert all(m * n * k <= BLAS_WORK and n * k <= BLAS_FACTOR for m, n, k in SMALL_SHAPES)
+    assert LARGE_SHAPE[1] * LARGE_SHAPE[2] > BLAS_FACTOR
 
 
 @pytest.mark.parametrize("kind", [NN, NT, TN])

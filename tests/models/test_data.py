@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import scipy.sparse
 
+from sk_dbn.kernels.gather import gather
 from sk_dbn.models.data import Data, canonical_order
 from sk_dbn.models.threads import run_serial
 from tests import reference
@@ -86,11 +87,23 @@ def test_data_keeps_alive_what_it_describes(make):
     assert len(fill) == 50
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_standardisation_has_the_models_precision(dtype):
-    """Shift, scale and limits are converted once, so that kernels are compiled once a dtype."""
-    X, _ = samples()
-    data = Data(X, dtype, shift=X.mean(0), scale=1 / X.std(0), limits=(-1, 1))
-    for value in (data.source.shift, data.source.scale, data.source.low, data.source.high):
-        assert value.dtype == dtype
-    assert data.shape == X.shape and data.dtype == dtype
+def test_standardisation_of_a_large_mean():
+    """A mean a billion times the spread costs no digits: it is subtracted in float64."""
+    random = np.random.RandomState(0)
+    X = random.randint(-500, 500, size=(9, 4)) / 256.0  # exact beside 2^30
+    rows, out, far = np.arange(9), np.empty((2, 9, 4), np.float32), X + 2.0**30
+    for k, (values, shift) in enumerate(((X, np.zeros(4)), (far, np.full(4, 2.0**30)))):
+        for given in (values, scipy.sparse.csr_array(values)):
+            data = Data(given, np.float32, shift=shift, scale=np.full(4, 0.5))
+            gather(data.source, rows, out[k])
+    assert np.array_equal(out[0], out[1])
+
+
+def test_order_of_binary_samples_with_binary_targets():
+    """Inputs and targets hash independently: (x1=1, y=0) is not (x1=0, y=1)."""
+    X = np.array([[a, b, c] for a in (0, 1) for b in (0, 1) for c in (0, 1)] * 2, float)
+    y = np.repeat([0.0, 1.0], 8).reshape(-1, 1)
+    first = canonical_order(run_serial, Data(X, np.float32), Data(y, np.float32))
+    p = np.random.RandomState(0).permutation(16)
+    second = canonical_order(run_serial, Data(X[p], np.float32), Data(y[p], np.float32))
+    assert np.array_equal(np.hstack([X, y])[first], np.hstack([X, y])[p][second])
