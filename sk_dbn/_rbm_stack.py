@@ -39,6 +39,7 @@ from sk_dbn.models.visible import VisibleUnits
 # 13.2): this share of the learning rate.
 GAUSSIAN_RATE = 0.1
 PIECE = 1024  # rows whose visible units are held in float64 at a time
+VIEWS = ("coefs_", "intercepts_hidden_", "intercepts_visible_", "components_")
 
 
 class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
@@ -56,9 +57,9 @@ class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         The number of hidden units of each machine.
     visible : {'auto', 'bernoulli', 'gaussian'}, default='auto'
         Units that model the features. Bernoulli units take values in [0, 1]; values between
-        the ends are read as means. Gaussian units have unit variance on features
-        standardised by the training set's mean and standard deviation. 'auto': Bernoulli
-        when all values lie in [0, 1], else Gaussian.
+        the ends are read as means, values outside are clipped. Gaussian units have unit
+        variance on features standardised by the training set's mean and standard deviation.
+        'auto': Bernoulli when all values lie in [0, 1], else Gaussian.
     activation : {'logistic', 'tanh'}, default='logistic'
         Hidden units: 0 and 1, whose means are logistic, or -1 and 1, whose means are tanh.
     init : str, float or list of ndarrays, default='auto'
@@ -128,7 +129,9 @@ class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
     components_ : ndarray of shape (hidden_layer_sizes[0], n_features)
         Weights of the first machine, transposed.
     feature_importances_ : ndarray of shape (n_features,)
-        What the reconstruction loses when a feature is hidden from the stack.
+        What the reconstruction loses when a feature is hidden from the stack, on up to 256
+        rows of the last call of `fit` or `partial_fit`. These rows are kept in the fitted
+        stack and in its pickles.
     gradient_trace_ : GradientTrace or None
         Gradients, weights and activations of every layer, epoch by epoch.
     n_iter_ : list of int
@@ -153,7 +156,7 @@ class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
     References
     ----------
     .. [1] Hinton, G. E., Osindero, S. & Teh, Y.-W. (2006). A fast learning algorithm for deep
-       belief nets. Neural Computation 18, section 6.
+       belief nets. Neural Computation 18, section 4.
     .. [2] Hinton, G. E. (2002). Training products of experts by minimizing contrastive
        divergence. Neural Computation 14.
     .. [3] Tieleman, T. (2008). Training restricted Boltzmann machines using approximations
@@ -400,7 +403,7 @@ class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         check_is_fitted(self)
         X = self._read(X, reset=False)
         stack = self._stack.astype(np.float64)
-        return np.concatenate([stack.free_energy(v) for v in self._pieces(X)])
+        return np.concatenate([stack.free_energy(v) for v in self._pieces(X, stack)])
 
     def score_samples(self, X):
         """Compute the pseudo-log-likelihood of samples under the first machine.
@@ -424,7 +427,7 @@ class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         X = self._read(X, reset=False)
         stack = self._stack.astype(np.float64)
         with threads(self.n_jobs) as run:
-            pieces = [stack.pseudo_log_likelihood(run, v) for v in self._pieces(X)]
+            pieces = [stack.pseudo_log_likelihood(run, v) for v in self._pieces(X, stack)]
         return np.concatenate(pieces)
 
     def score(self, X, y=None):
@@ -450,7 +453,8 @@ class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
 
         The increase of the reconstruction's divergence, in nats a sample, when the feature
         is replaced by its training mean; ndarray of shape (n_features,). Measured on up to
-        256 training samples when it is first asked for.
+        256 training samples when it is first asked for; they are kept in the fitted stack
+        and in its pickles. After `partial_fit`, mean and samples are those of the last call.
         """
         if not hasattr(self, "_background"):
             raise AttributeError(
@@ -491,6 +495,8 @@ class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
             self._check_continues(X, sizes)
         random = self.random_state_ if partial and continued else None
         random = random or check_random_state(self.random_state)
+        if checkpoint is not None:
+            self._watch(checkpoint, random, continued)
         with threads(self.n_jobs) as run:
             plain = Data(X, self.dtype)
             if order is None:
@@ -503,8 +509,11 @@ class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
             else:
                 visible = VisibleUnits.suited_to(self.visible, moments)
                 stack = self._new_stack(X.shape[1], sizes, visible, moments, random)
-            data = self._data(X, visible, moments)
-            means = visible.means(moments)
+            self._warn_of_range(visible, moments)
+            fits = visible.can_take(moments)
+            # Rows that are held out were not looked at.
+            data = visible.data(X, self.dtype, clip=not fits or held_out is not None)
+            means = visible.means(moments) if fits else data.moments(order)[0]
             fit = _Fit(run, stack, visible, data, order, held_out, random, means, partial)
             self._train(fit, rates, [1] * len(sizes) if partial else max_iters, checkpoint)
 
@@ -546,6 +555,15 @@ class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
                 "Call fit with warm_start=False to begin anew."
             )
 
+    def _watch(self, checkpoint, random, continued):
+        """Remember what training changes in place, in case it fails or is interrupted."""
+        objects = [random, getattr(self, "random_state_", None)]
+        if continued:
+            objects += [self._stack.theta, *(self._recorders or ())]
+            for memory in self._stack.memories:
+                objects += [memory, *(x for x in vars(memory).values() if np.ndim(x))]
+        checkpoint.watch(*objects)
+
     def _new_stack(self, n_features, sizes, visible, moments, random):
         """A stack with its first weights."""
         seeds = random.randint(0, 2**32, size=len(sizes), dtype=np.uint32)
@@ -576,21 +594,20 @@ class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
                 )
         return arrays
 
-    def _data(self, X, visible, moments):
-        """X as the visible units read it; warn of values that they cannot take."""
+    def _warn_of_range(self, visible, moments):
+        """Warn of values that the visible units cannot take."""
         low, high = moments[2].min(), moments[3].max()
         if visible.kind == "bernoulli" and not (0.0 <= low and high <= 1.0):
             seen = f"[{visible.seen[0]:.4g}, {visible.seen[1]:.4g}]"
-            scaled = f"They are mapped to [0, 1] by the range seen first, {seen}, and clipped"
+            scaled = "They are clipped"
+            if visible.is_rescaled:
+                scaled = f"They are mapped to [0, 1] by the range seen first, {seen}, and clipped"
             warnings.warn(
                 f"X has values in [{low:.4g}, {high:.4g}], but Bernoulli visible units take "
                 f"values in [0, 1]. {scaled}. Use sklearn.preprocessing.MinMaxScaler before, "
                 "or visible='gaussian'.",
                 UserWarning,
             )
-            if not visible.is_rescaled:
-                visible = visible.clipping(X.shape[1])
-        return visible.data(X, self.dtype)
 
     def _split(self, order, random, partial):
         """The rows to train on, and those held out for early stopping or None."""
@@ -631,6 +648,7 @@ class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
                     n_iter[layer] = stopping.n_iter
         except KeyboardInterrupt:
             if any(n_iter):
+                fit.forget_last_order()
                 self._publish(fit, n_iter, recorders)
                 if checkpoint is not None:
                     checkpoint.keep()
@@ -641,10 +659,11 @@ class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         """One recorder per layer; those of the previous calls where training goes on."""
         if self.trace is None:
             return None
+        each_batch = self.trace == "batch"
         kept = getattr(self, "_recorders", None)
-        if fit.partial and hasattr(self, "_stack") and kept is not None:
+        if fit.partial and kept is not None and kept[0].each_batch == each_batch:
             return kept
-        return [TraceRecorder(self.trace == "batch") for _ in range(n_layers)]
+        return [TraceRecorder(each_batch) for _ in range(n_layers)]
 
     def _train_layer(self, fit, layer, rate, settings, stopping, recorders):
         """Train one machine; warn if it diverges."""
@@ -666,7 +685,7 @@ class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
             stopping,
             recorder,
             self.early_stopping,
-            self._reporter(layer, stopping),
+            self._reporter(fit, layer, stopping),
         )
         if not converged:
             warnings.warn(
@@ -676,11 +695,12 @@ class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
                 ConvergenceWarning,
             )
 
-    def _reporter(self, layer, stopping):
-        """What is printed after each epoch when `verbose`."""
+    def _reporter(self, fit, layer, stopping):
+        """What is done after each epoch: it is counted in, and printed when `verbose`."""
         start = time.perf_counter()
 
         def report(divergence):
+            fit.end_epoch()
             if self.verbose:
                 print(
                     f"[{type(self).__name__}] Layer {layer + 1}, iteration {stopping.n_iter}, "
@@ -735,18 +755,24 @@ class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         v = self._stack.astype(H.dtype).means_down(H)
         return self._visible.to_data(v).astype(self._stack.theta.dtype, copy=False)
 
-    def _pieces(self, X):
-        """The visible units' values in float64, some rows at a time."""
+    def _pieces(self, X, stack):
+        """The visible units' values in the stack's precision, some rows at a time."""
         for start in range(0, X.shape[0], PIECE):
-            piece = X[start : start + PIECE]
+            data = self._visible.data(X[start : start + PIECE], stack.theta.dtype)
             with threads(self.n_jobs) as run:
-                stack = self._stack.astype(np.float64)
-                yield stack.means_up(run, self._visible.data(piece, np.float64), 0)
+                v = stack.means_up(run, data, 0)
+            yield v
+
+    def __getstate__(self):
+        state = super().__getstate__()
+        if "_stack" in state:  # the views would become copies; see __setstate__
+            state = {name: value for name, value in state.items() if name not in VIEWS}
+        return state
 
     def __setstate__(self, state):
         super().__setstate__(state)
-        if hasattr(self, "_stack"):
-            self._bind()  # views do not survive pickling
+        if "_stack" in state:
+            self._bind()
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -768,6 +794,16 @@ class _Fit:
     random: np.random.RandomState
     means: np.ndarray
     partial: bool
+    reached: dict | None = None  # the state of `random` after the last complete epoch
+
+    def end_epoch(self):
+        """Remember where the random numbers stand after a complete epoch."""
+        self.reached = self.random.get_state(legacy=False)
+
+    def forget_last_order(self):
+        """Return the random numbers to where the last complete epoch left them."""
+        if self.reached is not None:
+            self.random.set_state(self.reached)
 
     def orders(self, shuffle):
         """The order in which each epoch visits the samples."""

@@ -4,7 +4,9 @@ import copy
 import pickle
 import signal
 import threading
+import warnings
 
+import joblib
 import numpy as np
 import pytest
 import scipy.sparse
@@ -15,6 +17,9 @@ from sklearn.feature_selection import SelectFromModel
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sk_dbn import BernoulliRBMStack
+from sk_dbn._rbm_stack import VIEWS
+from sk_dbn.models import rbm_training
+from sk_dbn.models.threads import _state as threads_state
 
 
 def small(**settings):
@@ -117,6 +122,33 @@ def test_pickled_and_copied_stacks_go_on_alike(digits):
         np.testing.assert_array_equal(stack.transform(digits), twin.transform(digits))
 
 
+def test_parameters_are_pickled_once_and_training_goes_on_in_them(digits):
+    """Public parameters are views of the stack's: left out of the pickle, rebuilt from it."""
+    stack = small().fit(digits[:100])
+    assert not set(VIEWS) & set(stack.__getstate__())
+    twin = pickle.loads(pickle.dumps(stack)).partial_fit(digits[:100])
+    views = [*parameters(twin), twin.components_]
+    assert all(np.shares_memory(x, twin._stack.theta) for x in views)
+    assert_same(twin, stack.partial_fit(digits[:100]))
+
+
+def test_memory_mapped_stacks_go_on(digits, tmp_path):
+    """joblib's workers get large arrays read-only; training writes to copies of them."""
+    stack = small(algorithm="pcd", n_chains=10).fit(digits[:100])
+    joblib.dump(stack, tmp_path / "stack.joblib")
+    mapped = joblib.load(tmp_path / "stack.joblib", mmap_mode="r")
+    np.testing.assert_array_equal(mapped.transform(digits), stack.transform(digits))
+    assert_same(mapped.partial_fit(digits[:100]), stack.partial_fit(digits[:100]))
+
+
+def test_pieces_hold_no_lock_while_they_wait(digits):
+    """Whoever pauses in a generator must not keep other threads from the parallel kernels."""
+    stack = small(n_jobs=2).fit(digits[:50])
+    pieces = stack._pieces(digits, stack._stack.astype(np.float64))
+    next(pieces)
+    assert threads_state.owner is None and not threads_state.region.locked()
+
+
 # ---------------------------------------------------------------------------
 # Training
 # ---------------------------------------------------------------------------
@@ -217,6 +249,15 @@ def test_trace(digits):
     assert_same(small(trace=None).fit(X), small(trace="batch").fit(X))
 
 
+def test_a_new_kind_of_trace_begins_anew(digits):
+    """Rows an epoch and rows a minibatch do not mix: partial_fit heeds a changed `trace`."""
+    stack = small().partial_fit(digits[:100])
+    stack.set_params(trace="batch").partial_fit(digits[:100])
+    assert stack.gradient_trace_.epoch.shape == (11,)
+    stack.partial_fit(digits[:100])
+    assert stack.gradient_trace_.epoch.shape == (21,)
+
+
 @pytest.mark.parametrize("visible", ["bernoulli", "gaussian"])
 def test_learning_reconstructs(digits, visible):
     """Training lowers the reconstruction's divergence well below that of the means alone."""
@@ -275,6 +316,34 @@ def test_values_outside_bernoullis_range(digits):
     np.testing.assert_allclose(other.transform(X), same.transform(X / 16), rtol=1e-3)
     assert stack.reconstruct(X).max() > 1
     np.testing.assert_array_equal(stack.transform(X + 100), stack.transform(np.full_like(X, 16)))
+
+
+@pytest.mark.parametrize("storage", [np.asarray, scipy.sparse.csr_array])
+def test_bernoulli_units_clip_what_comes_later(digits, storage):
+    """Whether or not the training data filled [0, 1], every later method reads [0, 1]."""
+    X = digits[:100]
+    wide, clipped = storage(3 * X), storage(np.clip(3 * X, 0, 1))
+    one, other = (small(visible="bernoulli", shuffle=False).fit(storage(X)) for _ in range(2))
+    for method in ("transform", "reconstruct", "score_samples", "free_energy"):
+        np.testing.assert_array_equal(getattr(one, method)(wide), getattr(one, method)(clipped))
+    with pytest.warns(UserWarning, match="clipped"):
+        one.partial_fit(wide)
+    assert_same(one, other.partial_fit(clipped))
+    np.testing.assert_array_equal(one.feature_importances_, other.feature_importances_)
+
+
+def test_held_out_values_are_clipped_too(digits):
+    """The moments are those of the rows trained on; rows held out may lie outside [0, 1]."""
+    X = np.r_[digits[:99], 3 * digits[99:100]]
+    for seed in range(20):
+        order = np.random.RandomState(seed).permutation(100)
+        if 99 in order[:50]:
+            break
+    settings = {"visible": "bernoulli", "shuffle": False, "random_state": seed}
+    settings |= {"early_stopping": True, "validation_fraction": 0.5}
+    stacks = [small(**settings).fit(x) for x in (X, np.clip(X, 0, 1))]
+    gaps = [stack.gradient_trace_.free_energy_gap for stack in stacks]
+    np.testing.assert_array_equal(*gaps)
 
 
 @pytest.mark.parametrize(
@@ -359,6 +428,65 @@ def test_divergence_stops_training_with_the_last_good_parameters():
     with pytest.warns(ConvergenceWarning, match="diverged.*learning_rate"):
         stack = small(hidden_layer_sizes=(40,), learning_rate=1e6, max_iter=50).fit(X)
     assert all(np.isfinite(x).all() for x in parameters(stack))
+
+
+def interrupting(monkeypatch, at):
+    """Raise KeyboardInterrupt at the end of the at-th epoch from now on, its updates made."""
+    whole, n_begun = rbm_training.MachineTraining.epoch, iter(range(1, 100))
+
+    def epoch(self, *args):
+        whole(self, *args)
+        if next(n_begun) == at:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(rbm_training.MachineTraining, "epoch", epoch)
+
+
+def continue_by(stack, X, how):
+    return stack.partial_fit(X) if how == "partial_fit" else stack.fit(X)
+
+
+@pytest.mark.parametrize("how", ["partial_fit", "warm start"])
+@pytest.mark.parametrize("n_chains", [10, 20])
+@pytest.mark.parametrize("reason", ["divergence", "interrupt"])
+def test_a_continued_stack_is_left_as_it_was(digits, monkeypatch, how, n_chains, reason):
+    """What training changes in place is put back: a failed call might not have been made."""
+    X, random = digits[:100], np.random.RandomState(0)
+    settings = {"algorithm": "pcd", "n_chains": 10, "warm_start": True, "random_state": random}
+    stack = small(**settings).fit(X)
+    before = pickle.dumps(stack)
+    stack.set_params(n_chains=n_chains)
+    if reason == "divergence":
+        # The first layer is trained, the second one's divergence becomes an error.
+        stack.set_params(learning_rate=[0.1, 1e38])
+        with warnings.catch_warnings(), pytest.raises(ConvergenceWarning):
+            warnings.simplefilter("error")
+            continue_by(stack, X, how)
+    else:
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            interrupting(patch, at=1)
+            continue_by(stack, X, how)
+    stack.set_params(n_chains=10, learning_rate=0.1)
+    twin = pickle.loads(before)
+    assert_same(stack, twin)
+    assert stack.n_iter_ == twin.n_iter_
+    assert_same(stack.partial_fit(X), twin.partial_fit(X))  # velocities, chains, numbers too
+    np.testing.assert_array_equal(
+        stack.gradient_trace_.weight_norm, twin.gradient_trace_.weight_norm
+    )
+
+
+def test_interrupted_epochs_draw_no_random_numbers(digits, monkeypatch):
+    """What is kept is the state after the last complete epoch, the generator's included."""
+    X, settings = digits[:100], {"hidden_layer_sizes": 6, "warm_start": True}
+    expected = small(**settings, max_iter=2).fit(X)
+    stack = small(**settings, max_iter=5)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        interrupting(patch, at=3)
+        stack.fit(X)
+    assert stack.n_iter_ == [2]
+    assert_same(stack, expected)
+    assert_same(stack.partial_fit(X), expected.partial_fit(X))
 
 
 def test_ctrl_c_keeps_the_last_complete_epoch(digits):

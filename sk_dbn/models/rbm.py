@@ -55,6 +55,9 @@ class Memory:
         self.sees_means = True
         self.seed = int(seed)
 
+    def __setstate__(self, state):
+        self.__dict__.update(_writable(state))
+
 
 class Stack:
     """Machines whose weights and biases are views of one flat vector.
@@ -107,9 +110,8 @@ class Stack:
         return state
 
     def __setstate__(self, state):
-        self.__dict__.update(state)
-        # joblib hands large arrays to its workers read-only; kernels expect writable ones.
-        self._adopt(np.require(self.theta, requirements="W"))
+        self.__dict__.update(_writable(state))
+        self._adopt(self.theta)
 
     @property
     def n_layers(self):
@@ -281,6 +283,17 @@ class Stack:
             h = draw(self.kinds[1], MEANS[self.kinds[1]](v @ W + c), random)
             v = draw(self.kinds[0], MEANS[self.kinds[0]](h @ W.T + b), random)
         return v
+
+
+def _writable(state):
+    """Attributes whose arrays can be written to, as kernels expect.
+
+    joblib hands large arrays to its workers as read-only memory maps.
+    """
+    return {
+        name: np.require(x, requirements="W") if isinstance(x, np.ndarray) else x
+        for name, x in state.items()
+    }
 
 
 def draw(kind, mean, random):

@@ -182,7 +182,7 @@ class MachineTraining:
         else:
             memory.chains = None
         self.bench = Workbench(stack, layer, memory.chains, settings.batch_size)
-        self._per_call = 8
+        self._per_call = 1  # the first call of a large shape is not to take long either
 
     def epoch(self, run, order, recorder=None):
         """Visit the samples once, in the order given.
@@ -417,6 +417,7 @@ def gradient_norms(run, training):
     """
     stack, layer, probe = training.stack, training.layer, training.probe
     mine, norms = stack.memories[layer], np.zeros(3)
+    theta = stack.theta.copy()
     # A copy without velocity: at a rate of zero, its update changes nothing.
     copy = Memory(*stack.units[layer : layer + 2], mine.seed, stack.theta.dtype)
     copy.mu[:], copy.lam[:] = mine.mu, mine.lam
@@ -430,6 +431,7 @@ def gradient_norms(run, training):
     rule = training.settings.rule(mine)
     args = training.data.source, probe, len(probe), stack.layers, machine, rule
     bench.call(run)(train_machine, *args, 0.0, mine.n_steps, bench.work, norms)
+    stack.theta[:] = theta  # zero times a gradient that is not finite is not zero
     return norms[0], norms[1]
 
 

@@ -15,7 +15,8 @@ class VisibleUnits:
     ----------
     kind : {'bernoulli', 'gaussian'}
     shift, scale : float64 ndarrays of shape (n_features,) or None
-        A unit takes the value (x - shift) * scale; None: x itself.
+        A unit takes the value (x - shift) * scale; None: x itself. Bernoulli units clip it
+        to [0, 1].
     seen : tuple of two floats
         Smallest and largest value that the scale was made from.
     """
@@ -61,17 +62,34 @@ class VisibleUnits:
         """Whether values outside [0, 1] were squeezed into it."""
         return self.kind == "bernoulli" and self.shift is not None
 
-    def clipping(self, n_features):
-        """Bernoulli units on the scale [0, 1] that clip what lies outside."""
-        return VisibleUnits(self.kind, np.zeros(n_features), np.ones(n_features), self.seen)
+    def can_take(self, moments):
+        """Whether data with these moments need no clipping."""
+        if self.kind == "gaussian":
+            return True
+        low, high = (self.means((x,)) for x in moments[2:])
+        return bool(0.0 <= low.min() and high.max() <= 1.0)
 
-    def data(self, X, dtype):
-        """X as these units read it, for a model of the given precision."""
-        if self.shift is None:
-            return Data(X, dtype)
+    def data(self, X, dtype, clip=True):
+        """X as these units read it, for a model of the given precision.
+
+        Parameters
+        ----------
+        X : ndarray or CSR matrix of shape (n_samples, n_features)
+        dtype : dtype
+        clip : bool, default=True
+            False saves the work where all values are known to be those of the units.
+
+        Returns
+        -------
+        Data
+        """
         limits = (0.0, 1.0) if self.kind == "bernoulli" else (-np.inf, np.inf)
-        # Copies, because kernels are compiled for writable arrays.
-        return Data(X, dtype, np.array(self.shift), np.array(self.scale), limits)
+        if self.shift is not None:
+            # Copies, because kernels are compiled for writable arrays.
+            return Data(X, dtype, np.array(self.shift), np.array(self.scale), limits)
+        if not clip:
+            return Data(X, dtype)
+        return Data(X, dtype, np.zeros(X.shape[1]), np.ones(X.shape[1]), limits)
 
     def are_means(self, moments):
         """Whether Bernoulli units get values between 0 and 1: means, not samples."""

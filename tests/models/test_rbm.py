@@ -8,7 +8,13 @@ import pytest
 from sk_dbn.kernels.activations import IDENTITY, LOGISTIC, TANH
 from sk_dbn.models.data import Data
 from sk_dbn.models.rbm import Stack, draw, natural_bias
-from sk_dbn.models.rbm_training import StoppingRule, probe_of
+from sk_dbn.models.rbm_training import (
+    MachineTraining,
+    Settings,
+    StoppingRule,
+    gradient_norms,
+    probe_of,
+)
 from sk_dbn.models.threads import run_serial
 from sk_dbn.models.visible import VisibleUnits
 from tests import reference_rbm as slow
@@ -103,6 +109,32 @@ def test_parameters_are_views_of_one_vector_after_pickling_too():
     assert sum(part.size for part in parts) == stack.theta.size
 
 
+def test_arrays_are_writable_after_unpickling():
+    """Read-only ones, as joblib's workers get them, become copies that kernels can train."""
+    stack = stack_of(units=(4, 3, 2))
+    arrays = [stack.theta, *(x for x in vars(stack.memories[0]).values() if np.ndim(x))]
+    for x in arrays:
+        x.flags.writeable = False
+    # Protocol 5 hands out-of-band buffers back as they are: read-only.
+    buffers = []
+    state = pickle.dumps(stack, protocol=5, buffer_callback=buffers.append)
+    twin = pickle.loads(state, buffers=[bytes(b.raw()) for b in buffers])
+    memories = [x for m in twin.memories for x in vars(m).values() if np.ndim(x)]
+    assert all(x.flags.writeable for x in [twin.theta, *twin.coefs, *memories])
+
+
+def test_gradient_norms_change_no_parameter():
+    """The step has length zero, but zero times an infinite gradient is not zero."""
+    stack = stack_of("gaussian", dtype=np.float32)
+    X = np.full((4, 3), 1e38, dtype=np.float32)
+    settings = Settings(False, 1, 1, True, 0.9, 0.0, 0.0, 4)
+    training = MachineTraining(stack, 0, Data(X, np.float32), settings, 0.1, np.arange(4))
+    before = stack.theta.copy()
+    norms = gradient_norms(run_serial, training)
+    assert not np.isfinite(norms).all()
+    np.testing.assert_array_equal(stack.theta, before)
+
+
 def test_importances_equal_their_definition():
     """Replace one unit by its mean, reconstruct through all layers, compare the divergences."""
     stack = stack_of(units=(5, 4, 3))
@@ -139,6 +171,17 @@ def test_visible_units_are_chosen_and_scaled():
     np.testing.assert_allclose(squeezed.to_data(v), X)
     in_range = Data(X / 5.0, np.float64).moments(np.arange(2))
     assert VisibleUnits.suited_to("auto", in_range).kind == "bernoulli"
+
+
+def test_bernoulli_units_clip():
+    """Also where the data that they were suited to lay in [0, 1]; Gaussian units do not."""
+    for X in ([[0.2, 0.7], [0.4, 0.5]], [[0.0, 5.0], [4.0, 5.0]]):
+        moments = Data(np.array(X), np.float64).moments(np.arange(2))
+        for kind in ("bernoulli", "gaussian"):
+            units = VisibleUnits.suited_to(kind, moments)
+            seen = units.data(np.array([[-10.0, 0.3], [10.0, 0.3]]), np.float64)
+            _, _, low, high = seen.moments(np.arange(2))
+            assert ((low[0], high[0]) == (0.0, 1.0)) is (kind == "bernoulli")
 
 
 def test_means_are_told_from_samples():
