@@ -159,7 +159,8 @@ class DBNClassifier(
         What the hidden layers start from. None: a :class:`BernoulliRBMStack` with its
         defaults. 'passthrough': no pre-training, from `init`. A stack is cloned, given the
         network's layer sizes, activation and dtype, and trained on all rows of X; its
-        other parameters can be searched as ``pretrainer__learning_rate`` etc. A
+        other parameters can be searched as ``pretrainer__learning_rate`` etc., where one was
+        passed: None has none. A
         :class:`~sklearn.frozen.FrozenEstimator` of a fitted stack is used as it is, so
         features learned once serve many classifiers. Pre-training needs 'logistic' or
         'tanh' as activation.
@@ -276,7 +277,7 @@ class DBNClassifier(
     >>> from sklearn.model_selection import train_test_split
     >>> X, y = load_digits(return_X_y=True)
     >>> X_train, X_test, y_train, y_test = train_test_split(X / 16, y, random_state=0)
-    >>> dbn = DBNClassifier((100, 60), max_iter=30, random_state=0).fit(X_train, y_train)
+    >>> dbn = DBNClassifier((100, 60), max_iter=100, random_state=0).fit(X_train, y_train)
     >>> bool(dbn.score(X_test, y_test) > 0.9)
     True
     >>> dbn.transform(X_test).shape

@@ -321,9 +321,8 @@ def train(network, X, targets, weight, loss, batches, solver, settings, memory=N
         x, y, w = X[rows], targets[rows], weight[rows]
         outputs = forward(x, coefs, intercepts, names)[1][-1]
         squares = sum((W**2).sum() for W in coefs)
-        totals += len(rows) * np.array(
-            [mean_loss(loss, outputs, y, w), 0.5 * alpha * squares / w.sum()]
-        )
+        of_loss = 0.5 * alpha * squares / w.sum() if penalised else 0.0
+        totals += len(rows) * np.array([mean_loss(loss, outputs, y, w), of_loss])
         gradients = backward(x, y, w, coefs, intercepts, network["activations"], loss)
         for layer, (G, g) in enumerate(zip(*gradients, strict=True)):
             W, b = coefs[layer], intercepts[layer]

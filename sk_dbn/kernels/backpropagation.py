@@ -89,7 +89,7 @@ def rows_block(source, examples, rows, layers, work, batch, block):
         delta = below
 
 
-@kernel
+@kernel(fastmath=EXACT)
 def gradient_block(layers, work, batch, size, layer, scale, beta, block, n_blocks):
     """gradient = scale a^T delta + beta gradient, for a part of one layer's parameters.
 

@@ -18,7 +18,7 @@ import numpy as np
 from numba import prange
 
 from sk_dbn.kernels.activations import IDENTITY, LOGISTIC, TANH
-from sk_dbn.kernels.compile import entry, kernel, twins
+from sk_dbn.kernels.compile import EXACT, entry, kernel, twins
 from sk_dbn.kernels.elementary import exp, log1p, tanh
 from sk_dbn.kernels.feed_forward import forward_rows
 from sk_dbn.kernels.products import product_nn, product_nt, product_tn
@@ -83,7 +83,7 @@ def momentum_at(step, most):
     return min(most, 1.0 - 0.5 / (step // MOMENTUM_PERIOD + 1))
 
 
-@kernel
+@kernel(fastmath=EXACT)
 def to_means(kind, z, bias):
     """Turn products into means of units of a kind, in place.
 
@@ -109,7 +109,7 @@ def to_means(kind, z, bias):
                 z[i, j] += bias[j]
 
 
-@kernel
+@kernel(fastmath=EXACT)
 def sample(kind, key, first_row, state):
     """Replace means of units by draws.
 
@@ -151,7 +151,7 @@ def mean_visible(machine, h, out):
     to_means(machine.visible, out, machine.b)
 
 
-@kernel
+@kernel(fastmath=EXACT)
 def add_up(h, sums):
     """Sums over the rows of h, written to sums."""
     sums[:] = 0
@@ -239,7 +239,7 @@ def phases_block(source, rows, layers, machine, rule, key, work, n_chains, block
             h[i, j] *= scale
 
 
-@kernel
+@kernel(fastmath=EXACT)
 def begin_update(machine, rule, step, work, size, n_chains):
     """<h>_data and <h>_data - <h>_model from the sums of the blocks."""
     n_blocks, n_hidden = work.h_sums.shape[0], work.h_pos.shape[0]
@@ -256,6 +256,34 @@ def begin_update(machine, rule, step, work, size, n_chains):
         if step == 0:
             machine.lam[:] = work.h_pos
         work.lam[:] = machine.lam
+
+
+@kernel
+def dot(x, y):
+    """The sum of the products of two rows."""
+    total = x.dtype.type(0.0)
+    for j in range(x.shape[0]):
+        total += x[j] * y[j]
+    return total
+
+
+@kernel(fastmath=EXACT)
+def center_row(row, mu, h_gap, gap, lam, part):
+    """row -= mu h_gap + gap lam, and its part of gradient^T mu."""
+    for j in range(row.shape[0]):
+        row[j] = row[j] - mu * h_gap[j] - gap * lam[j]
+    for j in range(row.shape[0]):
+        part[j] += mu * row[j]
+
+
+@kernel(fastmath=EXACT)
+def step_row(W, velocity, row, rate, momentum, l2, l1):
+    """velocity = momentum velocity + rate (gradient - penalty's), W += velocity."""
+    zero, one = W.dtype.type(0.0), W.dtype.type(1.0)
+    for j in range(W.shape[0]):
+        sign = one if W[j] > zero else (-one if W[j] < zero else zero)
+        velocity[j] = momentum * velocity[j] + rate * (row[j] - l2 * W[j] - l1 * sign)
+        W[j] += velocity[j]
 
 
 @kernel
@@ -295,24 +323,14 @@ def update_block(machine, rule, rate, momentum, work, size, n_chains, block):
     for i in range(hi - lo):
         v_pos[i] /= real(size)
         v_gap[i] = v_pos[i] - v_gap[i] / real(n_chains)
-        mu, gap, g_lam = machine.mu[lo + i] if is_centered else zero, v_gap[i], zero
+        mu, gap = machine.mu[lo + i] if is_centered else zero, v_gap[i]
         row, W, velocity = g[i], machine.W[lo + i], machine.velocity_W[lo + i]
-        # One loop over six arrays would not vectorise: too many might overlap.
-        for j in range(row.shape[0]):
-            x = row[j] - mu * h_gap[j] - gap * lam[j]
-            g_squares += x * x
-            g_lam += x * lam[j]
-            row[j] = x
-        for j in range(row.shape[0]):
-            part[j] += mu * row[j]
-        for j in range(row.shape[0]):
-            w = W[j]
-            w_squares += w * w
-            sign = real(1.0) if w > zero else (real(-1.0) if w < zero else zero)
-            step = momentum * velocity[j] + rate * (row[j] - l2 * w - l1 * sign)
-            step_squares += step * step
-            velocity[j] = step
-            W[j] = w + step
+        center_row(row, mu, h_gap, gap, lam, part)
+        g_squares += dot(row, row)
+        w_squares += dot(W, W)
+        g_lam = dot(row, lam)
+        step_row(W, velocity, row, rate, momentum, l2, l1)
+        step_squares += dot(velocity, velocity)
         x = gap - g_lam
         b_squares += x * x
         machine.velocity_b[lo + i] = momentum * machine.velocity_b[lo + i] + rate * x
@@ -322,7 +340,7 @@ def update_block(machine, rule, rate, momentum, work, size, n_chains, block):
     sums[0], sums[1], sums[2], sums[3] = g_squares, w_squares, step_squares, b_squares
 
 
-@kernel
+@kernel(fastmath=EXACT)
 def end_update(machine, rule, rate, momentum, work, norms):
     """Update of the hidden biases and offsets; the minibatch's part of the trace.
 

@@ -13,7 +13,7 @@ from numba import carray
 from numba.core import types
 from numba.extending import intrinsic, overload
 
-from sk_dbn.kernels.compile import kernel
+from sk_dbn.kernels.compile import EXACT, kernel
 
 DTYPES = (
     np.float32,
@@ -151,7 +151,7 @@ def _copy_sparse(source, rows, out):
             out[i, j] += real(value_at(source.dtype, source.address, p))
 
 
-@kernel
+@kernel(fastmath=EXACT)
 def _copy_standardised(source, rows, out):
     """Rows of any kind, standardised in float64 and clipped."""
     real = out.dtype.type
