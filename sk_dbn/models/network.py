@@ -397,12 +397,9 @@ class TraceRecorder:
     def record_gradient(self, network, training_set, gradient, update_ratio):
         """One row for an iteration over all rows, from its gradient."""
         self._n_epochs += 1
-        self._append_gradient(self._n_epochs, network, training_set, gradient, update_ratio)
-
-    def _append_gradient(self, epoch, network, training_set, gradient, update_ratio):
         _, w, b = zip(*_parts(network, gradient), strict=True)
         norms = [np.array([np.linalg.norm(x) for x in part]) for part in (w, b)]
-        self._append(epoch, network, training_set, *norms, update_ratio)
+        self._append(self._n_epochs, network, training_set, *norms, update_ratio)
 
     def record(self, training, progress, n_batches):
         """One row from what the last n_batches minibatches left in `training.norms`."""
