@@ -189,7 +189,7 @@ class DBNClassifier(
 
     coefs_ : list of shape (n_layers - 1,)
         Weights of each layer, (fan_in, fan_out).
-        They act on the input as the stack standardised it, if it did.
+        The first acts on the input as `pretrainer_` scales it, if there is one.
 
     intercepts_ : list of shape (n_layers - 1,)
         Biases of each layer, (fan_out,).
@@ -198,7 +198,9 @@ class DBNClassifier(
         What every layer's gradients, weights and activations did, row by row.
 
     pretrainer_ : BernoulliRBMStack or None
-        The stack the hidden layers started from.
+        The stack the hidden layers started from. Where there is one, `coefs_[0]` acts on
+        ``(X - pretrainer_.visible_mean_) / pretrainer_.visible_scale_``, clipped to [0, 1]
+        where ``pretrainer_.visible_`` is 'bernoulli'.
 
     loss_ : float
         Loss of the last epoch, penalty included.

@@ -169,7 +169,9 @@ class DeepMLPRegressor(RegressorMixin, BaseDeepNetwork):
         What every layer's gradients, weights and activations did, row by row.
 
     pretrainer_ : BernoulliRBMStack or None
-        The stack the hidden layers started from.
+        The stack the hidden layers started from. Where there is one, `coefs_[0]` acts on
+        ``(X - pretrainer_.visible_mean_) / pretrainer_.visible_scale_``, clipped to [0, 1]
+        where ``pretrainer_.visible_`` is 'bernoulli'.
 
     loss_ : float
         Loss of the last epoch, penalty included.

@@ -140,6 +140,13 @@ class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         Number of machines.
     visible_ : {'bernoulli', 'gaussian'}
         Kind of the visible units.
+    visible_mean_, visible_scale_ : ndarrays of shape (n_features,)
+        `coefs_[0]` acts on ``v = (X - visible_mean_) / visible_scale_``, which Bernoulli
+        units then clip to [0, 1]. For Gaussian units mean and standard deviation of the rows
+        trained on (1 where a feature is constant); for Bernoulli units zeros and ones, or if
+        those rows left [0, 1] the least value of all and the width of their range. They stay
+        those of the first call while training goes on. To be read: changing them has no
+        effect.
     random_state_ : RandomState instance
         What `gibbs` and `partial_fit` go on drawing from.
     n_features_in_ : int
@@ -720,6 +727,8 @@ class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         self._recorders = recorders
         self._bind()
         self.visible_ = fit.visible.kind
+        scaling = fit.visible.origin_and_unit(self.n_features_in_)
+        self.visible_mean_, self.visible_scale_ = scaling
         self.n_layers_ = fit.stack.n_layers
         if fit.partial and hasattr(self, "n_iter_"):
             n_iter = [before + now for before, now in zip(self.n_iter_, n_iter, strict=True)]

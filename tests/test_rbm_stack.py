@@ -10,6 +10,7 @@ import joblib
 import numpy as np
 import pytest
 import scipy.sparse
+from scipy.special import expit
 from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer, load_digits
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
@@ -287,6 +288,40 @@ def test_public_shapes(digits):
     np.testing.assert_array_equal(scores, stack.score_samples(digits))
     assert stack.score(digits) == pytest.approx(scores.mean())
     assert stack.free_energy(digits).shape == (len(digits),)
+
+
+@pytest.mark.filterwarnings("ignore:X has values in")
+@pytest.mark.parametrize("visible", ["auto", "bernoulli", "gaussian"])
+@pytest.mark.parametrize("shift", [0.0, 3.0])
+def test_visible_scale_is_what_the_first_layer_acts_on(digits, visible, shift):
+    """Applied by hand it gives the first layer, for rows that were trained on and others."""
+    X = 4 * digits[:200] + shift if shift else digits[:200]
+    stack = small(hidden_layer_sizes=6, visible=visible, dtype="float64").fit(X)
+    for rows in (X, X - 2):
+        v = (rows - stack.visible_mean_) / stack.visible_scale_
+        if stack.visible_ == "bernoulli":
+            v = np.clip(v, 0, 1)
+        h = expit(v @ stack.coefs_[0] + stack.intercepts_hidden_[0])
+        np.testing.assert_allclose(stack.transform(rows), h, rtol=1e-10)
+
+
+@pytest.mark.filterwarnings("ignore:X has values in")
+def test_visible_scale_says_what_it_documents(digits):
+    """Nothing, the range or the moments of the rows trained on; the first call's ever after."""
+    X, ones = digits[:200], np.ones(64)
+    for visible, rows, mean, scale in [
+        ("bernoulli", X, 0 * ones, ones),
+        ("bernoulli", 4 * X + 3, 3 * ones, 4 * ones),
+        ("gaussian", X, X.mean(axis=0), np.where(X.std(axis=0) > 0, X.std(axis=0), 1)),
+    ]:
+        stack = small(visible=visible).fit(rows)
+        for _ in range(2):
+            np.testing.assert_allclose(stack.visible_mean_, mean, rtol=1e-12, atol=1e-12)
+            np.testing.assert_allclose(stack.visible_scale_, scale, rtol=1e-12)
+            stack.partial_fit(rows + 1)
+        before = stack.transform(rows)
+        stack.visible_mean_ += 1
+        np.testing.assert_array_equal(stack.transform(rows), before)
 
 
 def test_feature_importances_select(digits):
