@@ -36,7 +36,8 @@ class DBNClassifier(
     Parameters
     ----------
     hidden_layer_sizes : array-like of shape (n_hidden,) or int, default=(256, 128)
-        Units of each hidden layer.
+        Units of each hidden layer. (): a linear model, which has nothing to pre-train and so
+        needs ``pretrainer='passthrough'``.
 
     activation : str or list of str, default='logistic'
         Activation of the hidden layers, one for all or one for each:

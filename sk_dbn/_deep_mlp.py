@@ -22,7 +22,7 @@ class DeepMLPRegressor(RegressorMixin, BaseDeepNetwork):
     Parameters
     ----------
     hidden_layer_sizes : array-like of shape (n_hidden,) or int, default=(100, 100, 100)
-        Units of each hidden layer.
+        Units of each hidden layer. (): a linear model.
 
     activation : str or list of str, default='relu'
         Activation of the hidden layers, one for all or one for each:

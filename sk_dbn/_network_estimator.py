@@ -1,6 +1,5 @@
 """What DBNClassifier and DeepMLPRegressor share: the network under scikit-learn's contract."""
 
-import numbers
 import warnings
 from abc import ABCMeta, abstractmethod
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.optimize import _check_optimize_result
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
+from sk_dbn._architecture import first_weights, layer_sizes
 from sk_dbn._pretraining import check_pretrainable, frozen_stack
 from sk_dbn._rbm_stack import BernoulliRBMStack
 from sk_dbn._transaction import all_or_nothing
@@ -92,7 +92,7 @@ class BaseDeepNetwork(BaseEstimator, metaclass=ABCMeta):
     """Base of the estimators that train a network by backpropagation."""
 
     _parameter_constraints: dict = {
-        "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
+        "hidden_layer_sizes": "no_validation",  # by layer_sizes
         "activation": [StrOptions(set(ACTIVATIONS)), list, tuple],
         "init": [
             StrOptions(set(INITIALISERS)),
@@ -226,7 +226,7 @@ class BaseDeepNetwork(BaseEstimator, metaclass=ABCMeta):
 
     def _initialise(self, samples):
         """A network with first weights, pre-trained where that was asked for."""
-        hidden = self._hidden_sizes()
+        hidden = layer_sizes(self.hidden_layer_sizes)
         activations = self._activations(len(hidden))
         stack = self._make_stack(hidden, activations)
         units = [samples.X.shape[1], *hidden, self._n_output_units]
@@ -249,17 +249,6 @@ class BaseDeepNetwork(BaseEstimator, metaclass=ABCMeta):
         self.best_loss_ = None if self.early_stopping else np.inf
         self.best_validation_score_ = None
 
-    def _hidden_sizes(self):
-        """hidden_layer_sizes as a list of positive ints."""
-        sizes = self.hidden_layer_sizes
-        sizes = [sizes] if isinstance(sizes, numbers.Integral) else list(sizes)
-        if any(not isinstance(n, numbers.Integral) or n <= 0 for n in sizes):
-            raise ValueError(
-                f"hidden_layer_sizes must be > 0, got {sizes}; give one positive integer "
-                "for each hidden layer."
-            )
-        return [int(n) for n in sizes]
-
     def _activations(self, n_hidden):
         """One activation name for every hidden layer."""
         names = self.activation
@@ -281,29 +270,9 @@ class BaseDeepNetwork(BaseEstimator, metaclass=ABCMeta):
 
     def _inits(self, units):
         """What initialises each layer."""
-        n_layers = len(units) - 1
-        if not isinstance(self.init, (list, tuple)):
-            return [self.init] * n_layers
-        if len(self.init) != n_layers:
-            raise ValueError(
-                f"init must have one array for each of the {n_layers} layers, output "
-                f"layer included, got {len(self.init)}."
-            )
-        arrays = [np.asarray(W) for W in self.init]
-        for layer, (W, p, q) in enumerate(zip(arrays, units, units[1:], strict=False)):
-            if W.dtype.kind not in "fiub":
-                raise ValueError(
-                    f"init[{layer}] must be an array of real numbers, got {self.init[layer]!r}."
-                )
-            if W.shape != (p, q):
-                raise ValueError(
-                    f"init[{layer}] must have shape (fan_in, fan_out) = {(p, q)}, got {W.shape}."
-                )
-            if not (np.abs(W) <= np.finfo(self.dtype).max).all():
-                raise ValueError(
-                    f"init[{layer}] must be finite as {self.dtype}, got NaN, infinity or more."
-                )
-        return arrays
+        if isinstance(self.init, (list, tuple)):
+            return first_weights(self.init, units, self.dtype)
+        return [self.init] * (len(units) - 1)
 
     def _default_pretrainer(self):
         """What pretrainer=None stands for."""
@@ -358,7 +327,7 @@ class BaseDeepNetwork(BaseEstimator, metaclass=ABCMeta):
     def _check_architecture(self):
         """Training goes on only in the network that was begun."""
         sizes = [W.shape[1] for W in self.coefs_[:-1]]
-        if sizes != self._hidden_sizes():
+        if sizes != layer_sizes(self.hidden_layer_sizes):
             raise ValueError(
                 f"hidden_layer_sizes must stay {tuple(sizes)} while training goes on, got "
                 f"{self.hidden_layer_sizes}; set warm_start=False to start a new network."

@@ -17,6 +17,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
+from sk_dbn._architecture import first_weights, layer_sizes
 from sk_dbn._transaction import all_or_nothing
 from sk_dbn.models.data import Data, canonical_order
 from sk_dbn.models.initialisers import NAMES, initial_weights
@@ -188,7 +189,7 @@ class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
     """
 
     _parameter_constraints: dict = {
-        "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
+        "hidden_layer_sizes": "no_validation",  # by layer_sizes
         "visible": [StrOptions({"auto", "bernoulli", "gaussian"})],
         "activation": [StrOptions({"logistic", "tanh"})],
         "init": [StrOptions(set(NAMES)), Interval(Real, 0, None, closed="left"), list, tuple],
@@ -526,12 +527,7 @@ class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
 
     def _per_layer(self):
         """Sizes, learning rates and epochs of every layer, checked."""
-        sizes = np.ravel(self.hidden_layer_sizes).tolist()
-        if not sizes or not all(isinstance(n, int) and n >= 1 for n in sizes):
-            raise ValueError(
-                "hidden_layer_sizes must be integers of at least 1, one per layer, got "
-                f"{self.hidden_layer_sizes!r}."
-            )
+        sizes = layer_sizes(self.hidden_layer_sizes, at_least=1)
         rates = _spread("learning_rate", self.learning_rate, len(sizes))
         if not all(np.isfinite(rate) and rate > 0 for rate in rates):
             raise ValueError(
@@ -588,18 +584,7 @@ class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         if isinstance(self.init, str | Real):
             init = "normal" if self.init == "auto" else self.init
             return [init] * stack.n_layers
-        if len(self.init) != stack.n_layers:
-            raise ValueError(
-                f"init must have one array per layer: {stack.n_layers}, got {len(self.init)}."
-            )
-        arrays = [np.asarray(W) for W in self.init]
-        for layer, (W, mine) in enumerate(zip(arrays, stack.coefs, strict=True)):
-            if W.shape != mine.shape or W.dtype.kind not in "fiu" or not np.isfinite(W).all():
-                raise ValueError(
-                    f"init[{layer}] must be a finite real array of shape {mine.shape}, got "
-                    f"shape {W.shape} and dtype {W.dtype}."
-                )
-        return arrays
+        return first_weights(self.init, stack.units.tolist(), self.dtype)
 
     def _warn_of_range(self, visible, moments):
         """Warn of values that the visible units cannot take."""

@@ -384,13 +384,12 @@ def test_held_out_values_are_clipped_too(digits):
 @pytest.mark.parametrize(
     "settings, message",
     [
-        ({"hidden_layer_sizes": ()}, "hidden_layer_sizes"),
-        ({"hidden_layer_sizes": (5, 0)}, "hidden_layer_sizes"),
-        ({"hidden_layer_sizes": (5, 2.5)}, "hidden_layer_sizes"),
+        ({"hidden_layer_sizes": ()}, r"hidden_layer_sizes must be positive integers, .* \(\)"),
+        ({"hidden_layer_sizes": (5, 0)}, "hidden_layer_sizes must be positive integers, .* 0"),
         ({"visible": "poisson"}, "visible"),
         ({"activation": "softmax"}, "activation"),
         ({"init": "xavier"}, "init"),
-        ({"init": [np.zeros((64, 6))]}, "one array per layer: 2"),
+        ({"init": [np.zeros((64, 6))]}, "one array for each of the 2 layers .* 64-6-4 .* got 1"),
         ({"init": [np.zeros((64, 6)), np.zeros((4, 6))]}, r"init\[1\].*\(6, 4\)"),
         ({"learning_rate": 0}, "learning_rate"),
         ({"learning_rate": [0.1]}, "learning_rate.*2"),
