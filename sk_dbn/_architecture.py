@@ -1,10 +1,18 @@
-"""What the caller says of a network's layers: their sizes and first weights, checked."""
+"""What the caller says of a network's layers: sizes, first weights and precision, checked."""
 
 from collections.abc import Sequence
 from itertools import pairwise
 from numbers import Integral
 
 import numpy as np
+from sklearn.utils._param_validation import Options, StrOptions
+
+# What `dtype` may be: a name, NumPy's type or its dtype. np.dtype makes one of them all.
+PRECISIONS = [
+    StrOptions({"float32", "float64"}),
+    Options(type, {np.float32, np.float64}),
+    Options(np.dtype, {np.dtype("float32"), np.dtype("float64")}),
+]
 
 
 def layer_sizes(hidden_layer_sizes, at_least=0):

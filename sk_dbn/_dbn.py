@@ -176,7 +176,7 @@ class DBNClassifier(
     trace : {'epoch', 'batch'} or None, default='epoch'
         How often a row is added to `gradient_trace_`; None turns it off.
 
-    dtype : {'float32', 'float64'}, default='float32'
+    dtype : {'float32', 'float64', np.float32, np.float64} or np.dtype, default='float32'
         Precision of parameters and output. Input is read in the precision it has.
 
     n_jobs : int, default=None

@@ -150,7 +150,7 @@ class DeepMLPRegressor(RegressorMixin, BaseDeepNetwork):
     trace : {'epoch', 'batch'} or None, default='epoch'
         How often a row is added to `gradient_trace_`; None turns it off.
 
-    dtype : {'float32', 'float64'}, default='float32'
+    dtype : {'float32', 'float64', np.float32, np.float64} or np.dtype, default='float32'
         Precision of parameters and output. Input is read in the precision it has.
 
     n_jobs : int, default=None
@@ -427,7 +427,7 @@ class DeepMLPRegressor(RegressorMixin, BaseDeepNetwork):
     def _encode_validation(self, y):
         targets = y.reshape(len(y), -1).astype(self.dtype, order="C")
         if not np.isfinite(targets).all():
-            raise ValueError(f"y has values too large for dtype={self.dtype!r}.")
+            raise ValueError(f"y has values too large for dtype={np.dtype(self.dtype).name!r}.")
         if self.loss == "poisson" and (targets < 0).any():
             raise ValueError(f"y must be non-negative for loss='poisson', got {targets.min()}.")
         return targets

@@ -16,7 +16,7 @@ from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.optimize import _check_optimize_result
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
-from sk_dbn._architecture import first_weights, layer_sizes
+from sk_dbn._architecture import PRECISIONS, first_weights, layer_sizes
 from sk_dbn._pretraining import check_pretrainable, frozen_stack
 from sk_dbn._rbm_stack import BernoulliRBMStack
 from sk_dbn._transaction import all_or_nothing
@@ -126,7 +126,7 @@ class BaseDeepNetwork(BaseEstimator, metaclass=ABCMeta):
         ],
         "max_fun": [Interval(Integral, 1, None, closed="left")],
         "trace": [StrOptions({"epoch", "batch"}), None],
-        "dtype": [StrOptions({"float32", "float64"})],
+        "dtype": PRECISIONS,
         "n_jobs": [Integral, None],
     }
 
@@ -342,8 +342,8 @@ class BaseDeepNetwork(BaseEstimator, metaclass=ABCMeta):
             )
         if self._network.theta.dtype != self.dtype:
             raise ValueError(
-                f"dtype must stay {str(self._network.theta.dtype)!r} while training goes "
-                f"on, got {self.dtype!r}; set warm_start=False to start a new network."
+                f"dtype must stay {self._network.theta.dtype.name!r} while training goes on, "
+                f"got {np.dtype(self.dtype).name!r}; set warm_start=False to start a new network."
             )
 
     def _open(self, X, dtype=None):

@@ -17,7 +17,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
-from sk_dbn._architecture import first_weights, layer_sizes
+from sk_dbn._architecture import PRECISIONS, first_weights, layer_sizes
 from sk_dbn._transaction import all_or_nothing
 from sk_dbn.models.data import Data, canonical_order
 from sk_dbn.models.initialisers import NAMES, initial_weights
@@ -110,7 +110,7 @@ class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         Whether `fit` goes on from the present parameters.
     trace : {'epoch', 'batch'} or None, default='epoch'
         How often a row of `gradient_trace_` is recorded.
-    dtype : {'float32', 'float64'}, default='float32'
+    dtype : {'float32', 'float64', np.float32, np.float64} or np.dtype, default='float32'
         Precision of parameters and output.
     n_jobs : int, default=None
         Number of threads; None: as many as the process may use. It changes no result.
@@ -210,7 +210,7 @@ class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         "shuffle": ["boolean"],
         "warm_start": ["boolean"],
         "trace": [StrOptions({"epoch", "batch"}), None],
-        "dtype": [StrOptions({"float32", "float64"})],
+        "dtype": PRECISIONS,
         "n_jobs": [Integral, None],
         "verbose": ["verbose"],
         "random_state": ["random_state"],
@@ -546,8 +546,8 @@ class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         if stack.units.tolist() != [X.shape[1], *sizes] or stack.theta.dtype != self.dtype:
             raise ValueError(
                 f"training cannot go on: the fitted stack has units {stack.units.tolist()} of "
-                f"{stack.theta.dtype}, asked for are {[X.shape[1], *sizes]} of {self.dtype}. "
-                "Call fit with warm_start=False to begin anew."
+                f"{stack.theta.dtype}, asked for are {[X.shape[1], *sizes]} of "
+                f"{np.dtype(self.dtype)}. Call fit with warm_start=False to begin anew."
             )
         if not stack.has_kinds(self._visible.kind, self.activation) or (
             self.visible not in ("auto", self._visible.kind)

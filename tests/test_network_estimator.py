@@ -923,6 +923,24 @@ def test_dtype_is_that_of_parameters_and_predictions(kind, dtype):
 
 
 @both
+@pytest.mark.parametrize("pretrainer", ["passthrough", BernoulliRBMStack(max_iter=1)], ids=str)
+@pytest.mark.parametrize("name", ["float32", "float64"])
+def test_dtype_has_many_spellings(kind, name, pretrainer):
+    """A name, a type and a dtype are the same network; the parameter stays what was given."""
+    X, y = data(kind)
+    expected = make(kind, dtype=name, pretrainer=pretrainer).fit(X, y)
+    other = "float64" if name == "float32" else "float32"
+    for dtype in (np.dtype(name).type, np.dtype(name)):
+        estimator = make(kind, dtype=dtype, pretrainer=pretrainer, warm_start=True)
+        assert clone(estimator).get_params()["dtype"] == dtype
+        assert_same(estimator.fit(X, y), expected)
+        assert estimator.dtype is dtype
+        estimator.set_params(dtype=name).partial_fit(X, y)
+        rule = f"dtype must stay '{name}' .* got '{other}'"
+        assert_refused(estimator.set_params(dtype=np.dtype(other)), X, y, rule)
+
+
+@both
 def test_the_order_of_rows_does_not_matter_where_they_are_shuffled(kind):
     """The model is a function of the set of samples and the seed."""
     X, y = data(kind)
@@ -1238,6 +1256,9 @@ BAD_PARAMETERS = {
     "negative tol": ({"tol": -1.0}, "'tol' .* -1.0"),
     "unknown trace": ({"trace": "step"}, "'trace' .* 'step'"),
     "half precision": ({"dtype": "float16"}, "'dtype' .* 'float16'"),
+    "half precision's type": ({"dtype": np.float16}, "'dtype' .* Got .*float16"),
+    "a type": ({"dtype": int}, "'dtype' .* Got .*int"),
+    "other byte order": ({"dtype": np.dtype("float32").newbyteorder()}, "'dtype' .* Got .*[<>]f4"),
     "no threads": ({"n_jobs": 0}, "n_jobs must not be 0"),
     "half a thread": ({"n_jobs": 1.5}, "'n_jobs' .* 1.5"),
     "unknown pretrainer": ({"pretrainer": "rbm"}, "'pretrainer' .* 'rbm'"),

@@ -102,6 +102,19 @@ def test_sample_order_does_not_matter_when_shuffling(digits):
     assert_same(small().fit(X), small().fit(mixed))
 
 
+@pytest.mark.parametrize("name", ["float32", "float64"])
+def test_dtype_has_many_spellings(digits, name):
+    """A name, a type and a dtype are the same stack; the parameter stays what was given."""
+    X = digits[:100]
+    expected = small(dtype=name).fit(X)
+    for dtype in (np.dtype(name).type, np.dtype(name)):
+        stack = small(dtype=dtype)
+        assert clone(stack).get_params()["dtype"] == dtype
+        assert_same(stack.fit(X), expected)
+        assert stack.dtype is dtype and stack.transform(X).dtype == name
+        stack.set_params(dtype=name).partial_fit(X)
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_a_row_alone_agrees_with_its_batch(digits, dtype):
     """A row's features do not depend on the rows beside it."""
@@ -403,6 +416,7 @@ def test_held_out_values_are_clipped_too(digits):
         ({"batch_size": 0}, "batch_size"),
         ({"early_stopping": True, "validation_fraction": 0.999}, "validation_fraction"),
         ({"n_jobs": 0}, "n_jobs"),
+        ({"dtype": np.float16}, "'dtype' .* Got .*float16"),
     ],
 )
 def test_bad_parameters(digits, settings, message):
