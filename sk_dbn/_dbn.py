@@ -17,7 +17,12 @@ from sklearn.utils.multiclass import (
     type_of_target,
     unique_labels,
 )
-from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
+from sklearn.utils.validation import (
+    check_consistent_length,
+    check_is_fitted,
+    column_or_1d,
+    validate_data,
+)
 
 from sk_dbn._network_estimator import BaseDeepNetwork, is_stochastic
 from sk_dbn._rbm_stack import BernoulliRBMStack
@@ -171,7 +176,7 @@ class DBNClassifier(
 
     unlabeled : label, default=None
         The label that means "no label", such as -1. Rows that have it pre-train and are
-        left out of fine-tuning. None: every label is a class.
+        left out of fine-tuning and of `score`. None: every label is a class.
 
     trace : {'epoch', 'batch'} or None, default='epoch'
         How often a row is added to `gradient_trace_`; None turns it off.
@@ -494,6 +499,47 @@ class DBNClassifier(
         check_is_fitted(self)
         H = self._outputs(X, n_layers=self._network.n_layers - 1)
         return H.astype(self._network.theta.dtype, copy=False)
+
+    def score(self, X, y, sample_weight=None):
+        """Compute the accuracy on the rows that have a label.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The input.
+
+        y : array-like of shape (n_samples,) or (n_samples, n_labels)
+            True labels. Rows whose label is that of `unlabeled` are left out: there is
+            nothing to compare a prediction with.
+
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weight of each sample.
+
+        Returns
+        -------
+        score : float
+            Share of the labelled rows that `predict` gets right, in a multi-label problem
+            with all their labels.
+
+        Raises
+        ------
+        ValueError
+            If no row has a label.
+        """
+        if self.unlabeled is None:
+            return super().score(X, y, sample_weight)
+        y = y.toarray() if scipy.sparse.issparse(y) else np.asarray(y)
+        predicted = self.predict(X)
+        check_consistent_length(predicted, y, sample_weight)
+        labelled = self._labelled(y)
+        if not labelled.any():
+            raise ValueError(
+                f"every label in y equals unlabeled={self.unlabeled!r}, so there is nothing to "
+                "score; give rows with labels."
+            )
+        if sample_weight is not None:
+            sample_weight = np.asarray(sample_weight)[labelled]
+        return accuracy_score(y[labelled], predicted[labelled], sample_weight=sample_weight)
 
     @property
     def _n_features_out(self):
