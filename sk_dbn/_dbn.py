@@ -605,7 +605,7 @@ class DBNClassifier(
         by_class = compute_class_weight(self.class_weight, classes=self.classes_, y=self.classes_)
         return by_class[np.searchsorted(self.classes_, y)]
 
-    def _encode_targets(self, y, labelled, first, incremental, classes=None):
+    def _encode_targets(self, y, labelled, first, incremental, classes):
         if first:
             self._define_classes(y[labelled], classes, incremental)
         else:

@@ -413,7 +413,7 @@ class DeepMLPRegressor(RegressorMixin, BaseDeepNetwork):
             y = column_or_1d(y, warn=True)
         return X, y
 
-    def _encode_targets(self, y, labelled, first, incremental):
+    def _encode_targets(self, y, labelled, first, incremental, classes):
         targets = self._encode_validation(y)
         if not first and targets.shape[1] != self.n_outputs_:
             raise ValueError(

@@ -137,7 +137,7 @@ class BaseDeepNetwork(BaseEstimator, metaclass=ABCMeta):
         """X and y checked by scikit-learn's rules."""
 
     @abstractmethod
-    def _encode_targets(self, y, labelled, first, incremental, **known):
+    def _encode_targets(self, y, labelled, first, incremental, classes):
         """y as the loss reads it; sets ``_loss``, ``out_activation_``, ``n_outputs_``."""
 
     @abstractmethod
@@ -154,14 +154,15 @@ class BaseDeepNetwork(BaseEstimator, metaclass=ABCMeta):
         self, X, y, sample_weight=None, X_val=None, y_val=None, incremental=False, classes=None
     ):
         """Fit on validated parameters; a table of contents of what happens."""
+        if incremental:
+            self._validate_params()  # which the decorator leaves out once the network is fitted
         if incremental and self.early_stopping:
             raise ValueError("partial_fit does not support early_stopping=True")
         # What leaves the range of numbers is met by a check of the loss and the weights.
         in_range = np.errstate(over="ignore", invalid="ignore")
         with all_or_nothing(self) as checkpoint, threads(self.n_jobs) as run, in_range:
             first = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
-            known = {} if classes is None else {"classes": classes}
-            samples = self._read_samples(run, X, y, sample_weight, first, incremental, **known)
+            samples = self._read_samples(run, X, y, sample_weight, first, incremental, classes)
             if first or not incremental:
                 self._random_state = check_random_state(self.random_state)
             if first:
@@ -177,7 +178,7 @@ class BaseDeepNetwork(BaseEstimator, metaclass=ABCMeta):
                 self._fit_minibatches(run, train, validation, batch_size, checkpoint, incremental)
         return self
 
-    def _read_samples(self, run, X, y, sample_weight, first, incremental, **known):
+    def _read_samples(self, run, X, y, sample_weight, first, incremental, classes):
         """Validate, encode and weigh what was given."""
         X, y = self._validate_input(X, y, reset=first)
         labelled = self._labelled(y)
@@ -186,7 +187,7 @@ class BaseDeepNetwork(BaseEstimator, metaclass=ABCMeta):
                 f"every label in y equals unlabeled={self.unlabeled!r}; give labels for "
                 "some rows, or fit a BernoulliRBMStack, which needs none."
             )
-        targets = self._encode_targets(y, labelled, first, incremental, **known)
+        targets = self._encode_targets(y, labelled, first, incremental, classes)
         repeats, weight = self._weigh(X, y, labelled, sample_weight)
         if self.shuffle:
             order = canonical_order(run, Data(X, self.dtype), Data(targets, self.dtype))

@@ -311,6 +311,7 @@ class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         self : BernoulliRBMStack
             The fitted stack.
         """
+        self._validate_params()  # which the decorator leaves out once the stack is fitted
         with all_or_nothing(self) as checkpoint:
             X = self._read(X, reset=not hasattr(self, "coefs_"))
             self._fit_rows(X, partial=True, checkpoint=checkpoint)
@@ -483,7 +484,7 @@ class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         return X
 
     def _fit_rows(self, X, order=None, *, partial=False, checkpoint=None):
-        """Train on the rows of a validated X.
+        """Train on the rows of a validated X, with validated parameters.
 
         Parameters
         ----------
@@ -496,7 +497,6 @@ class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         checkpoint : Checkpoint, default=None
             Told to keep what was reached when Ctrl-C comes after an epoch.
         """
-        self._validate_params()
         sizes, rates, max_iters = self._per_layer()
         continued = hasattr(self, "_stack") and (partial or self.warm_start)
         if continued:

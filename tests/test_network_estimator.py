@@ -1355,6 +1355,20 @@ def test_other_features_are_refused(kind):
 
 
 @both
+@pytest.mark.parametrize(
+    "params", [{"batch_size": 0}, {"alpha": -1}, {"trace": "step"}, {"shuffle": "no"}], ids=str
+)
+def test_partial_fit_checks_parameters_each_time(kind, params):
+    """scikit-learn's decorator does so in the first call; they may be set to anything later."""
+    X, y = data(kind)
+    for estimator in (make(kind), make(kind).fit(X, y)):
+        estimator.set_params(**params)
+        told = {} if kind == "regressor" else {"classes": [0, 1, 2]}
+        with pytest.raises(ValueError, match=f"'{next(iter(params))}' parameter"):
+            estimator.partial_fit(X, y, **told)
+
+
+@both
 def test_a_failing_partial_fit_changes_nothing(kind):
     """Training goes on afterwards as if it had not been tried."""
     X, y = data(kind)

@@ -431,6 +431,14 @@ def test_bad_parameters(digits, settings, message):
     assert all(vars(stack)[name] is value for name, value in before.items() if name.endswith("_"))
 
 
+@pytest.mark.parametrize("settings", [{"batch_size": 0}, {"alpha": -1}, {"trace": "step"}], ids=str)
+def test_partial_fit_checks_parameters_each_time(digits, settings):
+    """scikit-learn's decorator does so in the first call; they may be set to anything later."""
+    for stack in (small(), small().fit(digits[:50])):
+        with pytest.raises(ValueError, match=f"'{next(iter(settings))}' parameter"):
+            stack.set_params(**settings).partial_fit(digits[:50])
+
+
 @pytest.mark.parametrize(
     "spoil, message",
     [
