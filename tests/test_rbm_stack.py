@@ -15,6 +15,7 @@ from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer, load_digits
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.feature_selection import SelectFromModel
+from sklearn.neural_network import BernoulliRBM
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sk_dbn import BernoulliRBMStack
@@ -56,6 +57,13 @@ def assert_same(one, other):
 def test_scikit_learn_contract(estimator, check):
     """Nothing fails and nothing is expected to."""
     check(estimator)
+
+
+def test_defaults_are_scikit_learns():
+    """What BernoulliRBM has under the same name has the same default; docs/index.rst says so."""
+    theirs, mine = BernoulliRBM().get_params(), BernoulliRBMStack().get_params()
+    assert set(theirs) - set(mine) == {"n_components", "n_iter"}
+    assert all(theirs[name] == mine[name] for name in set(theirs) & set(mine))
 
 
 # ---------------------------------------------------------------------------
