@@ -21,6 +21,7 @@ from sk_dbn._pretraining import check_pretrainable, frozen_stack
 from sk_dbn._rbm_stack import BernoulliRBMStack
 from sk_dbn._transaction import all_or_nothing
 from sk_dbn.models.data import Data, canonical_order
+from sk_dbn.models.forward import forward_work
 from sk_dbn.models.initialisers import NAMES as INITIALISERS
 from sk_dbn.models.initialisers import initial_weights
 from sk_dbn.models.network import (
@@ -29,8 +30,8 @@ from sk_dbn.models.network import (
     SOLVERS,
     LbfgsObjective,
     Network,
+    NetworkRecorder,
     OptimiserState,
-    TraceRecorder,
     Training,
     TrainingSet,
 )
@@ -416,7 +417,7 @@ class BaseDeepNetwork(BaseEstimator, metaclass=ABCMeta):
         each_batch = self.trace == "batch"
         recorder = None if first else getattr(self, "_recorder", None)
         if recorder is None or recorder.each_batch != each_batch:
-            recorder = TraceRecorder(each_batch)
+            recorder = NetworkRecorder(each_batch)
             recorder.record_start(run, self._network, train, batch_size)
         self._recorder = recorder
 
@@ -624,7 +625,7 @@ class BaseDeepNetwork(BaseEstimator, metaclass=ABCMeta):
         is_double = X.dtype == np.float64
         dtype = np.dtype(np.float64) if is_double else self._network.theta.dtype
         network = self._network.astype(dtype)
-        with threads(self.n_jobs) as run:
+        with threads(self.n_jobs, forward_work(network.layers, X.shape[0])) as run:
             return network.outputs(run, self._open(X, dtype), n_layers)
 
     def __sklearn_tags__(self):

@@ -1,6 +1,5 @@
 """The feed-forward network: its parameters in one vector, its training, its predictions."""
 
-import time
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,17 +11,16 @@ from sk_dbn.kernels.backpropagation import (
     accumulate_gradient,
     train_minibatches,
 )
-from sk_dbn.kernels.feed_forward import Layers, predict_rows
+from sk_dbn.kernels.feed_forward import Layers
 from sk_dbn.kernels.losses import LOSSES, sum_loss
 from sk_dbn.kernels.optimisers import SOLVERS, Optimiser
 from sk_dbn.kernels.statistics import probe_layers
+from sk_dbn.models.forward import forward
 from sk_dbn.models.threads import run_serial
-from sk_dbn.models.traces import build_trace
+from sk_dbn.models.traces import Recorder
+from sk_dbn.models.work import SMALL_WORK, Pace, row_blocks, weight_blocks
 
-PREDICTION_ROWS = 192  # rows that pass through the layers together
 GRADIENT_ROWS = 512  # rows of a piece of the full gradient
-SMALL_WORK = 2e6  # floating-point operations not worth waking another thread for
-LONGEST_CALL = 0.1  # seconds in compiled code, so that Ctrl-C is heard
 MOST_PROBED, LEAST_PROBED = 256, 32
 
 
@@ -110,11 +108,7 @@ class Network:
         ndarray of shape (n_rows, units[n_layers])
         """
         n_layers = self.n_layers if n_layers is None else n_layers
-        rows = np.arange(data.shape[0]) if rows is None else rows
-        out = np.empty((len(rows), self.units[n_layers]), self.theta.dtype)
-        call = run if 2 * len(rows) * self.theta.size > SMALL_WORK else run_serial
-        call(predict_rows, data.source, rows, self.layers, n_layers, PREDICTION_ROWS, out)
-        return out
+        return forward(run, data, self.layers, n_layers, rows)
 
 
 class OptimiserState:
@@ -233,8 +227,7 @@ class Workbench:
         fan_in = int(units[:-1].max())
         n_row_blocks = n_weight_blocks = 1
         if work > SMALL_WORK:
-            n_row_blocks = min(16, max(min(batch // 16, 2), batch // 64, 1))
-            n_weight_blocks = min(16, max(min(fan_in // 32, 2), fan_in // 128, 1))
+            n_row_blocks, n_weight_blocks = row_blocks(batch), weight_blocks(fan_in)
         self.batch = batch
         self.is_small = n_row_blocks == n_weight_blocks == 1
         values_at = np.r_[0, np.cumsum(units)]
@@ -272,7 +265,7 @@ class Training:
         self.optimiser = optimiser
         self.bench = Workbench(network, batch_size)
         self.norms = np.zeros((network.n_layers, 3))
-        self._per_call = 1
+        self._pace = Pace()
 
     def epoch(self, run, order, rate, recorder=None):
         """Visit the samples once, in the order given.
@@ -282,7 +275,7 @@ class Training:
         run : callable, from `threads`
         order : int64 ndarray
         rate : float
-        recorder : TraceRecorder, default=None
+        recorder : NetworkRecorder, default=None
 
         Returns
         -------
@@ -290,22 +283,19 @@ class Training:
             Mean loss over the epoch's minibatches, penalty included, each taken before
             its update.
         """
-        batch, n_done, loss = self.bench.batch, 0, np.zeros(3)
+        batch, loss = self.bench.batch, np.zeros(3)
         n_batches = -(-len(order) // batch)
         each = recorder is not None and recorder.each_batch
-        while n_done < n_batches:
-            count = 1 if each else min(self._per_call, n_batches - n_done)
-            piece = order[n_done * batch : (n_done + count) * batch]
-            self._minibatches(run, piece, np.full(count, float(rate)), loss)
-            n_done += count
-            if recorder is not None and (each or n_done == n_batches):
-                recorder.record(self, n_done / n_batches, count if each else n_batches)
+        for first, end in self._pace.calls(n_batches, each):
+            piece = order[first * batch : end * batch]
+            self._minibatches(run, piece, np.full(end - first, float(rate)), loss)
+            if recorder is not None and (each or end == n_batches):
+                recorder.record(self, end / n_batches, 1 if each else n_batches)
         data_loss, penalty, n_rows = loss
         return (self.training_set.loss_factor * data_loss + penalty) / n_rows
 
     def _minibatches(self, run, order, rates, loss):
-        """One compiled call, short enough for Ctrl-C to be heard after it."""
-        start = time.perf_counter()
+        """One compiled call."""
         self.bench.call(run)(
             train_minibatches,
             self.training_set.data.source,
@@ -321,14 +311,9 @@ class Training:
             self.norms,
         )
         self.optimiser.n_steps += len(rates)
-        elapsed = time.perf_counter() - start
-        if elapsed < LONGEST_CALL / 4:
-            self._per_call *= 2
-        elif elapsed > LONGEST_CALL:
-            self._per_call = max(1, self._per_call // 2)
 
 
-def loss_and_gradient(run, network, training_set, order, bench):
+def loss_and_gradient(run, network, training_set, order, bench, pace):
     """The data's loss and its gradient over many rows, without penalty.
 
     Parameters
@@ -340,6 +325,7 @@ def loss_and_gradient(run, network, training_set, order, bench):
         The rows, a repeated one as often as it counts.
     bench : Workbench
         Its gradient is the result and stays valid until its next use.
+    pace : Pace
 
     Returns
     -------
@@ -351,34 +337,24 @@ def loss_and_gradient(run, network, training_set, order, bench):
     total = len(order) if weight.size == 0 else float(weight[order].sum(dtype=float))
     total = total or 1.0  # where no row counts, loss and gradient are zero
     bench.work.gradient[:] = 0
-    sums = np.zeros(2)
-    bench.call(run)(
-        accumulate_gradient,
-        training_set.data.source,
-        training_set.examples,
-        order,
-        bench.batch,
-        network.layers,
-        1.0 / total,
-        bench.work,
-        sums,
-    )
+    sums, batch = np.zeros(2), bench.batch
+    for first, end in pace.calls(-(-len(order) // batch)):
+        bench.call(run)(
+            accumulate_gradient,
+            training_set.data.source,
+            training_set.examples,
+            order[first * batch : end * batch],
+            batch,
+            network.layers,
+            1.0 / total,
+            bench.work,
+            sums,
+        )
     return sums[0] / total, bench.work.gradient
 
 
-class TraceRecorder:
-    """Collects the rows of a network's gradient trace.
-
-    Parameters
-    ----------
-    each_batch : bool
-        One row a minibatch instead of one an epoch.
-    """
-
-    def __init__(self, each_batch):
-        self.each_batch = each_batch
-        self._epochs, self._rows = [], []
-        self._n_epochs = 0
+class NetworkRecorder(Recorder):
+    """Collects the rows of a network's gradient trace."""
 
     def record_start(self, run, network, training_set, batch_size):
         """Row 0: the state before the first update, its gradient over the probe.
@@ -396,18 +372,16 @@ class TraceRecorder:
 
     def record_gradient(self, network, training_set, gradient, update_ratio):
         """One row for an iteration over all rows, from its gradient."""
-        self._n_epochs += 1
+        self.n_epochs += 1
         _, w, b = zip(*_parts(network, gradient), strict=True)
         norms = [np.array([np.linalg.norm(x) for x in part]) for part in (w, b)]
-        self._append(self._n_epochs, network, training_set, *norms, update_ratio)
+        self._append(self.n_epochs, network, training_set, *norms, update_ratio)
 
     def record(self, training, progress, n_batches):
         """One row from what the last n_batches minibatches left in `training.norms`."""
         means = training.norms.T / n_batches
         training.norms[:] = 0.0
-        epoch = self._n_epochs + progress
-        if progress == 1.0:
-            self._n_epochs += 1
+        epoch = self.advance(progress)
         self._append(epoch, training.network, training.training_set, *means)
 
     def _append(self, epoch, network, training_set, w_norm, b_norm, update_ratio):
@@ -415,23 +389,17 @@ class TraceRecorder:
         probe = training_set.probe
         probe_layers(training_set.data.source, probe, network.layers, health)
         mean, std, saturated, dead = health.T.copy()
-        self._epochs.append(epoch)
-        self._rows.append(
-            {
-                "weight_grad_norm": w_norm,
-                "bias_grad_norm": b_norm,
-                "update_ratio": update_ratio,
-                "weight_norm": np.array([np.linalg.norm(W) for W in network.coefs]),
-                "activation_mean": mean,
-                "activation_std": std,
-                "saturated_fraction": saturated,
-                "dead_fraction": dead,
-            }
-        )
-
-    def trace(self):
-        """What was recorded so far."""
-        return build_trace(self._epochs, self._rows)
+        row = {
+            "weight_grad_norm": w_norm,
+            "bias_grad_norm": b_norm,
+            "update_ratio": update_ratio,
+            "weight_norm": np.array([np.linalg.norm(W) for W in network.coefs]),
+            "activation_mean": mean,
+            "activation_std": std,
+            "saturated_fraction": saturated,
+            "dead_fraction": dead,
+        }
+        self.add(epoch, row)
 
 
 def _parts(network, vector):
@@ -452,13 +420,14 @@ class LbfgsObjective:
     training_set : TrainingSet
     alpha : float
         L2 penalty of the weights, divided by the sum of the samples' weights.
-    recorder : TraceRecorder or None
+    recorder : NetworkRecorder or None
     """
 
     def __init__(self, run, network, training_set, alpha, recorder):
         self.run, self.network, self.training_set = run, network, training_set
         self.alpha, self.recorder = alpha, recorder
         self.bench = Workbench(network, min(GRADIENT_ROWS, len(training_set.order)))
+        self._pace = Pace()
         self._previous = network.theta.astype(np.float64)
         self.loss = np.inf
 
@@ -466,8 +435,10 @@ class LbfgsObjective:
         """Loss (summed over outputs) and gradient at theta."""
         network = self.network
         network.theta[:] = theta
-        order = self.training_set.order
-        loss, gradient = loss_and_gradient(self.run, network, self.training_set, order, self.bench)
+        train = self.training_set
+        loss, gradient = loss_and_gradient(
+            self.run, network, train, train.order, self.bench, self._pace
+        )
         gradient = gradient.astype(np.float64)
         decay = self.alpha / self.training_set.total_weight
         penalty = 0.0

@@ -5,10 +5,11 @@ from scipy.special import expit, rel_entr
 
 from sk_dbn.kernels.activations import IDENTITY, LOGISTIC, TANH
 from sk_dbn.kernels.contrastive_divergence import Machine
-from sk_dbn.kernels.feed_forward import Layers, predict_rows
+from sk_dbn.kernels.feed_forward import Layers
 from sk_dbn.kernels.pseudo_likelihood import pseudo_log_likelihood
-from sk_dbn.models.network import PREDICTION_ROWS, SMALL_WORK
+from sk_dbn.models.forward import forward
 from sk_dbn.models.threads import run_serial
+from sk_dbn.models.work import SMALL_WORK
 
 KINDS = {"bernoulli": LOGISTIC, "gaussian": IDENTITY, "logistic": LOGISTIC, "tanh": TANH}
 
@@ -167,11 +168,7 @@ class Stack:
         ndarray of shape (n_rows, units[n_layers])
         """
         n_layers = self.n_layers if n_layers is None else n_layers
-        rows = np.arange(data.shape[0]) if rows is None else rows
-        out = np.empty((len(rows), self.units[n_layers]), self.theta.dtype)
-        call = run if 2 * len(rows) * self.theta.size > SMALL_WORK else run_serial
-        call(predict_rows, data.source, rows, self.layers, n_layers, PREDICTION_ROWS, out)
-        return out
+        return forward(run, data, self.layers, n_layers, rows)
 
     def means_down(self, h):
         """Means of the visible units, each layer given the means above.

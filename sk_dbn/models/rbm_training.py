@@ -1,6 +1,5 @@
 """Training of one machine of a stack: its buffers, its epochs, when it stops, its trace."""
 
-import time
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,10 +19,10 @@ from sk_dbn.kernels.contrastive_divergence import (
     probe_machine,
     train_machine,
 )
-from sk_dbn.models.network import LONGEST_CALL, SMALL_WORK
 from sk_dbn.models.rbm import Memory, natural_bias
 from sk_dbn.models.threads import run_serial
-from sk_dbn.models.traces import build_trace
+from sk_dbn.models.traces import Recorder
+from sk_dbn.models.work import SMALL_WORK, Pace, row_blocks, weight_blocks
 
 MOST_PROBED, LEAST_PROBED = 256, 32
 MOST_AVERAGED = 4096  # rows that the means of an upper layer's input are taken over
@@ -122,8 +121,8 @@ class Workbench:
         n_rows = centered_rows(batch + n_chains)
         n_row_blocks = n_chain_blocks = n_unit_blocks = 1
         if 8.0 * max(batch, n_chains) * p * q > SMALL_WORK:
-            n_row_blocks, n_chain_blocks = _row_blocks(batch), _row_blocks(n_chains)
-            n_unit_blocks = min(16, max(min(p // 32, 2), p // 128, 1))
+            n_row_blocks, n_chain_blocks = row_blocks(batch), row_blocks(n_chains)
+            n_unit_blocks = weight_blocks(p)
         self.batch = batch
         self.is_small = max(n_row_blocks, n_chain_blocks, n_unit_blocks) == 1
         n_blocks = n_row_blocks + (0 if chains is None else n_chain_blocks)
@@ -148,11 +147,6 @@ class Workbench:
     def call(self, run):
         """How to call a kernel on this amount of work."""
         return run_serial if self.is_small else run
-
-
-def _row_blocks(n_rows):
-    """In how many pieces the threads share some rows."""
-    return min(16, max(min(n_rows // 16, 2), n_rows // 64, 1))
 
 
 class MachineTraining:
@@ -185,7 +179,7 @@ class MachineTraining:
             memory.chains = None
         self.bench = Workbench(stack, layer, memory.chains, settings.batch_size)
         self._measured = {}
-        self._per_call = 1  # the first call of a large shape is not to take long either
+        self._pace = Pace()
 
     def epoch(self, run, order, recorder=None):
         """Visit the samples once, in the order given.
@@ -194,22 +188,19 @@ class MachineTraining:
         ----------
         run : callable, from `threads`
         order : int64 ndarray
-        recorder : TraceRecorder, default=None
+        recorder : MachineRecorder, default=None
         """
-        batch, n_done = self.bench.batch, 0
+        batch = self.bench.batch
         n_batches = -(-len(order) // batch)
         each = recorder is not None and recorder.each_batch
-        while n_done < n_batches:
-            count = 1 if each else min(self._per_call, n_batches - n_done)
-            self._minibatches(run, order[n_done * batch : (n_done + count) * batch], count)
-            n_done += count
-            if recorder is not None and (each or n_done == n_batches):
-                recorder.record(self, n_done / n_batches, count if each else n_batches)
+        for first, end in self._pace.calls(n_batches, each):
+            self._minibatches(run, order[first * batch : end * batch], end - first)
+            if recorder is not None and (each or end == n_batches):
+                recorder.record(self, end / n_batches, 1 if each else n_batches)
 
     def _minibatches(self, run, order, count):
-        """One compiled call, short enough for Ctrl-C to be heard after it."""
+        """One compiled call."""
         memory = self.stack.memories[self.layer]
-        start = time.perf_counter()
         self.bench.call(run)(
             train_machine,
             self.data.source,
@@ -224,11 +215,6 @@ class MachineTraining:
             self.norms,
         )
         memory.n_steps += count
-        elapsed = time.perf_counter() - start
-        if elapsed < LONGEST_CALL / 4:
-            self._per_call *= 2
-        elif elapsed > LONGEST_CALL:
-            self._per_call = max(1, self._per_call // 2)
 
     def measures(self, rows):
         """What the machine makes of some rows.
@@ -320,8 +306,11 @@ class EpochCounts(list):
         return min(self) >= number if np.isscalar(number) else super().__ge__(number)
 
 
-class StoppingRule:
-    """Says when a machine no longer improves.
+class Schedule:
+    """The learning rate of each epoch, and when a machine's training ends.
+
+    The rate is constant, then falls linearly to zero. It begins to fall so that it ends after
+    max_iter epochs, or as soon as the machine no longer improves.
 
     Parameters
     ----------
@@ -330,45 +319,42 @@ class StoppingRule:
     tol : float
         The least improvement of the reconstruction's divergence, in nats a row.
     n_iter_no_change : int
-        Epochs without that improvement after which training stops.
+        Epochs without that improvement after which the constant part ends.
+    annealing : float
+        Share of max_iter over which the rate falls; 0: it is constant to the end.
     """
 
-    def __init__(self, max_iter, tol, n_iter_no_change):
-        self.max_iter, self.tol, self.n_iter_no_change = max_iter, tol, n_iter_no_change
+    def __init__(self, max_iter, tol, n_iter_no_change, annealing):
+        self.tol, self.n_iter_no_change = tol, n_iter_no_change
+        self.n_falling = round(annealing * max_iter)
+        self.fall = max_iter - self.n_falling  # epochs before the rate begins to fall
         self.best, self.n_iter, self._n_waiting = np.inf, 0, 0
 
     def improved(self, divergence):
         """Count an epoch; return whether it is the best so far."""
         self.n_iter += 1
         self._n_waiting = 0 if divergence <= self.best - self.tol else self._n_waiting + 1
+        if self._n_waiting >= self.n_iter_no_change:
+            self.fall = min(self.fall, self.n_iter)
         improved = divergence < self.best
         self.best = min(self.best, divergence)
         return improved
 
     @property
-    def is_over(self):
-        """Whether there is no epoch to follow."""
-        return self.n_iter >= self.max_iter or self._n_waiting >= self.n_iter_no_change
-
-
-class TraceRecorder:
-    """Collects the rows of one machine's gradient trace.
-
-    Parameters
-    ----------
-    each_batch : bool
-        One row a minibatch instead of one an epoch.
-    """
-
-    def __init__(self, each_batch):
-        self.each_batch = each_batch
-        self._epochs, self._rows = [], []
-        self.n_epochs = 0
+    def share_of_rate(self):
+        """What the learning rate of the next epoch is multiplied by."""
+        if self.n_iter < self.fall:
+            return 1.0
+        return 1.0 - (self.n_iter - self.fall + 0.5) / self.n_falling
 
     @property
-    def is_empty(self):
-        """Whether nothing was recorded so far."""
-        return not self._rows
+    def is_over(self):
+        """Whether there is no epoch to follow."""
+        return self.n_iter >= self.fall + self.n_falling
+
+
+class MachineRecorder(Recorder):
+    """Collects the rows of one machine's gradient trace."""
 
     def record_start(self, run, training):
         """Row 0: the state before the first update, its gradient over the probe."""
@@ -379,19 +365,7 @@ class TraceRecorder:
         """One row from what the last n_batches minibatches left in `training.norms`."""
         means = training.norms / n_batches
         training.norms[:] = 0.0
-        epoch = self.n_epochs + progress
-        if progress == 1.0:
-            self.n_epochs += 1
-        self._append(epoch, training, *means)
-
-    def mark(self):
-        """Where the recording stands, for `rewind`."""
-        return len(self._rows), self.n_epochs
-
-    def rewind(self, mark):
-        """Forget what was recorded since the mark."""
-        n_rows, self.n_epochs = mark
-        del self._rows[n_rows:], self._epochs[n_rows:]
+        self._append(self.advance(progress), training, *means)
 
     def _append(self, epoch, training, w_norm, bias_norm, update_ratio):
         seen = training.seen()
@@ -410,14 +384,9 @@ class TraceRecorder:
         if training.held_out is not None:
             unseen = training.unseen()
             row["free_energy_gap"] = unseen[FREE_ENERGY] - seen[FREE_ENERGY]
-        elif self._rows and "free_energy_gap" in self._rows[0]:
+        elif self.has("free_energy_gap"):
             row["free_energy_gap"] = np.nan  # a partial_fit after a fit with held-out rows
-        self._epochs.append(epoch)
-        self._rows.append({name: np.array([value]) for name, value in row.items()})
-
-    def trace(self):
-        """What was recorded so far, as a trace of one layer."""
-        return build_trace(self._epochs, self._rows)
+        self.add(epoch, {name: np.array([value]) for name, value in row.items()})
 
 
 def gradient_norms(run, training):
@@ -452,8 +421,8 @@ def gradient_norms(run, training):
     return norms[0], norms[1]
 
 
-def fit_machine(run, training, orders, stopping, recorder, keep_best, report):
-    """Train a machine until its stopping rule says so.
+def fit_machine(run, training, orders, schedule, recorder, keep_best, report):
+    """Train a machine until its schedule is over.
 
     An epoch that is interrupted or that diverges leaves no mark.
 
@@ -463,8 +432,8 @@ def fit_machine(run, training, orders, stopping, recorder, keep_best, report):
     training : MachineTraining
     orders : iterator of int64 ndarrays
         The order in which each epoch visits the samples.
-    stopping : StoppingRule
-    recorder : TraceRecorder or None
+    schedule : Schedule
+    recorder : MachineRecorder or None
     keep_best : bool
         Whether to end with the parameters of the best epoch rather than the last.
     report : callable
@@ -476,9 +445,11 @@ def fit_machine(run, training, orders, stopping, recorder, keep_best, report):
         False if training diverged.
     """
     best = None
-    while not stopping.is_over:
+    rate = training.rate
+    while not schedule.is_over:
         before, mark = training.snapshot(), recorder and recorder.mark()
         try:
+            training.rate = rate * schedule.share_of_rate
             training.epoch(run, next(orders), recorder)
             divergence = training.divergence()
             diverged = not (np.isfinite(divergence) and training.is_finite())
@@ -492,10 +463,10 @@ def fit_machine(run, training, orders, stopping, recorder, keep_best, report):
             if recorder:
                 recorder.rewind(mark)
             break
-        improved = stopping.improved(divergence)
+        improved = schedule.improved(divergence)
         if keep_best and improved:
             best = training.snapshot()
         report(divergence)
     if best is not None:
         training.restore(best)
-    return stopping.is_over
+    return schedule.is_over

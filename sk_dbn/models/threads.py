@@ -5,12 +5,15 @@ beneath. Inside :func:`threads` the BLAS has one thread and numba has what was a
 """
 
 import contextlib
+import math
 import os
 import threading
 
 import joblib
 import numba
 from threadpoolctl import ThreadpoolController
+
+from sk_dbn.models.work import SMALL_WORK
 
 
 class _BlasLimit:
@@ -125,13 +128,15 @@ def run_parallel(kernel, *args):
 
 
 @contextlib.contextmanager
-def threads(n_jobs=None):
+def threads(n_jobs=None, work=math.inf):
     """Run kernels on a number of threads.
 
     Parameters
     ----------
     n_jobs : int or None
         See :func:`effective_n_threads`.
+    work : float, default=inf
+        Floating-point operations to be done; a few are done by the calling thread at once.
 
     Yields
     ------
@@ -139,6 +144,9 @@ def threads(n_jobs=None):
         ``run(twins, *args)`` calls the parallel twin of a kernel where that is allowed
         and the serial one elsewhere.
     """
+    if work <= SMALL_WORK and n_jobs != 0:
+        yield run_serial
+        return
     n_threads = effective_n_threads(n_jobs)
     owner = _state.owner  # read once: another thread may leave in between
     if owner is not None and owner[0] == threading.get_ident():

@@ -121,6 +121,55 @@ class GradientTrace:
 MEASURES = [field.name for field in fields(GradientTrace)[1:]]
 
 
+class Recorder:
+    """Collects the rows of a gradient trace, of one machine or one network.
+
+    Parameters
+    ----------
+    each_batch : bool
+        One row a minibatch instead of one an epoch.
+    """
+
+    def __init__(self, each_batch):
+        self.each_batch = each_batch
+        self.n_epochs = 0
+        self._epochs, self._rows = [], []
+
+    @property
+    def is_empty(self):
+        """Whether nothing was recorded so far."""
+        return not self._rows
+
+    def has(self, name):
+        """Whether the rows have this field."""
+        return bool(self._rows) and name in self._rows[0]
+
+    def advance(self, progress):
+        """The epoch of a row recorded at this share of the present one."""
+        epoch = self.n_epochs + progress
+        if progress == 1.0:
+            self.n_epochs += 1
+        return epoch
+
+    def add(self, epoch, row):
+        """Add a row: name of each field to an array of one value a layer."""
+        self._epochs.append(epoch)
+        self._rows.append(row)
+
+    def mark(self):
+        """Where the recording stands, for `rewind`."""
+        return len(self._rows), self.n_epochs
+
+    def rewind(self, mark):
+        """Forget what was recorded since the mark."""
+        n_rows, self.n_epochs = mark
+        del self._rows[n_rows:], self._epochs[n_rows:]
+
+    def trace(self):
+        """What was recorded so far."""
+        return build_trace(self._epochs, self._rows)
+
+
 def build_trace(epochs, rows):
     """A GradientTrace from what was recorded.
 

@@ -22,6 +22,7 @@ from sk_dbn.models.network import (
     loss_and_gradient,
 )
 from sk_dbn.models.threads import run_parallel, run_serial
+from sk_dbn.models.work import Pace
 from tests import reference
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -84,7 +85,7 @@ class Problem:
 
     def gradient(self, rows, batch=5, run=run_serial):
         bench = Workbench(self.network, batch)
-        loss, flat = loss_and_gradient(run, self.network, self.training_set, rows, bench)
+        loss, flat = loss_and_gradient(run, self.network, self.training_set, rows, bench, Pace())
         return loss, flat.copy()
 
     def flat(self, coefs, intercepts):
@@ -411,6 +412,7 @@ import numba, numpy as np
 from sk_dbn.models.data import Data
 from sk_dbn.models.network import Network, OptimiserState, Training, TrainingSet
 from sk_dbn.models.network import loss_and_gradient
+from sk_dbn.models.work import Pace
 from sk_dbn.models.threads import threads
 
 for n_jobs in (1, 2, 3, 4):
@@ -426,7 +428,7 @@ for n_jobs in (1, 2, 3, 4):
     with threads(n_jobs) as run:
         assert numba.get_num_threads() == n_jobs or n_jobs == 1
         losses = [training.epoch(run, order, 0.01) for _ in range(3)]
-        loss, gradient = loss_and_gradient(run, network, part, order, training.bench)
+        loss, gradient = loss_and_gradient(run, network, part, order, training.bench, Pace())
     results = network.theta, np.array(losses), training.norms, np.array(loss), gradient
     print(hashlib.sha256(b"".join(part.tobytes() for part in results)).hexdigest())
 """

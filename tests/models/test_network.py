@@ -12,8 +12,8 @@ from sk_dbn.models.data import Data
 from sk_dbn.models.network import (
     LbfgsObjective,
     Network,
+    NetworkRecorder,
     OptimiserState,
-    TraceRecorder,
     Training,
     TrainingSet,
     Workbench,
@@ -229,7 +229,7 @@ def test_compiled_calls_of_any_length_train_alike(solver):
         training = Training(net, part, optimiser(net, solver), 4)
         losses = []
         for _ in range(3):
-            training._per_call = per_call
+            training._pace._per_call = per_call
             losses.append(training.epoch(run_serial, part.order, 0.01))
         results.append((net.theta, losses))
     for theta, losses in results[1:]:
@@ -241,7 +241,7 @@ def test_compiled_calls_of_any_length_train_alike(solver):
 def test_trace(each_batch):
     """Norms of an epoch are means over its minibatches; weights and health are at its end."""
     net, part = network(), training_set()
-    training, recorder = Training(net, part, optimiser(net), 10), TraceRecorder(each_batch)
+    training, recorder = Training(net, part, optimiser(net), 10), NetworkRecorder(each_batch)
     weights = [[np.linalg.norm(W) for W in net.coefs]]
     recorder.record_start(run_serial, net, part, 10)
     for _ in range(3):
@@ -264,7 +264,7 @@ def test_tracing_does_not_change_training():
     for each_batch in (None, False, True):
         net, part = network(), training_set()
         training = Training(net, part, optimiser(net, "adam"), 10)
-        recorder = None if each_batch is None else TraceRecorder(each_batch)
+        recorder = None if each_batch is None else NetworkRecorder(each_batch)
         if recorder is not None:
             recorder.record_start(run_serial, net, part, 10)
         for _ in range(3):
@@ -278,7 +278,7 @@ def test_epoch_norms_are_the_mean_of_minibatch_norms():
     traces = []
     for each_batch in (False, True):
         net, part = network(), training_set()
-        training, recorder = Training(net, part, optimiser(net), 10), TraceRecorder(each_batch)
+        training, recorder = Training(net, part, optimiser(net), 10), NetworkRecorder(each_batch)
         for _ in range(2):
             training.epoch(run_serial, part.order, 0.01, recorder)
         traces.append(recorder.trace())
@@ -292,7 +292,7 @@ def test_first_row_of_the_trace_is_the_gradient_at_the_start():
     """Row 0 is measured on the probe, before any update: norms of the data's gradient."""
     net, part = network(), training_set(n_samples=20)
     theta = net.theta.copy()
-    recorder = TraceRecorder(False)
+    recorder = NetworkRecorder(False)
     recorder.record_start(run_serial, net, part, 20)
     assert np.array_equal(net.theta, theta)
     rows = part.probe

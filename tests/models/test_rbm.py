@@ -10,8 +10,8 @@ from sk_dbn.models.data import Data
 from sk_dbn.models.rbm import Stack, draw, natural_bias
 from sk_dbn.models.rbm_training import (
     MachineTraining,
+    Schedule,
     Settings,
-    StoppingRule,
     gradient_norms,
     probe_of,
 )
@@ -155,14 +155,24 @@ def test_importances_equal_their_definition():
     np.testing.assert_allclose(stack.importances(V, V.mean(axis=0)), expected, atol=1e-10)
 
 
-def test_stopping_rule():
+def test_a_constant_rate_ends_where_nothing_improves():
     """An improvement by less than tol does not count, but the best is the best."""
-    rule = StoppingRule(max_iter=100, tol=0.1, n_iter_no_change=3)
+    rule = Schedule(max_iter=100, tol=0.1, n_iter_no_change=3, annealing=0.0)
     assert [rule.improved(x) for x in (5.0, 4.0, 3.95, 3.96, 3.94)] == [
         True, True, True, False, True,
     ]  # fmt: skip
     assert rule.is_over and rule.n_iter == 5 and rule.best == 3.94
-    assert not StoppingRule(1, 0.0, 10).is_over
+    assert not Schedule(1, 0.0, 10, 0.0).is_over
+
+
+@pytest.mark.parametrize("n_better, n_constant", [(100, 6), (1, 3)])
+def test_the_rate_falls_to_zero_at_last(n_better, n_constant):
+    """Constant while there is improvement, then linear over its share of the epochs."""
+    schedule, shares = Schedule(max_iter=10, tol=0.1, n_iter_no_change=2, annealing=0.4), []
+    while not schedule.is_over:
+        shares.append(schedule.share_of_rate)
+        schedule.improved(-float(min(len(shares), n_better)))
+    assert shares == [1.0] * n_constant + [0.875, 0.625, 0.375, 0.125]
 
 
 def test_probe_is_spread_over_the_order():

@@ -1,0 +1,39 @@
+"""Many rows through layers: prediction, and what upper machines are shown."""
+
+import numpy as np
+
+from sk_dbn.kernels.feed_forward import predict_rows
+from sk_dbn.models.threads import run_serial
+from sk_dbn.models.work import SMALL_WORK
+
+PREDICTION_ROWS = 192  # rows that go through the layers together
+
+
+def forward_work(layers, n_rows):
+    """Floating-point operations of some rows through all layers."""
+    return 2.0 * n_rows * layers.theta.size
+
+
+def forward(run, data, layers, n_layers, rows=None):
+    """The activations of a layer for every row.
+
+    Parameters
+    ----------
+    run : callable, from `threads`
+    data : Data
+        In the precision of the layers.
+    layers : feed_forward.Layers
+    n_layers : int
+        How many layers the rows pass; 0 gives the input as the first layer reads it.
+    rows : int64 ndarray of shape (n_rows,), default=None
+        Which rows; all by default.
+
+    Returns
+    -------
+    ndarray of shape (n_rows, units[n_layers])
+    """
+    rows = np.arange(data.shape[0]) if rows is None else rows
+    out = np.empty((len(rows), layers.units[n_layers]), layers.theta.dtype)
+    call = run if forward_work(layers, len(rows)) > SMALL_WORK else run_serial
+    call(predict_rows, data.source, rows, layers, n_layers, PREDICTION_ROWS, out)
+    return out
