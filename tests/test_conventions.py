@@ -60,7 +60,7 @@ def floor_of(module):
         return MODELS
     if parts[0] == "kernels":
         return KERNELS
-    if parts[0].startswith("_") and len(parts) == 1:
+    if (parts[0].startswith("_") or parts[0] == "likelihood") and len(parts) == 1:
         return ESTIMATORS
     return None
 

@@ -1,0 +1,218 @@
+"""Markov chains through a ladder of machines, weighted as they go.
+
+Between a machine without weights (beta = 0), of visible biases `base`, and the machine
+itself (beta = 1) stand those of energy (Salakhutdinov & Murray, 2008, section 3)
+
+    E(v, h) = -((1 - beta) base + beta b) v - beta (c h + v W h)     [+ |v|^2 / 2]
+
+for hidden units of 0 and 1 and visible units of 0 and 1 [or Gaussian ones]. With their
+hidden units summed out,
+
+    log p*(v) = ((1 - beta) base + beta b) v + sum_j log(1 + exp(beta x_j)),   x = v W + c.
+
+A chain is cut into blocks of units, not of chains: the products are as fast with few chains,
+and each block's part of a weight has a place of its own. So all threads work on every
+temperature, and their number changes no bit. Weights are summed up in float64.
+"""
+
+import math
+from collections import namedtuple
+
+import numpy as np
+from numba import prange
+
+from sk_dbn.kernels.compile import EXACT, kernel, twins
+from sk_dbn.kernels.elementary import exp
+from sk_dbn.kernels.products import product_nt
+from sk_dbn.kernels.random_bits import add_standard_normal, bits, derive
+
+u32, f64 = np.uint32, np.float64
+
+# Units of a block: the products' loops for small matrices still serve thousands of units on
+# the other side, and a product of as many ratios between 1/2 and 2 does not overflow.
+WIDTH = 64
+
+Ladder = namedtuple("Ladder", "W W_transposed b c base gaussian betas seed")
+Ladder.__doc__ = """A machine and the temperatures that its chains pass.
+
+W, W_transposed : arrays (n_visible, n_hidden) and (n_hidden, n_visible)
+b, c : arrays (n_visible,) and (n_hidden,), biases
+base : array (n_visible,), the visible biases at beta = 0
+gaussian : int, 1 when the visible units are Gaussian
+betas : float64 array (n_betas,)
+seed : int, key of the random numbers
+"""
+
+Chains = namedtuple("Chains", "v h products terms log_weights")
+Chains.__doc__ = """Where the chains are, and buffers.
+
+v, h : arrays (n_chains, n_visible) and (n_chains, n_hidden), of the weights' dtype
+products : array (n_blocks, n_chains * WIDTH), likewise
+terms : float64 array (n_blocks, 2, WIDTH)
+log_weights : float64 array (n_blocks, n_chains), each block's part of the log weights: blocks
+    of hidden units first, then blocks of visible units
+"""
+
+
+@kernel(forceinline=True)
+def n_unit_blocks(n_units):
+    """How many blocks some units are cut into."""
+    return (n_units + WIDTH - 1) // WIDTH
+
+
+@kernel(fastmath=EXACT)
+def fold(ratios, parts, n):
+    """The log of the product of the first n ratios, plus the sum of the first n parts.
+
+    Halves are folded onto each other, so that the loop is one over independent elements.
+    Both are overwritten.
+    """
+    while n > 1:
+        half = n // 2
+        for j in range(half):
+            ratios[j] *= ratios[n - half + j]
+            parts[j] += parts[n - half + j]
+        n -= half
+    return math.log(ratios[0]) + parts[0]
+
+
+@kernel(fastmath=EXACT)
+def hidden_row(x, c, before, beta, key, row_key, first_unit, terms, h):
+    """Sample hidden units of one chain; the change of log p* from one beta to the next.
+
+    Parameters
+    ----------
+    x : array (n_units,), v W
+    c : array (n_units,)
+    before, beta : float
+    key, row_key : uint32
+    first_unit : int
+    terms : float64 array (2, WIDTH), overwritten
+    h : array (n_units,), written: samples at beta
+
+    Returns
+    -------
+    float
+        sum_j log(1 + exp(beta x_j)) - log(1 + exp(before x_j)), where x includes c.
+    """
+    zero, one, n = h.dtype.type(0.0), h.dtype.type(1.0), x.shape[0]
+    ratios, parts = terms[0], terms[1]
+    for j in range(n):
+        z = f64(x[j]) + f64(c[j])
+        size = -z if z < 0.0 else z
+        # log(1 + exp(y)) = max(y, 0) + log(1 + exp(-|y|)), and beta is not negative.
+        old, new = exp(-before * size), exp(-beta * size)
+        ratios[j] = (1.0 + new) / (1.0 + old)
+        parts[j] = (beta - before) * z if z > 0.0 else 0.0
+        # u < 1 / (1 + exp(-beta z)), without the division.
+        u = f64(np.int32(bits(key, row_key, first_unit + j) >> u32(8))) * 2.0**-24
+        h[j] = one if u * (1.0 + new) < (1.0 if z > 0.0 else new) else zero
+    return fold(ratios, parts, n)
+
+
+@kernel
+def hidden_block(ladder, step, chains, block):
+    """Sample a block of hidden units of all chains, and add its part to the weights.
+
+    Parameters
+    ----------
+    ladder : Ladder
+    step : int, number of the temperature
+    chains : Chains, updated
+    block : int
+    """
+    n_chains, real = chains.v.shape[0], chains.v.dtype.type
+    lo, hi = block * WIDTH, min((block + 1) * WIDTH, chains.h.shape[1])
+    x = chains.products[block, : n_chains * (hi - lo)].reshape(n_chains, hi - lo)
+    product_nt(real(1.0), chains.v, ladder.W_transposed[lo:hi], real(0.0), x)
+    before, beta = ladder.betas[max(step - 1, 0)], ladder.betas[step]
+    key, c, terms = derive(derive(ladder.seed, step), 0), ladder.c[lo:hi], chains.terms[block]
+    for i in range(n_chains):
+        h = chains.h[i, lo:hi]
+        change = hidden_row(x[i], c, before, beta, key, derive(key, i), lo, terms, h)
+        chains.log_weights[block, i] += change
+
+
+@kernel(fastmath=EXACT)
+def sample_visible(gaussian, beta, bias, key, first_unit, z, v):
+    """Samples of visible units.
+
+    Parameters
+    ----------
+    gaussian : int
+    beta : scalar of z's dtype
+    bias : float64 array (n_units,)
+    key : uint32
+    first_unit : int, an even number
+    z : array (n_chains, n_units), h W^T; overwritten
+    v : array (n_chains, n_visible), whose columns from first_unit on are written
+    """
+    real, n = z.dtype.type, z.shape[1]
+    zero, one, scale = real(0.0), real(1.0), real(2.0**-24)
+    for i in range(z.shape[0]):
+        row = z[i]
+        for j in range(n):
+            row[j] = beta * row[j] + real(bias[j])
+    if gaussian:
+        add_standard_normal(derive(key, first_unit), 0, z)
+        for i in range(z.shape[0]):
+            v[i, first_unit : first_unit + n] = z[i]
+        return
+    for i in range(z.shape[0]):
+        row, out, row_key = z[i], v[i, first_unit : first_unit + n], derive(key, i)
+        for j in range(n):
+            u = real(np.int32(bits(key, row_key, first_unit + j) >> u32(8))) * scale
+            out[j] = one if u < one / (one + exp(-row[j])) else zero
+
+
+@kernel
+def visible_block(ladder, step, chains, block):
+    """Sample a block of visible units of all chains, and add its part to the weights.
+
+    Parameters
+    ----------
+    ladder : Ladder
+    step : int, number of the temperature
+    chains : Chains, updated
+    block : int
+    """
+    n_chains, real = chains.v.shape[0], chains.v.dtype.type
+    place = block + n_unit_blocks(chains.h.shape[1])
+    lo, hi = block * WIDTH, min((block + 1) * WIDTH, chains.v.shape[1])
+    z = chains.products[place, : n_chains * (hi - lo)].reshape(n_chains, hi - lo)
+    product_nt(real(1.0), chains.h, ladder.W[lo:hi], real(0.0), z)
+    beta, after = ladder.betas[step], ladder.betas[min(step + 1, ladder.betas.shape[0] - 1)]
+    ratios, parts = chains.terms[place, 0], chains.terms[place, 1]
+    for j in range(hi - lo):
+        parts[j] = (1.0 - beta) * f64(ladder.base[lo + j]) + beta * f64(ladder.b[lo + j])
+    key = derive(derive(ladder.seed, step), 1)
+    sample_visible(ladder.gaussian, real(beta), parts, key, lo, z, chains.v)
+    # The sample is weighted where the ladder goes on, from beta to the next one.
+    for i in range(n_chains):
+        for j in range(hi - lo):
+            gap = f64(ladder.b[lo + j]) - f64(ladder.base[lo + j])
+            ratios[j], parts[j] = 1.0, gap * f64(chains.v[i, lo + j])
+        chains.log_weights[place, i] += (after - beta) * fold(ratios, parts, hi - lo)
+
+
+@twins
+def anneal(ladder, first, last, chains):
+    """Gibbs steps at consecutive temperatures of the ladder.
+
+    At step k the chains' samples v_k, drawn at the temperature before, are weighted by
+    p*_k(v_k) / p*_(k-1)(v_k); then follow samples of both sides at the k-th temperature. The
+    first step only samples: where betas[0] = 0, exactly from the base machine.
+
+    Parameters
+    ----------
+    ladder : Ladder
+    first, last : int, temperatures to begin with and to end before
+    chains : Chains, updated
+    """
+    n_hidden_blocks = n_unit_blocks(chains.h.shape[1])
+    n_visible_blocks = n_unit_blocks(chains.v.shape[1])
+    for step in range(first, last):
+        for block in prange(n_hidden_blocks):
+            hidden_block(ladder, step, chains, block)
+        for block in prange(n_visible_blocks):
+            visible_block(ladder, step, chains, block)
