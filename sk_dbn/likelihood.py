@@ -118,8 +118,8 @@ def exact_log_partition(stack, layer=0, *, n_jobs=None):
     Returns
     -------
     log_partition : float
-        log Z, in nats: of the sum of exp(-E(v, h)) over all states, and of the integral over
-        standardised values of Gaussian units.
+        The log of the sum of exp(-E(v, h)) over all states, in nats; over Gaussian units an
+        integral over their standardised values.
 
     Raises
     ------
@@ -269,7 +269,7 @@ def log_likelihood(stack, X, *, log_partition=None, random_state=None, n_jobs=No
     X : {array-like, sparse matrix} of shape (n_samples, n_features)
         Samples.
     log_partition : float, AnnealingResult or None, default=None
-        log Z of the first machine. None: :func:`exact_log_partition` where one side has 25
+        That of the first machine. None: :func:`exact_log_partition` where one side has 25
         units or fewer, else :func:`annealed_importance_sampling`.
     random_state : int, RandomState instance or None, default=None
         Determines the chains of an estimated `log_partition`.
@@ -328,7 +328,7 @@ def variational_bound(
     X : {array-like, sparse matrix} of shape (n_samples, n_features)
         Samples.
     log_partition : float, AnnealingResult or None, default=None
-        log Z of the last machine. None: :func:`exact_log_partition` where one side has 25
+        That of the last machine. None: :func:`exact_log_partition` where one side has 25
         units or fewer, else :func:`annealed_importance_sampling`.
     n_samples : int or None, default=100
         How many times the upward pass is drawn for each sample; the mean is an unbiased
