@@ -77,6 +77,25 @@ def fold(ratios, parts, n):
 
 
 @kernel(fastmath=EXACT)
+def weighted_sum(weights, v):
+    """The sum of weights v in float64, in eight parts that vectorise."""
+    whole = v.shape[0] - v.shape[0] % 8
+    s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = 0.0
+    for j in range(0, whole, 8):
+        s0 += weights[j] * v[j]
+        s1 += weights[j + 1] * v[j + 1]
+        s2 += weights[j + 2] * v[j + 2]
+        s3 += weights[j + 3] * v[j + 3]
+        s4 += weights[j + 4] * v[j + 4]
+        s5 += weights[j + 5] * v[j + 5]
+        s6 += weights[j + 6] * v[j + 6]
+        s7 += weights[j + 7] * v[j + 7]
+    for j in range(whole, v.shape[0]):
+        s0 += weights[j] * v[j]
+    return ((s0 + s1) + (s2 + s3)) + ((s4 + s5) + (s6 + s7))
+
+
+@kernel(fastmath=EXACT)
 def hidden_row(x, c, before, beta, key, row_key, first_unit, terms, h):
     """Sample hidden units of one chain; the change of log p* from one beta to the next.
 
@@ -182,17 +201,16 @@ def visible_block(ladder, step, chains, block):
     z = chains.products[place, : n_chains * (hi - lo)].reshape(n_chains, hi - lo)
     product_nt(real(1.0), chains.h, ladder.W[lo:hi], real(0.0), z)
     beta, after = ladder.betas[step], ladder.betas[min(step + 1, ladder.betas.shape[0] - 1)]
-    ratios, parts = chains.terms[place, 0], chains.terms[place, 1]
+    bias, changes = chains.terms[place, 0], chains.terms[place, 1]
     for j in range(hi - lo):
-        parts[j] = (1.0 - beta) * f64(ladder.base[lo + j]) + beta * f64(ladder.b[lo + j])
+        bias[j] = (1.0 - beta) * f64(ladder.base[lo + j]) + beta * f64(ladder.b[lo + j])
     key = derive(derive(ladder.seed, step), 1)
-    sample_visible(ladder.gaussian, real(beta), parts, key, lo, z, chains.v)
+    sample_visible(ladder.gaussian, real(beta), bias, key, lo, z, chains.v)
     # The sample is weighted where the ladder goes on, from beta to the next one.
+    for j in range(hi - lo):
+        changes[j] = (after - beta) * (f64(ladder.b[lo + j]) - f64(ladder.base[lo + j]))
     for i in range(n_chains):
-        for j in range(hi - lo):
-            gap = f64(ladder.b[lo + j]) - f64(ladder.base[lo + j])
-            ratios[j], parts[j] = 1.0, gap * f64(chains.v[i, lo + j])
-        chains.log_weights[place, i] += (after - beta) * fold(ratios, parts, hi - lo)
+        chains.log_weights[place, i] += weighted_sum(changes, chains.v[i, lo:hi])
 
 
 @twins
