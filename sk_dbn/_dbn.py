@@ -17,7 +17,12 @@ from sklearn.utils.multiclass import (
     type_of_target,
     unique_labels,
 )
-from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
+from sklearn.utils.validation import (
+    check_consistent_length,
+    check_is_fitted,
+    column_or_1d,
+    validate_data,
+)
 
 from sk_dbn._network_estimator import BaseDeepNetwork, is_stochastic
 from sk_dbn._rbm_stack import BernoulliRBMStack
@@ -36,7 +41,8 @@ class DBNClassifier(
     Parameters
     ----------
     hidden_layer_sizes : array-like of shape (n_hidden,) or int, default=(256, 128)
-        Units of each hidden layer.
+        Units of each hidden layer. (): a linear model, which has nothing to pre-train and so
+        needs ``pretrainer='passthrough'``.
 
     activation : str or list of str, default='logistic'
         Activation of the hidden layers, one for all or one for each:
@@ -170,12 +176,12 @@ class DBNClassifier(
 
     unlabeled : label, default=None
         The label that means "no label", such as -1. Rows that have it pre-train and are
-        left out of fine-tuning. None: every label is a class.
+        left out of fine-tuning and of `score`. None: every label is a class.
 
     trace : {'epoch', 'batch'} or None, default='epoch'
         How often a row is added to `gradient_trace_`; None turns it off.
 
-    dtype : {'float32', 'float64'}, default='float32'
+    dtype : {'float32', 'float64', np.float32, np.float64} or np.dtype, default='float32'
         Precision of parameters and output. Input is read in the precision it has.
 
     n_jobs : int, default=None
@@ -189,7 +195,7 @@ class DBNClassifier(
 
     coefs_ : list of shape (n_layers - 1,)
         Weights of each layer, (fan_in, fan_out).
-        They act on the input as the stack standardised it, if it did.
+        The first acts on the input as `pretrainer_` scales it, if there is one.
 
     intercepts_ : list of shape (n_layers - 1,)
         Biases of each layer, (fan_out,).
@@ -198,7 +204,9 @@ class DBNClassifier(
         What every layer's gradients, weights and activations did, row by row.
 
     pretrainer_ : BernoulliRBMStack or None
-        The stack the hidden layers started from.
+        The stack the hidden layers started from. Where there is one, `coefs_[0]` acts on
+        ``(X - pretrainer_.visible_mean_) / pretrainer_.visible_scale_``, clipped to [0, 1]
+        where ``pretrainer_.visible_`` is 'bernoulli'.
 
     loss_ : float
         Loss of the last epoch, penalty included.
@@ -492,6 +500,47 @@ class DBNClassifier(
         H = self._outputs(X, n_layers=self._network.n_layers - 1)
         return H.astype(self._network.theta.dtype, copy=False)
 
+    def score(self, X, y, sample_weight=None):
+        """Compute the accuracy on the rows that have a label.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The input.
+
+        y : array-like of shape (n_samples,) or (n_samples, n_labels)
+            True labels. Rows whose label is that of `unlabeled` are left out: there is
+            nothing to compare a prediction with.
+
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weight of each sample.
+
+        Returns
+        -------
+        score : float
+            Share of the labelled rows that `predict` gets right, in a multi-label problem
+            with all their labels.
+
+        Raises
+        ------
+        ValueError
+            If no row has a label.
+        """
+        if self.unlabeled is None:
+            return super().score(X, y, sample_weight)
+        y = y.toarray() if scipy.sparse.issparse(y) else np.asarray(y)
+        predicted = self.predict(X)
+        check_consistent_length(predicted, y, sample_weight)
+        labelled = self._labelled(y)
+        if not labelled.any():
+            raise ValueError(
+                f"every label in y equals unlabeled={self.unlabeled!r}, so there is nothing to "
+                "score; give rows with labels."
+            )
+        if sample_weight is not None:
+            sample_weight = np.asarray(sample_weight)[labelled]
+        return accuracy_score(y[labelled], predicted[labelled], sample_weight=sample_weight)
+
     @property
     def _n_features_out(self):
         return self.coefs_[-1].shape[0]
@@ -556,7 +605,7 @@ class DBNClassifier(
         by_class = compute_class_weight(self.class_weight, classes=self.classes_, y=self.classes_)
         return by_class[np.searchsorted(self.classes_, y)]
 
-    def _encode_targets(self, y, labelled, first, incremental, classes=None):
+    def _encode_targets(self, y, labelled, first, incremental, classes):
         if first:
             self._define_classes(y[labelled], classes, incremental)
         else:

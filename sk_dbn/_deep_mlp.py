@@ -22,7 +22,7 @@ class DeepMLPRegressor(RegressorMixin, BaseDeepNetwork):
     Parameters
     ----------
     hidden_layer_sizes : array-like of shape (n_hidden,) or int, default=(100, 100, 100)
-        Units of each hidden layer.
+        Units of each hidden layer. (): a linear model.
 
     activation : str or list of str, default='relu'
         Activation of the hidden layers, one for all or one for each:
@@ -150,7 +150,7 @@ class DeepMLPRegressor(RegressorMixin, BaseDeepNetwork):
     trace : {'epoch', 'batch'} or None, default='epoch'
         How often a row is added to `gradient_trace_`; None turns it off.
 
-    dtype : {'float32', 'float64'}, default='float32'
+    dtype : {'float32', 'float64', np.float32, np.float64} or np.dtype, default='float32'
         Precision of parameters and output. Input is read in the precision it has.
 
     n_jobs : int, default=None
@@ -169,7 +169,9 @@ class DeepMLPRegressor(RegressorMixin, BaseDeepNetwork):
         What every layer's gradients, weights and activations did, row by row.
 
     pretrainer_ : BernoulliRBMStack or None
-        The stack the hidden layers started from.
+        The stack the hidden layers started from. Where there is one, `coefs_[0]` acts on
+        ``(X - pretrainer_.visible_mean_) / pretrainer_.visible_scale_``, clipped to [0, 1]
+        where ``pretrainer_.visible_`` is 'bernoulli'.
 
     loss_ : float
         Loss of the last epoch, penalty included.
@@ -411,7 +413,7 @@ class DeepMLPRegressor(RegressorMixin, BaseDeepNetwork):
             y = column_or_1d(y, warn=True)
         return X, y
 
-    def _encode_targets(self, y, labelled, first, incremental):
+    def _encode_targets(self, y, labelled, first, incremental, classes):
         targets = self._encode_validation(y)
         if not first and targets.shape[1] != self.n_outputs_:
             raise ValueError(
@@ -425,7 +427,7 @@ class DeepMLPRegressor(RegressorMixin, BaseDeepNetwork):
     def _encode_validation(self, y):
         targets = y.reshape(len(y), -1).astype(self.dtype, order="C")
         if not np.isfinite(targets).all():
-            raise ValueError(f"y has values too large for dtype={self.dtype!r}.")
+            raise ValueError(f"y has values too large for dtype={np.dtype(self.dtype).name!r}.")
         if self.loss == "poisson" and (targets < 0).any():
             raise ValueError(f"y must be non-negative for loss='poisson', got {targets.min()}.")
         return targets

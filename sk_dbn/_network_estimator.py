@@ -1,6 +1,5 @@
 """What DBNClassifier and DeepMLPRegressor share: the network under scikit-learn's contract."""
 
-import numbers
 import warnings
 from abc import ABCMeta, abstractmethod
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.optimize import _check_optimize_result
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
+from sk_dbn._architecture import PRECISIONS, first_weights, layer_sizes
 from sk_dbn._pretraining import check_pretrainable, frozen_stack
 from sk_dbn._rbm_stack import BernoulliRBMStack
 from sk_dbn._transaction import all_or_nothing
@@ -92,7 +92,7 @@ class BaseDeepNetwork(BaseEstimator, metaclass=ABCMeta):
     """Base of the estimators that train a network by backpropagation."""
 
     _parameter_constraints: dict = {
-        "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
+        "hidden_layer_sizes": "no_validation",  # by layer_sizes
         "activation": [StrOptions(set(ACTIVATIONS)), list, tuple],
         "init": [
             StrOptions(set(INITIALISERS)),
@@ -126,7 +126,7 @@ class BaseDeepNetwork(BaseEstimator, metaclass=ABCMeta):
         ],
         "max_fun": [Interval(Integral, 1, None, closed="left")],
         "trace": [StrOptions({"epoch", "batch"}), None],
-        "dtype": [StrOptions({"float32", "float64"})],
+        "dtype": PRECISIONS,
         "n_jobs": [Integral, None],
     }
 
@@ -137,7 +137,7 @@ class BaseDeepNetwork(BaseEstimator, metaclass=ABCMeta):
         """X and y checked by scikit-learn's rules."""
 
     @abstractmethod
-    def _encode_targets(self, y, labelled, first, incremental, **known):
+    def _encode_targets(self, y, labelled, first, incremental, classes):
         """y as the loss reads it; sets ``_loss``, ``out_activation_``, ``n_outputs_``."""
 
     @abstractmethod
@@ -154,14 +154,15 @@ class BaseDeepNetwork(BaseEstimator, metaclass=ABCMeta):
         self, X, y, sample_weight=None, X_val=None, y_val=None, incremental=False, classes=None
     ):
         """Fit on validated parameters; a table of contents of what happens."""
+        if incremental:
+            self._validate_params()  # which the decorator leaves out once the network is fitted
         if incremental and self.early_stopping:
             raise ValueError("partial_fit does not support early_stopping=True")
         # What leaves the range of numbers is met by a check of the loss and the weights.
         in_range = np.errstate(over="ignore", invalid="ignore")
         with all_or_nothing(self) as checkpoint, threads(self.n_jobs) as run, in_range:
             first = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
-            known = {} if classes is None else {"classes": classes}
-            samples = self._read_samples(run, X, y, sample_weight, first, incremental, **known)
+            samples = self._read_samples(run, X, y, sample_weight, first, incremental, classes)
             if first or not incremental:
                 self._random_state = check_random_state(self.random_state)
             if first:
@@ -177,7 +178,7 @@ class BaseDeepNetwork(BaseEstimator, metaclass=ABCMeta):
                 self._fit_minibatches(run, train, validation, batch_size, checkpoint, incremental)
         return self
 
-    def _read_samples(self, run, X, y, sample_weight, first, incremental, **known):
+    def _read_samples(self, run, X, y, sample_weight, first, incremental, classes):
         """Validate, encode and weigh what was given."""
         X, y = self._validate_input(X, y, reset=first)
         labelled = self._labelled(y)
@@ -186,7 +187,7 @@ class BaseDeepNetwork(BaseEstimator, metaclass=ABCMeta):
                 f"every label in y equals unlabeled={self.unlabeled!r}; give labels for "
                 "some rows, or fit a BernoulliRBMStack, which needs none."
             )
-        targets = self._encode_targets(y, labelled, first, incremental, **known)
+        targets = self._encode_targets(y, labelled, first, incremental, classes)
         repeats, weight = self._weigh(X, y, labelled, sample_weight)
         if self.shuffle:
             order = canonical_order(run, Data(X, self.dtype), Data(targets, self.dtype))
@@ -226,7 +227,7 @@ class BaseDeepNetwork(BaseEstimator, metaclass=ABCMeta):
 
     def _initialise(self, samples):
         """A network with first weights, pre-trained where that was asked for."""
-        hidden = self._hidden_sizes()
+        hidden = layer_sizes(self.hidden_layer_sizes)
         activations = self._activations(len(hidden))
         stack = self._make_stack(hidden, activations)
         units = [samples.X.shape[1], *hidden, self._n_output_units]
@@ -249,17 +250,6 @@ class BaseDeepNetwork(BaseEstimator, metaclass=ABCMeta):
         self.best_loss_ = None if self.early_stopping else np.inf
         self.best_validation_score_ = None
 
-    def _hidden_sizes(self):
-        """hidden_layer_sizes as a list of positive ints."""
-        sizes = self.hidden_layer_sizes
-        sizes = [sizes] if isinstance(sizes, numbers.Integral) else list(sizes)
-        if any(not isinstance(n, numbers.Integral) or n <= 0 for n in sizes):
-            raise ValueError(
-                f"hidden_layer_sizes must be > 0, got {sizes}; give one positive integer "
-                "for each hidden layer."
-            )
-        return [int(n) for n in sizes]
-
     def _activations(self, n_hidden):
         """One activation name for every hidden layer."""
         names = self.activation
@@ -281,29 +271,9 @@ class BaseDeepNetwork(BaseEstimator, metaclass=ABCMeta):
 
     def _inits(self, units):
         """What initialises each layer."""
-        n_layers = len(units) - 1
-        if not isinstance(self.init, (list, tuple)):
-            return [self.init] * n_layers
-        if len(self.init) != n_layers:
-            raise ValueError(
-                f"init must have one array for each of the {n_layers} layers, output "
-                f"layer included, got {len(self.init)}."
-            )
-        arrays = [np.asarray(W) for W in self.init]
-        for layer, (W, p, q) in enumerate(zip(arrays, units, units[1:], strict=False)):
-            if W.dtype.kind not in "fiub":
-                raise ValueError(
-                    f"init[{layer}] must be an array of real numbers, got {self.init[layer]!r}."
-                )
-            if W.shape != (p, q):
-                raise ValueError(
-                    f"init[{layer}] must have shape (fan_in, fan_out) = {(p, q)}, got {W.shape}."
-                )
-            if not (np.abs(W) <= np.finfo(self.dtype).max).all():
-                raise ValueError(
-                    f"init[{layer}] must be finite as {self.dtype}, got NaN, infinity or more."
-                )
-        return arrays
+        if isinstance(self.init, (list, tuple)):
+            return first_weights(self.init, units, self.dtype)
+        return [self.init] * (len(units) - 1)
 
     def _default_pretrainer(self):
         """What pretrainer=None stands for."""
@@ -358,7 +328,7 @@ class BaseDeepNetwork(BaseEstimator, metaclass=ABCMeta):
     def _check_architecture(self):
         """Training goes on only in the network that was begun."""
         sizes = [W.shape[1] for W in self.coefs_[:-1]]
-        if sizes != self._hidden_sizes():
+        if sizes != layer_sizes(self.hidden_layer_sizes):
             raise ValueError(
                 f"hidden_layer_sizes must stay {tuple(sizes)} while training goes on, got "
                 f"{self.hidden_layer_sizes}; set warm_start=False to start a new network."
@@ -373,8 +343,8 @@ class BaseDeepNetwork(BaseEstimator, metaclass=ABCMeta):
             )
         if self._network.theta.dtype != self.dtype:
             raise ValueError(
-                f"dtype must stay {str(self._network.theta.dtype)!r} while training goes "
-                f"on, got {self.dtype!r}; set warm_start=False to start a new network."
+                f"dtype must stay {self._network.theta.dtype.name!r} while training goes on, "
+                f"got {np.dtype(self.dtype).name!r}; set warm_start=False to start a new network."
             )
 
     def _open(self, X, dtype=None):

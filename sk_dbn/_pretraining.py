@@ -25,8 +25,8 @@ def check_pretrainable(hidden, activations):
     """
     if not hidden:
         raise ValueError(
-            "hidden_layer_sizes is empty, so there is nothing to pre-train; set "
-            "pretrainer='passthrough' or give at least one hidden layer."
+            "hidden_layer_sizes must be positive integers, one for each layer to pre-train, got "
+            "none; give one at least, or set pretrainer='passthrough'."
         )
     if len(set(activations)) > 1 or activations[0] not in STACK_ACTIVATIONS:
         raise ValueError(

@@ -17,6 +17,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
+from sk_dbn._architecture import PRECISIONS, first_weights, layer_sizes
 from sk_dbn._transaction import all_or_nothing
 from sk_dbn.models.data import Data, canonical_order
 from sk_dbn.models.initialisers import NAMES, initial_weights
@@ -109,7 +110,7 @@ class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         Whether `fit` goes on from the present parameters.
     trace : {'epoch', 'batch'} or None, default='epoch'
         How often a row of `gradient_trace_` is recorded.
-    dtype : {'float32', 'float64'}, default='float32'
+    dtype : {'float32', 'float64', np.float32, np.float64} or np.dtype, default='float32'
         Precision of parameters and output.
     n_jobs : int, default=None
         Number of threads; None: as many as the process may use. It changes no result.
@@ -140,6 +141,13 @@ class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         Number of machines.
     visible_ : {'bernoulli', 'gaussian'}
         Kind of the visible units.
+    visible_mean_, visible_scale_ : ndarrays of shape (n_features,)
+        `coefs_[0]` acts on ``v = (X - visible_mean_) / visible_scale_``, which Bernoulli
+        units then clip to [0, 1]. For Gaussian units mean and standard deviation of the rows
+        trained on (1 where a feature is constant); for Bernoulli units zeros and ones, or if
+        those rows left [0, 1] the least value of all and the width of their range. They stay
+        those of the first call while training goes on. To be read: changing them has no
+        effect.
     random_state_ : RandomState instance
         What `gibbs` and `partial_fit` go on drawing from.
     n_features_in_ : int
@@ -181,7 +189,7 @@ class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
     """
 
     _parameter_constraints: dict = {
-        "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
+        "hidden_layer_sizes": "no_validation",  # by layer_sizes
         "visible": [StrOptions({"auto", "bernoulli", "gaussian"})],
         "activation": [StrOptions({"logistic", "tanh"})],
         "init": [StrOptions(set(NAMES)), Interval(Real, 0, None, closed="left"), list, tuple],
@@ -202,7 +210,7 @@ class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         "shuffle": ["boolean"],
         "warm_start": ["boolean"],
         "trace": [StrOptions({"epoch", "batch"}), None],
-        "dtype": [StrOptions({"float32", "float64"})],
+        "dtype": PRECISIONS,
         "n_jobs": [Integral, None],
         "verbose": ["verbose"],
         "random_state": ["random_state"],
@@ -303,6 +311,7 @@ class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         self : BernoulliRBMStack
             The fitted stack.
         """
+        self._validate_params()  # which the decorator leaves out once the stack is fitted
         with all_or_nothing(self) as checkpoint:
             X = self._read(X, reset=not hasattr(self, "coefs_"))
             self._fit_rows(X, partial=True, checkpoint=checkpoint)
@@ -475,7 +484,7 @@ class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         return X
 
     def _fit_rows(self, X, order=None, *, partial=False, checkpoint=None):
-        """Train on the rows of a validated X.
+        """Train on the rows of a validated X, with validated parameters.
 
         Parameters
         ----------
@@ -488,7 +497,6 @@ class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         checkpoint : Checkpoint, default=None
             Told to keep what was reached when Ctrl-C comes after an epoch.
         """
-        self._validate_params()
         sizes, rates, max_iters = self._per_layer()
         continued = hasattr(self, "_stack") and (partial or self.warm_start)
         if continued:
@@ -519,12 +527,7 @@ class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
 
     def _per_layer(self):
         """Sizes, learning rates and epochs of every layer, checked."""
-        sizes = np.ravel(self.hidden_layer_sizes).tolist()
-        if not sizes or not all(isinstance(n, int) and n >= 1 for n in sizes):
-            raise ValueError(
-                "hidden_layer_sizes must be integers of at least 1, one per layer, got "
-                f"{self.hidden_layer_sizes!r}."
-            )
+        sizes = layer_sizes(self.hidden_layer_sizes, at_least=1)
         rates = _spread("learning_rate", self.learning_rate, len(sizes))
         if not all(np.isfinite(rate) and rate > 0 for rate in rates):
             raise ValueError(
@@ -543,8 +546,8 @@ class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         if stack.units.tolist() != [X.shape[1], *sizes] or stack.theta.dtype != self.dtype:
             raise ValueError(
                 f"training cannot go on: the fitted stack has units {stack.units.tolist()} of "
-                f"{stack.theta.dtype}, asked for are {[X.shape[1], *sizes]} of {self.dtype}. "
-                "Call fit with warm_start=False to begin anew."
+                f"{stack.theta.dtype}, asked for are {[X.shape[1], *sizes]} of "
+                f"{np.dtype(self.dtype)}. Call fit with warm_start=False to begin anew."
             )
         if not stack.has_kinds(self._visible.kind, self.activation) or (
             self.visible not in ("auto", self._visible.kind)
@@ -581,18 +584,7 @@ class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         if isinstance(self.init, str | Real):
             init = "normal" if self.init == "auto" else self.init
             return [init] * stack.n_layers
-        if len(self.init) != stack.n_layers:
-            raise ValueError(
-                f"init must have one array per layer: {stack.n_layers}, got {len(self.init)}."
-            )
-        arrays = [np.asarray(W) for W in self.init]
-        for layer, (W, mine) in enumerate(zip(arrays, stack.coefs, strict=True)):
-            if W.shape != mine.shape or W.dtype.kind not in "fiu" or not np.isfinite(W).all():
-                raise ValueError(
-                    f"init[{layer}] must be a finite real array of shape {mine.shape}, got "
-                    f"shape {W.shape} and dtype {W.dtype}."
-                )
-        return arrays
+        return first_weights(self.init, stack.units.tolist(), self.dtype)
 
     def _warn_of_range(self, visible, moments):
         """Warn of values that the visible units cannot take."""
@@ -720,6 +712,8 @@ class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         self._recorders = recorders
         self._bind()
         self.visible_ = fit.visible.kind
+        scaling = fit.visible.origin_and_unit(self.n_features_in_)
+        self.visible_mean_, self.visible_scale_ = scaling
         self.n_layers_ = fit.stack.n_layers
         if fit.partial and hasattr(self, "n_iter_"):
             n_iter = [before + now for before, now in zip(self.n_iter_, n_iter, strict=True)]

@@ -10,10 +10,12 @@ import joblib
 import numpy as np
 import pytest
 import scipy.sparse
+from scipy.special import expit
 from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer, load_digits
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.feature_selection import SelectFromModel
+from sklearn.neural_network import BernoulliRBM
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sk_dbn import BernoulliRBMStack
@@ -55,6 +57,13 @@ def assert_same(one, other):
 def test_scikit_learn_contract(estimator, check):
     """Nothing fails and nothing is expected to."""
     check(estimator)
+
+
+def test_defaults_are_scikit_learns():
+    """What BernoulliRBM has under the same name has the same default; docs/index.rst says so."""
+    theirs, mine = BernoulliRBM().get_params(), BernoulliRBMStack().get_params()
+    assert set(theirs) - set(mine) == {"n_components", "n_iter"}
+    assert all(theirs[name] == mine[name] for name in set(theirs) & set(mine))
 
 
 # ---------------------------------------------------------------------------
@@ -99,6 +108,19 @@ def test_sample_order_does_not_matter_when_shuffling(digits):
     X = digits[:100]
     mixed = X[np.random.RandomState(0).permutation(100)]
     assert_same(small().fit(X), small().fit(mixed))
+
+
+@pytest.mark.parametrize("name", ["float32", "float64"])
+def test_dtype_has_many_spellings(digits, name):
+    """A name, a type and a dtype are the same stack; the parameter stays what was given."""
+    X = digits[:100]
+    expected = small(dtype=name).fit(X)
+    for dtype in (np.dtype(name).type, np.dtype(name)):
+        stack = small(dtype=dtype)
+        assert clone(stack).get_params()["dtype"] == dtype
+        assert_same(stack.fit(X), expected)
+        assert stack.dtype is dtype and stack.transform(X).dtype == name
+        stack.set_params(dtype=name).partial_fit(X)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -289,6 +311,40 @@ def test_public_shapes(digits):
     assert stack.free_energy(digits).shape == (len(digits),)
 
 
+@pytest.mark.filterwarnings("ignore:X has values in")
+@pytest.mark.parametrize("visible", ["auto", "bernoulli", "gaussian"])
+@pytest.mark.parametrize("shift", [0.0, 3.0])
+def test_visible_scale_is_what_the_first_layer_acts_on(digits, visible, shift):
+    """Applied by hand it gives the first layer, for rows that were trained on and others."""
+    X = 4 * digits[:200] + shift if shift else digits[:200]
+    stack = small(hidden_layer_sizes=6, visible=visible, dtype="float64").fit(X)
+    for rows in (X, X - 2):
+        v = (rows - stack.visible_mean_) / stack.visible_scale_
+        if stack.visible_ == "bernoulli":
+            v = np.clip(v, 0, 1)
+        h = expit(v @ stack.coefs_[0] + stack.intercepts_hidden_[0])
+        np.testing.assert_allclose(stack.transform(rows), h, rtol=1e-10)
+
+
+@pytest.mark.filterwarnings("ignore:X has values in")
+def test_visible_scale_says_what_it_documents(digits):
+    """Nothing, the range or the moments of the rows trained on; the first call's ever after."""
+    X, ones = digits[:200], np.ones(64)
+    for visible, rows, mean, scale in [
+        ("bernoulli", X, 0 * ones, ones),
+        ("bernoulli", 4 * X + 3, 3 * ones, 4 * ones),
+        ("gaussian", X, X.mean(axis=0), np.where(X.std(axis=0) > 0, X.std(axis=0), 1)),
+    ]:
+        stack = small(visible=visible).fit(rows)
+        for _ in range(2):
+            np.testing.assert_allclose(stack.visible_mean_, mean, rtol=1e-12, atol=1e-12)
+            np.testing.assert_allclose(stack.visible_scale_, scale, rtol=1e-12)
+            stack.partial_fit(rows + 1)
+        before = stack.transform(rows)
+        stack.visible_mean_ += 1
+        np.testing.assert_array_equal(stack.transform(rows), before)
+
+
 def test_feature_importances_select(digits):
     """Pixels that never vary tell the stack nothing; SelectFromModel drops them."""
     stack = BernoulliRBMStack((32,), max_iter=10, random_state=0)
@@ -349,13 +405,12 @@ def test_held_out_values_are_clipped_too(digits):
 @pytest.mark.parametrize(
     "settings, message",
     [
-        ({"hidden_layer_sizes": ()}, "hidden_layer_sizes"),
-        ({"hidden_layer_sizes": (5, 0)}, "hidden_layer_sizes"),
-        ({"hidden_layer_sizes": (5, 2.5)}, "hidden_layer_sizes"),
+        ({"hidden_layer_sizes": ()}, r"hidden_layer_sizes must be positive integers, .* \(\)"),
+        ({"hidden_layer_sizes": (5, 0)}, "hidden_layer_sizes must be positive integers, .* 0"),
         ({"visible": "poisson"}, "visible"),
         ({"activation": "softmax"}, "activation"),
         ({"init": "xavier"}, "init"),
-        ({"init": [np.zeros((64, 6))]}, "one array per layer: 2"),
+        ({"init": [np.zeros((64, 6))]}, "one array for each of the 2 layers .* 64-6-4 .* got 1"),
         ({"init": [np.zeros((64, 6)), np.zeros((4, 6))]}, r"init\[1\].*\(6, 4\)"),
         ({"learning_rate": 0}, "learning_rate"),
         ({"learning_rate": [0.1]}, "learning_rate.*2"),
@@ -369,6 +424,7 @@ def test_held_out_values_are_clipped_too(digits):
         ({"batch_size": 0}, "batch_size"),
         ({"early_stopping": True, "validation_fraction": 0.999}, "validation_fraction"),
         ({"n_jobs": 0}, "n_jobs"),
+        ({"dtype": np.float16}, "'dtype' .* Got .*float16"),
     ],
 )
 def test_bad_parameters(digits, settings, message):
@@ -381,6 +437,14 @@ def test_bad_parameters(digits, settings, message):
     with pytest.raises(ValueError, match=message):
         stack.fit(digits[:50])
     assert all(vars(stack)[name] is value for name, value in before.items() if name.endswith("_"))
+
+
+@pytest.mark.parametrize("settings", [{"batch_size": 0}, {"alpha": -1}, {"trace": "step"}], ids=str)
+def test_partial_fit_checks_parameters_each_time(digits, settings):
+    """scikit-learn's decorator does so in the first call; they may be set to anything later."""
+    for stack in (small(), small().fit(digits[:50])):
+        with pytest.raises(ValueError, match=f"'{next(iter(settings))}' parameter"):
+            stack.set_params(**settings).partial_fit(digits[:50])
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 
-from sk_dbn.kernels.compile import EXACT, kernel
+from sk_dbn.kernels.compile import EXACT, kernel, routine
 from sk_dbn.kernels.elementary import exp, log1p, tanh
 
 IDENTITY, LOGISTIC, TANH, SOFTSIGN, RELU, LEAKY_RELU = range(6)
@@ -40,7 +40,7 @@ SELU_SCALE = 1.0507009873554805  # Klambauer et al. (2017), equation 14
 SELU_ALPHA = 1.6732632423543772
 
 
-@kernel(fastmath=EXACT)
+@routine(fastmath=EXACT)
 def activate(code, z, bias, slopes):
     """Turn products into activations, f(z + bias), in place.
 
@@ -140,7 +140,7 @@ def activate(code, z, bias, slopes):
                 z[i, j] /= total
 
 
-@kernel(fastmath=EXACT)
+@routine(fastmath=EXACT)
 def times_derivative(code, a, slopes, delta):
     """Multiply delta by the activation's derivative, f'(z), written in terms of a = f(z).
 

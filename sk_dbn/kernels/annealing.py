@@ -21,7 +21,7 @@ from collections import namedtuple
 import numpy as np
 from numba import prange
 
-from sk_dbn.kernels.compile import EXACT, kernel, twins
+from sk_dbn.kernels.compile import EXACT, kernel, routine, twins
 from sk_dbn.kernels.elementary import exp
 from sk_dbn.kernels.products import product_nt
 from sk_dbn.kernels.random_bits import add_standard_normal, bits, derive
@@ -129,7 +129,7 @@ def hidden_row(x, c, before, beta, key, row_key, first_unit, terms, h):
     return fold(ratios, parts, n)
 
 
-@kernel
+@routine
 def hidden_block(ladder, step, chains, block):
     """Sample a block of hidden units of all chains, and add its part to the weights.
 
@@ -140,10 +140,10 @@ def hidden_block(ladder, step, chains, block):
     chains : Chains, updated
     block : int
     """
-    n_chains, real = chains.v.shape[0], chains.v.dtype.type
+    n_chains = chains.v.shape[0]
     lo, hi = block * WIDTH, min((block + 1) * WIDTH, chains.h.shape[1])
     x = chains.products[block, : n_chains * (hi - lo)].reshape(n_chains, hi - lo)
-    product_nt(real(1.0), chains.v, ladder.W_transposed[lo:hi], real(0.0), x)
+    product_nt(chains.v, ladder.W_transposed[lo:hi], x)
     before, beta = ladder.betas[max(step - 1, 0)], ladder.betas[step]
     key, c, terms = derive(derive(ladder.seed, step), 0), ladder.c[lo:hi], chains.terms[block]
     for i in range(n_chains):
@@ -175,7 +175,8 @@ def sample_visible(gaussian, beta, bias, key, first_unit, z, v):
     if gaussian:
         add_standard_normal(derive(key, first_unit), 0, z)
         for i in range(z.shape[0]):
-            v[i, first_unit : first_unit + n] = z[i]
+            for j in range(n):
+                v[i, first_unit + j] = z[i, j]
         return
     for i in range(z.shape[0]):
         row, out, row_key = z[i], v[i, first_unit : first_unit + n], derive(key, i)
@@ -184,7 +185,7 @@ def sample_visible(gaussian, beta, bias, key, first_unit, z, v):
             out[j] = one if u < one / (one + exp(-row[j])) else zero
 
 
-@kernel
+@routine
 def visible_block(ladder, step, chains, block):
     """Sample a block of visible units of all chains, and add its part to the weights.
 
@@ -199,7 +200,7 @@ def visible_block(ladder, step, chains, block):
     place = block + n_unit_blocks(chains.h.shape[1])
     lo, hi = block * WIDTH, min((block + 1) * WIDTH, chains.v.shape[1])
     z = chains.products[place, : n_chains * (hi - lo)].reshape(n_chains, hi - lo)
-    product_nt(real(1.0), chains.h, ladder.W[lo:hi], real(0.0), z)
+    product_nt(chains.h, ladder.W[lo:hi], z)
     beta, after = ladder.betas[step], ladder.betas[min(step + 1, ladder.betas.shape[0] - 1)]
     bias, changes = chains.terms[place, 0], chains.terms[place, 1]
     for j in range(hi - lo):

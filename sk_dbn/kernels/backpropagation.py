@@ -12,7 +12,7 @@ import numpy as np
 from numba import prange
 
 from sk_dbn.kernels.activations import times_derivative
-from sk_dbn.kernels.compile import EXACT, STRICT, kernel, twins
+from sk_dbn.kernels.compile import EXACT, STRICT, kernel, routine, twins, view
 from sk_dbn.kernels.feed_forward import forward_layer, weights
 from sk_dbn.kernels.gather import gather
 from sk_dbn.kernels.losses import output_delta
@@ -42,7 +42,7 @@ layer_sums : float64 array (n_weight_blocks, n_layers, 5), see `update_block`
 """
 
 
-@kernel(forceinline=True)
+@view
 def layer_values(flat, work, layers, layer, batch, lo, hi):
     """Rows lo..hi of one layer's part of a buffer for `batch` rows, as a view."""
     q = layers.units[layer]
@@ -50,7 +50,7 @@ def layer_values(flat, work, layers, layer, batch, lo, hi):
     return flat[at : at + batch * q].reshape(batch, q)[lo:hi]
 
 
-@kernel(forceinline=True)
+@view
 def layer_slopes(work, layers, layer, batch, lo, hi):
     """The same of the slopes, or nothing where there are none."""
     if work.slopes.shape[0] == 0:
@@ -58,7 +58,7 @@ def layer_slopes(work, layers, layer, batch, lo, hi):
     return layer_values(work.slopes, work, layers, layer, batch, lo, hi)
 
 
-@kernel
+@routine
 def rows_block(source, examples, rows, layers, work, batch, block):
     """Forward and back through all layers for the block-th piece of a minibatch."""
     n_blocks, n_layers = work.row_sums.shape[0], layers.units.shape[0] - 1
@@ -79,17 +79,16 @@ def rows_block(source, examples, rows, layers, work, batch, block):
     )
     work.row_sums[block, 0] = sums[0]
     work.row_sums[block, 1] = sums[1]
-    real = layers.theta.dtype.type
     for layer in range(n_layers - 1, 0, -1):
         below = layer_values(work.deltas, work, layers, layer, batch, lo, hi)
-        product_nt(real(1.0), delta, weights(layers, layer), real(0.0), below)
+        product_nt(delta, weights(layers, layer), below)
         a = layer_values(work.values, work, layers, layer, batch, lo, hi)
         slopes = layer_slopes(work, layers, layer, batch, lo, hi)
         times_derivative(layers.activations[layer - 1], a, slopes, below)
         delta = below
 
 
-@kernel(fastmath=EXACT)
+@kernel
 def gradient_block(layers, work, batch, size, layer, scale, beta, block, n_blocks):
     """gradient = scale a^T delta + beta gradient, for a part of one layer's parameters.
 
@@ -146,7 +145,7 @@ def _share(total_weight):
     return 0.0 if total_weight == 0.0 else 1.0 / total_weight
 
 
-@kernel
+@routine
 def update_block(layers, optimiser, rate, step, work, batch, size, total_weight, block):
     """In every layer, the block-th part of the parameters: gradient, then update.
 
@@ -176,7 +175,7 @@ def update_block(layers, optimiser, rate, step, work, batch, size, total_weight,
         sums[4] = sum_squares(g)
 
 
-@kernel(fastmath=EXACT)
+@routine(fastmath=EXACT)
 def sum_rows(work):
     """Loss and weight of a minibatch, summed over its blocks in their order.
 
@@ -189,7 +188,7 @@ def sum_rows(work):
     return loss, weight
 
 
-@kernel(fastmath=EXACT)
+@routine
 def end_minibatch(alpha, work, size, loss, norms):
     """Add one minibatch to the running sums of the loss and of the trace.
 
@@ -206,15 +205,19 @@ def end_minibatch(alpha, work, size, loss, norms):
     data_loss, weight = sum_rows(work)
     share = _share(weight)
     loss[0] += data_loss * share * size
-    loss[1] += 0.5 * alpha * work.layer_sums[:, :, 1].sum() * share * size
     loss[2] += size
     for layer in range(norms.shape[0]):
-        sums = np.zeros(5)
+        g_squares, w_squares, step_squares, b_squares = 0.0, 0.0, 0.0, 0.0
         for block in range(work.layer_sums.shape[0]):
-            sums += work.layer_sums[block, layer]
-        norms[layer, 0] += np.sqrt(sums[0])
-        norms[layer, 1] += np.sqrt(sums[3])
-        norms[layer, 2] += np.sqrt(sums[2] / sums[1]) if sums[1] > 0.0 else 0.0
+            sums = work.layer_sums[block, layer]
+            g_squares += sums[0]
+            w_squares += sums[1]
+            step_squares += sums[2]
+            b_squares += sums[3]
+        loss[1] += 0.5 * alpha * w_squares * share * size
+        norms[layer, 0] += np.sqrt(g_squares)
+        norms[layer, 1] += np.sqrt(b_squares)
+        norms[layer, 2] += np.sqrt(step_squares / w_squares) if w_squares > 0.0 else 0.0
 
 
 @twins
@@ -259,7 +262,7 @@ def train_minibatches(
         end_minibatch(alpha, work, size, loss, norms)
 
 
-@kernel
+@routine
 def accumulate_block(layers, work, batch, size, scale, block):
     """In every layer, add a batch's part of the gradient to the block-th part of it."""
     real = layers.theta.dtype.type

@@ -1,9 +1,13 @@
 """How a Python function becomes a kernel, and how its machine code is cached.
 
-A function is compiled in one of three ways:
+A function is compiled in one of five ways:
 
 ``kernel``
-    a building block, called by other kernels only;
+    a building block, called by other kernels and compiled into each of them;
+``view``
+    one that returns a part of an array;
+``routine``
+    a large building block, compiled by itself and called through its address, cached on disk;
 ``entry``
     called from Python, serial, cached on disk;
 ``twins``
@@ -12,20 +16,29 @@ A function is compiled in one of three ways:
     same bits.
 """
 
+import functools
 import hashlib
+import importlib
 import pathlib
 import types
 from collections import namedtuple
 
-from numba import njit
+from llvmlite import binding
+from numba import config, njit
+from numba.core import cgutils
 from numba.core.caching import FunctionCache
+from numba.core.imputils import lower_builtin
+from numba.core.types import Any, Function, VarArg, unliteral
+from numba.core.typing import signature
+from numba.core.typing.templates import AbstractTemplate, infer_global
 
 # NaN and infinity must survive to be seen, hence neither "nnan" nor "ninf".
 FASTMATH = {"nsz", "arcp", "contract", "afn", "reassoc"}
 
 # No reassociation, where the order of operations is the point: in range reductions, and in
-# loops over parameters. LLVM optimises a function once by itself and again with each caller,
-# and reassociates differently: freshly compiled and cached code would differ in last bits.
+# kernels that are compiled into several callers. LLVM optimises a function once by itself and
+# again with each caller, and reassociates differently: twins, and freshly compiled and cached
+# code, would differ in last bits. A routine has one machine code and may reassociate.
 EXACT = {"contract"}
 STRICT = set()
 
@@ -69,6 +82,7 @@ class ForgivingCache(FunctionCache):
     def save_overload(self, sig, data):
         """Keep the machine code of one signature, if that is possible."""
         try:
+            data.reload_init.extend(_routines_called(data.library))
             super().save_overload(sig, data)
         except Exception:
             self._forget()
@@ -104,24 +118,134 @@ def _named(function, suffix):
     return copy
 
 
-def kernel(function=None, *, fastmath=FASTMATH, forceinline=False):
+def _options(fastmath, allocates=True):
+    """What njit is told.
+
+    Counting the references to every slice of every array takes longer than the arithmetic of
+    a small minibatch. The caller holds the arrays, so only who makes new ones, or makes an
+    array of an address, has to count.
+    """
+    return {
+        "fastmath": set(fastmath),
+        "error_model": "numpy",
+        "nogil": True,
+        "_nrt": allocates,
+    }
+
+
+def kernel(function=None, *, fastmath=FASTMATH, forceinline=False, allocates=False):
     """Compile a building block that other kernels call."""
     if function is None:
-        return lambda f: kernel(f, fastmath=fastmath, forceinline=forceinline)
-    return njit(fastmath=set(fastmath), error_model="numpy", nogil=True, forceinline=forceinline)(
-        function
-    )
+        options = {"fastmath": fastmath, "forceinline": forceinline, "allocates": allocates}
+        return lambda f: kernel(f, **options)
+    return njit(forceinline=forceinline, **_options(fastmath, allocates))(function)
+
+
+def view(function):
+    """Compile a function that returns a part of an array into each of its callers."""
+    return njit(inline="always", **_options(FASTMATH))(function)
+
+
+class Routine:
+    """A function with one machine code for each signature, whoever calls it.
+
+    Other kernels refer to it by a symbol, so its code is neither compiled nor optimised again
+    in each of them, and gives the same bits everywhere. Before cached code that refers to the
+    symbol is loaded, the routine itself is loaded or compiled (`_routines_called`).
+
+    Parameters
+    ----------
+    function : callable
+    fastmath : set of str
+    allocates : bool
+        Whether it makes arrays; in no case may it return one.
+    """
+
+    def __init__(self, function, fastmath, allocates):
+        compiled = njit(**_options(fastmath, allocates))
+        self._dispatcher = _cached(compiled(_named(function, "routine")))
+        self._compiled = {}
+        functools.update_wrapper(self, function)
+        _make_callable(self)
+
+    def __call__(self, *args):
+        return self._dispatcher(*args)
+
+    @property
+    def py_func(self):
+        """The Python function."""
+        return self._dispatcher.py_func
+
+    def compiled(self, args):
+        """The machine code for some argument types, and the symbol that it goes by."""
+        if args not in self._compiled:
+            self._dispatcher.compile(args)
+            result = self._dispatcher.overloads[args]
+            address = result.library.get_pointer_to_function(result.fndesc.llvm_func_name)
+            symbol = f"{SYMBOLS}{self.py_func.__module__}.{self.py_func.__qualname__}"
+            symbol += hashlib.sha256(str(args).encode()).hexdigest()[:16]
+            binding.add_symbol(symbol, address)
+            _REQUIREMENTS[symbol] = functools.partial(
+                _require, self.__module__, self.__name__, args
+            )
+            self._compiled[args] = result, symbol
+        return self._compiled[args]
+
+
+SYMBOLS = "sk_dbn_routine."
+_REQUIREMENTS = {}  # of each symbol, what makes it known
+
+
+def _require(module, name, args):
+    """Make a routine's symbol known in a process that is about to load a caller."""
+    getattr(importlib.import_module(module), name).compiled(args)
+
+
+def _routines_called(library):
+    """What has to be done before a library is loaded from the cache."""
+    names = [function.name for function in library._final_module.functions]
+    return [_REQUIREMENTS[name] for name in names if name in _REQUIREMENTS]
+
+
+def _make_callable(routine):
+    """Teach numba how other kernels call a routine."""
+
+    class Template(AbstractTemplate):
+        key = routine
+
+        def generic(self, args, kws):
+            args = tuple(unliteral(arg) for arg in args)
+            result, _ = routine.compiled(args)
+            return signature(result.signature.return_type, *args)
+
+    infer_global(routine, Function(Template))
+
+    @lower_builtin(routine, VarArg(Any))
+    def call(context, builder, sig, args):
+        result, symbol = routine.compiled(sig.args)
+        types_ = result.fndesc.restype, result.fndesc.argtypes
+        function_type = context.call_conv.get_function_type(*types_)
+        callee = cgutils.get_or_insert_function(builder.module, function_type, symbol)
+        status, value = context.call_conv.call_function(builder, callee, *types_, args)
+        with cgutils.if_unlikely(builder, status.is_error):
+            context.call_conv.return_status_propagate(builder, status)
+        return value
+
+
+def routine(function=None, *, fastmath=FASTMATH, allocates=False):
+    """Compile a large building block by itself, cached on disk."""
+    if function is None:
+        return lambda f: routine(f, fastmath=fastmath, allocates=allocates)
+    return function if config.DISABLE_JIT else Routine(function, fastmath, allocates)
 
 
 def entry(function):
     """Compile a serial function that Python calls, cached on disk."""
-    compiled = njit(fastmath=set(FASTMATH), error_model="numpy", nogil=True)
-    return _cached(compiled(_named(function, "entry")))
+    return _cached(njit(**_options(FASTMATH))(_named(function, "entry")))
 
 
 def twins(function):
     """Compile a function with ``prange`` twice: serial and parallel, cached on disk."""
-    options = {"fastmath": set(FASTMATH), "error_model": "numpy", "nogil": True}
-    serial = njit(**options)(_named(function, "serial"))
-    parallel = njit(parallel=True, **options)(_named(function, "parallel"))
+    serial = njit(**_options(FASTMATH))(_named(function, "serial"))
+    parallel = njit(parallel=True, **_options(FASTMATH))(_named(function, "parallel"))
     return Twins(_cached(serial), _cached(parallel))

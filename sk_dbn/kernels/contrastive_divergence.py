@@ -6,9 +6,7 @@ and are updated while in cache. The blocks follow from the shape of the problem,
 number of threads does not change a bit of the result.
 
 The energy of a machine is E(v, h) = -b v - c h - v W h for binary visible units and
-E(v, h) = |v - b|^2 / 2 - c h - v W h for Gaussian ones. Given the other side, the mean of a
-unit is logistic(x) when it takes the values 0 and 1, tanh(x) when it takes -1 and 1, and x
-when it is Gaussian: so a kind of unit is named by the code of its activation.
+E(v, h) = |v - b|^2 / 2 - c h - v W h for Gaussian ones.
 """
 
 import math
@@ -17,15 +15,13 @@ from collections import namedtuple
 import numpy as np
 from numba import prange
 
-from sk_dbn.kernels.activations import IDENTITY, LOGISTIC, TANH
-from sk_dbn.kernels.compile import EXACT, entry, kernel, twins
-from sk_dbn.kernels.elementary import exp, log1p, tanh
+from sk_dbn.kernels.activations import IDENTITY
+from sk_dbn.kernels.compile import EXACT, entry, kernel, routine, twins
 from sk_dbn.kernels.feed_forward import forward_rows
 from sk_dbn.kernels.products import product_nn, product_nt, product_tn
-from sk_dbn.kernels.random_bits import add_standard_normal, bits, derive
+from sk_dbn.kernels.random_bits import derive
 from sk_dbn.kernels.statistics import layer_health
-
-u32 = np.uint32
+from sk_dbn.kernels.units import divergence, log_partition, sample, to_means
 
 Machine = namedtuple(
     "Machine", "W b c velocity_W velocity_b velocity_c mu lam visible hidden layer"
@@ -53,20 +49,20 @@ offset_rate : float, share of a minibatch in the new offsets; 0 for no centering
 """
 
 Workspace = namedtuple(
-    "Workspace", "v h chains lower gradient h_sums h_pos h_gap v_pos v_gap lam c_sums sums"
+    "Workspace", "v h chains lower gradient h_sums h_pos h_gap h_lam v_mu v_pos v_gap sums"
 )
 Workspace.__doc__ = """Buffers of one training run, allocated once.
 
-v, h : arrays (batch + n_chains, n_visible) and (batch + n_chains, n_hidden), first the
-    positive phase, then the negative one
+v, h : arrays (n_rows, n_visible) and (n_rows, n_hidden), first the positive phase, then the
+    negative one, then two rows of the centering, see `centered_rows`
 chains : array (n_chains, n_hidden), the hidden samples that the chains have come to
 lower : array (n_row_blocks, 2, block_rows * widest layer below)
 gradient : array (n_visible, n_hidden)
 h_sums : array (n_row_blocks + n_chain_blocks, 2, n_hidden), sums of either phase's h
 h_pos, v_pos : arrays (n_hidden,) and (n_visible,), means of the positive phase
 h_gap, v_gap : arrays (n_hidden,) and (n_visible,), <h>_data - <h>_model, likewise v
-lam : array (n_hidden,), the machine's lam, or zeros without centering
-c_sums : array (n_unit_blocks, n_hidden), gradient^T mu of each block
+h_lam : array (n_rows,), products of the rows of h with lam
+v_mu : array (n_unit_blocks, n_rows), of v with mu, by block
 sums : float64 array (n_unit_blocks, 4), see `update_block`
 """
 
@@ -83,81 +79,37 @@ def momentum_at(step, most):
     return min(most, 1.0 - 0.5 / (step // MOMENTUM_PERIOD + 1))
 
 
-@kernel(fastmath=EXACT)
-def to_means(kind, z, bias):
-    """Turn products into means of units of a kind, in place.
-
-    The three kinds of `activations.activate` that units have; that function's other ones
-    would be compiled into every place where it is called.
-
-    Parameters
-    ----------
-    kind : int
-    z : array (n_rows, n_units), updated
-    bias : array (n_units,)
-    """
-    one = z.dtype.type(1.0)
-    for i in range(z.shape[0]):
-        if kind == LOGISTIC:
-            for j in range(z.shape[1]):
-                z[i, j] = one / (one + exp(-(z[i, j] + bias[j])))
-        elif kind == TANH:
-            for j in range(z.shape[1]):
-                z[i, j] = tanh(z[i, j] + bias[j])
-        else:
-            for j in range(z.shape[1]):
-                z[i, j] += bias[j]
-
-
-@kernel(fastmath=EXACT)
-def sample(kind, key, first_row, state):
-    """Replace means of units by draws.
-
-    Parameters
-    ----------
-    kind : int, kind of the units
-    key : uint32
-    first_row : int, number of the first row within the minibatch or among the chains
-    state : array (n_rows, n_units), updated
-    """
-    if kind == IDENTITY:
-        add_standard_normal(key, first_row, state)
-        return
-    real = state.dtype.type
-    # A unit of -1 and 1 with mean m is 1 with probability (1 + m) / 2.
-    is_logistic = kind == LOGISTIC
-    low, base, slope = (0.0, 0.0, 1.0) if is_logistic else (-1.0, 0.5, 0.5)
-    low, base, slope, one, scale = real(low), real(base), real(slope), real(1.0), real(2.0**-24)
-    for i in range(state.shape[0]):
-        row_key = derive(key, i + first_row)
-        for j in range(state.shape[1]):
-            u = real(np.int32(bits(key, row_key, j) >> u32(8))) * scale
-            state[i, j] = one if u < base + slope * state[i, j] else low
-
-
 @kernel
 def mean_hidden(machine, v, out):
     """Means of the hidden units given the visible ones, written to out."""
-    real = out.dtype.type
-    product_nn(real(1.0), v, machine.W, real(0.0), out)
+    product_nn(v, machine.W, out)
     to_means(machine.hidden, out, machine.c)
 
 
 @kernel
 def mean_visible(machine, h, out):
     """Means of the visible units given the hidden ones, written to out."""
-    real = out.dtype.type
-    product_nt(real(1.0), h, machine.W, real(0.0), out)
+    product_nt(h, machine.W, out)
     to_means(machine.visible, out, machine.b)
 
 
-@kernel(fastmath=EXACT)
-def add_up(h, sums):
-    """Sums over the rows of h, written to sums."""
-    sums[:] = 0
-    for i in range(h.shape[0]):
-        for j in range(h.shape[1]):
-            sums[j] += h[i, j]
+@kernel
+def sum_columns(x, first, last, lo, out):
+    """Sums over the rows first to last of some columns of x, from lo on, written to out."""
+    n = out.shape[0]
+    out[:] = 0
+    for i in range(first, last):
+        row = x[i, lo : lo + n]
+        for j in range(n):
+            out[j] += row[j]
+
+
+@kernel
+def copy_rows(x, out):
+    """out = x; an assignment of slices would compile a broadcast as well."""
+    for i in range(x.shape[0]):
+        for j in range(x.shape[1]):
+            out[i, j] = x[i, j]
 
 
 @kernel
@@ -189,11 +141,11 @@ def negative_phase(machine, rule, key, first_row, state, v, h):
             sample(machine.visible, derive(key, 2 * step + 1), first_row, v)
         mean_hidden(machine, v, h)
         if rule.persistent == 1 or step + 1 < rule.n_gibbs_steps:
-            state[:] = h
+            copy_rows(h, state)
             sample(machine.hidden, derive(key, 2 * step + 2), first_row, state)
 
 
-@kernel
+@routine
 def phases_block(source, rows, layers, machine, rule, key, work, n_chains, block):
     """The block-th piece of both phases: rows with their chains, or persistent chains.
 
@@ -221,41 +173,22 @@ def phases_block(source, rows, layers, machine, rule, key, work, n_chains, block
             # that a chain of samples can be compared with. Binary values stay as they are.
             sample(machine.visible, derive(key, 2 * rule.n_gibbs_steps + 1), lo, work.v[lo:hi])
         mean_hidden(machine, work.v[lo:hi], h)
-        add_up(h, sums[0])
+        sum_columns(work.h, lo, hi, 0, sums[0])
         if rule.persistent == 1:
             return
-        work.chains[lo:hi] = h
+        copy_rows(h, work.chains[lo:hi])
         sample(machine.hidden, derive(key, 0), lo, work.chains[lo:hi])
     else:
         n_blocks, block = work.h_sums.shape[0] - n_row_blocks, block - n_row_blocks
         lo, hi = block * n_chains // n_blocks, (block + 1) * n_chains // n_blocks
     v, h = work.v[size + lo : size + hi], work.h[size + lo : size + hi]
     negative_phase(machine, rule, key, lo, work.chains[lo:hi], v, h)
-    add_up(h, sums[1])
+    sum_columns(work.h, size + lo, size + hi, 0, sums[1])
     # The product is divided by the rows of the minibatch, this phase belongs over n_chains.
     scale = h.dtype.type(-size / n_chains)
     for i in range(h.shape[0]):
         for j in range(h.shape[1]):
             h[i, j] *= scale
-
-
-@kernel(fastmath=EXACT)
-def begin_update(machine, rule, step, work, size, n_chains):
-    """<h>_data and <h>_data - <h>_model from the sums of the blocks."""
-    n_blocks, n_hidden = work.h_sums.shape[0], work.h_pos.shape[0]
-    real = work.h_pos.dtype.type
-    for j in range(n_hidden):
-        pos, neg = real(0.0), real(0.0)
-        for block in range(n_blocks):
-            pos += work.h_sums[block, 0, j]
-            neg += work.h_sums[block, 1, j]
-        work.h_pos[j] = pos / real(size)
-        work.h_gap[j] = work.h_pos[j] - neg / real(n_chains)
-    work.lam[:] = 0
-    if rule.offset_rate > 0.0:
-        if step == 0:
-            machine.lam[:] = work.h_pos
-        work.lam[:] = machine.lam
 
 
 @kernel
@@ -267,27 +200,106 @@ def dot(x, y):
     return total
 
 
-@kernel(fastmath=EXACT)
-def center_row(row, mu, h_gap, gap, lam, part):
-    """row -= mu h_gap + gap lam, and its part of gradient^T mu."""
-    for j in range(row.shape[0]):
-        row[j] = row[j] - mu * h_gap[j] - gap * lam[j]
-    for j in range(row.shape[0]):
-        part[j] += mu * row[j]
+@kernel
+def centered_rows(n_rows):
+    """Rows with the two of the centering, and with zeros up to a multiple of four.
+
+    Small products take four terms at a time.
+    """
+    return (n_rows + 5) // 4 * 4
 
 
-@kernel(fastmath=EXACT)
-def step_row(W, velocity, row, rate, momentum, l2, l1):
-    """velocity = momentum velocity + rate (gradient - penalty's), W += velocity."""
-    zero, one = W.dtype.type(0.0), W.dtype.type(1.0)
-    for j in range(W.shape[0]):
-        sign = one if W[j] > zero else (-one if W[j] < zero else zero)
-        velocity[j] = momentum * velocity[j] + rate * (row[j] - l2 * W[j] - l1 * sign)
-        W[j] += velocity[j]
+@routine
+def begin_update(machine, rule, step, work, size, n_chains):
+    """<h>_data and <h>_data - <h>_model from the sums of the blocks; h's rows of the centering.
+
+    Returns
+    -------
+    n_rows : int, how many rows of v and h the gradient is a product of
+    """
+    n_blocks, n_hidden, n_rows = work.h_sums.shape[0], work.h_pos.shape[0], size + n_chains
+    real = work.h_pos.dtype.type
+    for j in range(n_hidden):
+        pos, neg = real(0.0), real(0.0)
+        for block in range(n_blocks):
+            pos += work.h_sums[block, 0, j]
+            neg += work.h_sums[block, 1, j]
+        work.h_pos[j] = pos / real(size)
+        work.h_gap[j] = work.h_pos[j] - neg / real(n_chains)
+    if rule.offset_rate == 0.0:
+        return n_rows
+    if step == 0:
+        for j in range(n_hidden):
+            machine.lam[j] = work.h_pos[j]
+    for j in range(n_hidden):
+        work.h[n_rows, j] = work.h_gap[j]
+        work.h[n_rows + 1, j] = machine.lam[j]
+    end = centered_rows(n_rows)
+    work.h[n_rows + 2 : end] = 0
+    for i in range(end):
+        work.h_lam[i] = dot(work.h[i], machine.lam)
+    return end
 
 
 @kernel
-def update_block(machine, rule, rate, momentum, work, size, n_chains, block):
+def center_block(machine, work, scale, at, n_rows, lo, hi, v_mu):
+    """v's rows of the centering, and the products with mu, for some visible units."""
+    for i in range(lo, hi):
+        work.v[at, i] = -machine.mu[i] / scale
+        work.v[at + 1, i] = -work.v_gap[i] / scale
+    for i in range(n_rows):
+        v_mu[i] = scale * dot(work.v[i, lo:hi], machine.mu[lo:hi])
+
+
+@kernel
+def step_visible(machine, rule, rate, momentum, work, scale, n_rows, lo, hi):
+    """Update of the biases and offsets of some visible units.
+
+    Returns
+    -------
+    squares : the sum of squares of the biases' gradient
+    """
+    real = machine.W.dtype.type
+    x, squares = work.v_gap[lo:hi], real(0.0)
+    if rule.offset_rate > 0.0:
+        for i in range(n_rows):
+            share, row = scale * work.h_lam[i], work.v[i, lo:hi]
+            for j in range(hi - lo):
+                x[j] -= share * row[j]
+    for j in range(hi - lo):
+        squares += x[j] * x[j]
+        velocity = momentum * machine.velocity_b[lo + j] + rate * x[j]
+        machine.velocity_b[lo + j] = velocity
+        machine.b[lo + j] += velocity
+        machine.mu[lo + j] += real(rule.offset_rate) * (work.v_pos[lo + j] - machine.mu[lo + j])
+    return squares
+
+
+@kernel
+def step_weights(W, velocity, g, rate, momentum, l2, l1):
+    """velocity = momentum velocity + rate (gradient - penalty's), W += velocity.
+
+    Returns
+    -------
+    gradients, weights, steps : the sums of squares of the gradient, of the weights before the
+        step and of the step
+    """
+    zero, one = W.dtype.type(0.0), W.dtype.type(1.0)
+    g_squares, w_squares, step_squares = zero, zero, zero
+    for k in range(W.shape[0]):
+        w = W[k]
+        sign = one if w > zero else (-one if w < zero else zero)
+        step = momentum * velocity[k] + rate * (g[k] - l2 * w - l1 * sign)
+        velocity[k] = step
+        W[k] = w + step
+        g_squares += g[k] * g[k]
+        w_squares += w * w
+        step_squares += step * step
+    return g_squares, w_squares, step_squares
+
+
+@routine
+def update_block(machine, rule, rate, momentum, work, size, n_chains, n_rows, block):
     """Gradient and update of the block-th part of the visible units.
 
     The centered gradient (Montavon & Müller, 2012; Melchior, Fischer & Wiskott, 2016) is
@@ -296,52 +308,36 @@ def update_block(machine, rule, rate, momentum, work, size, n_chains, block):
         gradient b = <v>_data - <v>_model - gradient W lam
         gradient c = <h>_data - <h>_model - gradient W^T mu
 
-    of which the first is the usual one less mu h_gap^T and v_gap lam^T.
+    of which the first is the usual one less mu h_gap^T and v_gap lam^T: two rows more of the
+    product v^T h. The products with lam and mu are those of v and h, which have fewer rows.
 
     Leaves in ``work.sums[block]`` the sums of squares of the weights' gradient (without
     penalty), weights, weights' step and visible biases' gradient.
     """
     real = machine.W.dtype.type
-    n_blocks, n_visible, n = work.sums.shape[0], machine.W.shape[0], size + n_chains
+    n_blocks, n_visible = work.sums.shape[0], machine.W.shape[0]
     lo, hi = block * n_visible // n_blocks, (block + 1) * n_visible // n_blocks
-    g, v_gap, part = work.gradient[lo:hi], work.v_gap[lo:hi], work.c_sums[block]
-    product_tn(real(1.0 / size), work.v[:n, lo:hi], work.h[:n], real(0.0), g)
-    v_pos, is_centered = work.v_pos[lo:hi], rule.offset_rate > 0.0
-    h_gap, lam = work.h_gap, work.lam
-    v_pos[:] = 0
-    v_gap[:] = 0
-    for i in range(size):
-        for j in range(hi - lo):
-            v_pos[j] += work.v[i, lo + j]
-    for i in range(size, n):
-        for j in range(hi - lo):
-            v_gap[j] += work.v[i, lo + j]
-    part[:] = 0
-    rate, momentum = real(rate), real(momentum)
-    l2, l1, zero = real(rule.l2), real(rule.l1), real(0.0)
-    g_squares, w_squares, step_squares, b_squares = zero, zero, zero, zero
+    scale, rate, momentum = real(1.0 / size), real(rate), real(momentum)
+    v_gap, v_pos = work.v_gap[lo:hi], work.v_pos[lo:hi]
+    sum_columns(work.v, 0, size, lo, v_pos)
+    sum_columns(work.v, size, size + n_chains, lo, v_gap)
     for i in range(hi - lo):
-        v_pos[i] /= real(size)
+        v_pos[i] *= scale
         v_gap[i] = v_pos[i] - v_gap[i] / real(n_chains)
-        mu, gap = machine.mu[lo + i] if is_centered else zero, v_gap[i]
-        row, W, velocity = g[i], machine.W[lo + i], machine.velocity_W[lo + i]
-        center_row(row, mu, h_gap, gap, lam, part)
-        g_squares += dot(row, row)
-        w_squares += dot(W, W)
-        g_lam = dot(row, lam)
-        step_row(W, velocity, row, rate, momentum, l2, l1)
-        step_squares += dot(velocity, velocity)
-        x = gap - g_lam
-        b_squares += x * x
-        machine.velocity_b[lo + i] = momentum * machine.velocity_b[lo + i] + rate * x
-        machine.b[lo + i] += machine.velocity_b[lo + i]
-        machine.mu[lo + i] += real(rule.offset_rate) * (v_pos[i] - mu)
-    sums = work.sums[block]
-    sums[0], sums[1], sums[2], sums[3] = g_squares, w_squares, step_squares, b_squares
+    if rule.offset_rate > 0.0:
+        center_block(machine, work, scale, size + n_chains, n_rows, lo, hi, work.v_mu[block])
+    g = work.gradient[lo:hi]
+    product_tn(scale, work.v[:n_rows, lo:hi], work.h[:n_rows], real(0.0), g)
+    sums, n = work.sums[block], (hi - lo) * machine.W.shape[1]
+    W, velocity = machine.W[lo:hi].reshape(n), machine.velocity_W[lo:hi].reshape(n)
+    sums[0], sums[1], sums[2] = step_weights(
+        W, velocity, g.reshape(n), rate, momentum, real(rule.l2), real(rule.l1)
+    )
+    sums[3] = step_visible(machine, rule, rate, momentum, work, scale, n_rows, lo, hi)
 
 
-@kernel(fastmath=EXACT)
-def end_update(machine, rule, rate, momentum, work, norms):
+@routine(fastmath=EXACT)
+def end_update(machine, rule, rate, momentum, work, n_rows, norms):
     """Update of the hidden biases and offsets; the minibatch's part of the trace.
 
     Parameters
@@ -350,15 +346,21 @@ def end_update(machine, rule, rate, momentum, work, norms):
     rule : Rule
     rate, momentum : float
     work : Workspace
+    n_rows : int, see `begin_update`
     norms : float64 array (3,), updated: norms of the weights' and biases' gradient, norm of
         the weights' step over that of the weights
     """
     real = machine.W.dtype.type
+    if rule.offset_rate > 0.0:
+        for i in range(n_rows):
+            v_mu = real(0.0)
+            for block in range(work.v_mu.shape[0]):
+                v_mu += work.v_mu[block, i]
+            for j in range(machine.c.shape[0]):
+                work.h_gap[j] -= v_mu * work.h[i, j]
     c_squares = 0.0
     for j in range(machine.c.shape[0]):
         x = work.h_gap[j]
-        for block in range(work.c_sums.shape[0]):
-            x -= work.c_sums[block, j]
         c_squares += x * x
         machine.velocity_c[j] = real(momentum) * machine.velocity_c[j] + real(rate) * x
         machine.c[j] += machine.velocity_c[j]
@@ -400,42 +402,10 @@ def train_machine(source, order, batch, layers, machine, rule, rate, first_step,
         momentum = momentum_at(step, rule.momentum)
         for block in prange(work.h_sums.shape[0]):
             phases_block(source, rows, layers, machine, rule, key, work, n_chains, block)
-        begin_update(machine, rule, step, work, size, n_chains)
+        n_rows = begin_update(machine, rule, step, work, size, n_chains)
         for block in prange(work.sums.shape[0]):
-            update_block(machine, rule, rate, momentum, work, size, n_chains, block)
-        end_update(machine, rule, rate, momentum, work, norms)
-
-
-@kernel
-def softplus(x):
-    """log(1 + exp(x)), without overflow."""
-    return (x if x > 0 else x - x) + log1p(exp(-abs(x)))
-
-
-@kernel
-def log_partition(kind, x):
-    """log of the sum of exp(x h) over the values h of a hidden unit."""
-    if kind == LOGISTIC:
-        return softplus(x)
-    return abs(x) + log1p(exp(-abs(x) - abs(x)))  # log(2 cosh x)
-
-
-@kernel
-def divergence(kind, v, p):
-    """Kullback-Leibler divergence of a mean p from an observed mean v, in nats."""
-    if kind == IDENTITY:
-        return 0.5 * (v - p) * (v - p)
-    tiny = 2.0**-24
-    if kind != LOGISTIC:
-        v, p = 0.5 + 0.5 * v, 0.5 + 0.5 * p
-    p = tiny if p < tiny else p
-    p = 1.0 - tiny if p > 1.0 - tiny else p
-    nats = 0.0
-    if v > 0.0:
-        nats += v * math.log(v / p)
-    if v < 1.0:
-        nats += (1.0 - v) * math.log((1.0 - v) / (1.0 - p))
-    return nats
+            update_block(machine, rule, rate, momentum, work, size, n_chains, n_rows, block)
+        end_update(machine, rule, rate, momentum, work, n_rows, norms)
 
 
 @kernel
@@ -478,24 +448,26 @@ def probe_machine(source, rows, layers, machine, out):
     widest = layers.units[: machine.layer + 1].max()
     work = np.empty((2, n * widest), layers.theta.dtype)
     v = np.empty((n, n_visible), layers.theta.dtype)
-    v_mean = np.empty((n, n_visible), layers.theta.dtype)
+    x = np.empty((n, n_visible), layers.theta.dtype)
     h = np.empty((n, n_hidden), layers.theta.dtype)
-    real = layers.theta.dtype.type
     forward_rows(source, rows, layers, machine.layer, work, v)
-    product_nn(real(1.0), v, machine.W, real(0.0), h)
+    product_nn(v, machine.W, h)
     to_means(IDENTITY, h, machine.c)
     energy = 0.0
     for i in range(n):
         energy += free_energy(machine, v[i], h[i])
     out[FREE_ENERGY] = energy / n
-    to_means(machine.hidden, h, np.zeros_like(machine.c))
+    nothing = np.zeros(max(n_visible, n_hidden), layers.theta.dtype)
+    to_means(machine.hidden, h, nothing)
     layer_health(machine.hidden, h, out[:4])
-    mean_visible(machine, h, v_mean)
+    product_nt(h, machine.W, x)
+    to_means(IDENTITY, x, machine.b)
     nats, squares = 0.0, 0.0
     for i in range(n):
+        nats += divergence(machine.visible, v[i], x[i])
+    to_means(machine.visible, x, nothing)
+    for i in range(n):
         for j in range(n_visible):
-            x, p = np.float64(v[i, j]), np.float64(v_mean[i, j])
-            nats += divergence(machine.visible, x, p)
-            squares += (x - p) * (x - p)
+            squares += np.float64(v[i, j] - x[i, j]) ** 2
     out[KL] = nats / n
     out[MSE] = squares / (n * n_visible)

@@ -16,7 +16,7 @@ from collections import namedtuple
 
 from numba import prange
 
-from sk_dbn.kernels.compile import EXACT, entry, kernel, twins
+from sk_dbn.kernels.compile import EXACT, entry, kernel, routine, twins
 from sk_dbn.kernels.elementary import exp
 
 HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
@@ -51,7 +51,7 @@ def add_squares(x, row, out):
         out[s] += 0.5 * z * z + HALF_LOG_2PI
 
 
-@kernel(fastmath=EXACT)
+@routine(fastmath=EXACT)
 def block_scores(problem, block, x, product, out):
     """log of the sum over the other side, of each state of a block.
 
@@ -64,7 +64,8 @@ def block_scores(problem, block, x, product, out):
     out : array (n_low_states,), written
     """
     shift = 0.0
-    x[:] = problem.d
+    for j in range(x.shape[0]):
+        x[j] = problem.d[j]
     for i in range(problem.high_a.shape[0]):
         if (block >> i) & 1:
             shift += problem.high_a[i]

@@ -6,7 +6,7 @@ import numpy as np
 from numba import prange
 
 from sk_dbn.kernels.activations import activate
-from sk_dbn.kernels.compile import kernel, twins
+from sk_dbn.kernels.compile import kernel, routine, twins, view
 from sk_dbn.kernels.gather import gather
 from sk_dbn.kernels.products import product_nn
 
@@ -20,7 +20,7 @@ activations : int64 array (n_layers,), codes
 """
 
 
-@kernel(forceinline=True)
+@view
 def weights(layers, layer):
     """The weights of one layer, (fan_in, fan_out), as a view."""
     p, q = layers.units[layer], layers.units[layer + 1]
@@ -28,7 +28,7 @@ def weights(layers, layer):
     return layers.theta[at : at + p * q].reshape(p, q)
 
 
-@kernel(forceinline=True)
+@view
 def biases(layers, layer):
     """The biases of one layer, (fan_out,), as a view."""
     at = layers.biases_at[layer]
@@ -47,8 +47,7 @@ def forward_layer(layers, layer, inputs, slopes, out):
     slopes : array (n_rows, fan_out) or (0, 0), see `activations.activate`
     out : array (n_rows, fan_out), written
     """
-    real = layers.theta.dtype.type
-    product_nn(real(1.0), inputs, weights(layers, layer), real(0.0), out)
+    product_nn(inputs, weights(layers, layer), out)
     activate(layers.activations[layer], out, biases(layers, layer), slopes)
 
 
@@ -77,7 +76,7 @@ def forward_rows(source, rows, layers, n_layers, work, out):
         a = z
 
 
-@kernel
+@routine(allocates=True)
 def _forward_block(source, rows, layers, n_layers, block_rows, block, out):
     """The block-th piece of `predict_rows`, with a workspace of its own."""
     lo = block * block_rows

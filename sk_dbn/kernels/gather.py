@@ -13,7 +13,7 @@ from numba import carray
 from numba.core import types
 from numba.extending import intrinsic, overload
 
-from sk_dbn.kernels.compile import EXACT, kernel
+from sk_dbn.kernels.compile import EXACT, kernel, routine
 
 DTYPES = (
     np.float32,
@@ -83,7 +83,7 @@ def half_to_single(bits):
     return sign * (1024 + fraction) * 2.0 ** (exponent - 25)
 
 
-@kernel
+@kernel(allocates=True)
 def value_at(code, address, index):
     """The index-th value of an array of any dtype, as a float64."""
     if code == 0:
@@ -109,7 +109,7 @@ def value_at(code, address, index):
     return half_to_single(np.int64(view(address + 2 * index, 1, np.uint16)[0]))
 
 
-@kernel
+@kernel(allocates=True)
 def integer_at(wide, address, index):
     """The index-th value of CSR's index arrays, int64 or int32."""
     if wide:
@@ -151,7 +151,7 @@ def _copy_sparse(source, rows, out):
             out[i, j] += real(value_at(source.dtype, source.address, p))
 
 
-@kernel(fastmath=EXACT)
+@kernel(fastmath=EXACT, allocates=True)
 def _copy_standardised(source, rows, out):
     """Rows of any kind, standardised in float64 and clipped."""
     real = out.dtype.type
@@ -175,7 +175,7 @@ def _copy_standardised(source, rows, out):
             out[i, j] = real(source.high if z > source.high else z)
 
 
-@kernel
+@routine(allocates=True)
 def gather(source, rows, out):
     """Read rows of the source, in out's precision, standardised and clipped.
 

@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 
-from sk_dbn.kernels.compile import EXACT, entry, kernel
+from sk_dbn.kernels.compile import EXACT, entry, kernel, routine
 
 SQUARED_ERROR, BINARY_LOG_LOSS, LOG_LOSS, POISSON = range(4)
 
@@ -26,7 +26,7 @@ def _inside(p, tiny):
     return 1.0 - tiny if p > 1.0 - tiny else p
 
 
-@kernel(fastmath=EXACT)
+@routine(fastmath=EXACT)
 def output_delta(code, a, targets, rows, sample_weight, delta):
     """The derivative of the loss with respect to the output layer's products.
 

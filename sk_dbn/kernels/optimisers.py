@@ -9,7 +9,7 @@ from collections import namedtuple
 
 import numpy as np
 
-from sk_dbn.kernels.compile import STRICT, kernel
+from sk_dbn.kernels.compile import STRICT, kernel, routine
 
 SGD, ADAM, ADAMW, NADAM, RMSPROP, ADAGRAD = range(6)
 
@@ -86,7 +86,7 @@ def end_step(optimiser, step):
         optimiser.state[0] *= optimiser.beta_1 * decay
 
 
-@kernel(fastmath=STRICT)
+@routine(fastmath=STRICT)
 def to_step(optimiser, rate, step, decays, at, theta, g):
     """Turn a stretch of the gradient into the step to be added to the parameters.
 

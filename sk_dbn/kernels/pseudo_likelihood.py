@@ -12,8 +12,8 @@ from numba import prange
 
 from sk_dbn.kernels.activations import IDENTITY, LOGISTIC
 from sk_dbn.kernels.compile import kernel, twins
-from sk_dbn.kernels.contrastive_divergence import log_partition, softplus
 from sk_dbn.kernels.random_bits import bits, mix
+from sk_dbn.kernels.units import log_partition, softplus
 
 u32 = np.uint32
 

@@ -45,28 +45,6 @@ def bits(key, row_key, unit):
 
 
 @kernel
-def sample_binary(p, key, first_row, low, out):
-    """One draw per unit: 1 with probability p, else `low` (0, or -1).
-
-    Parameters
-    ----------
-    p : array (n_rows, n_units), probabilities
-    key : uint32
-    first_row : int, number of p's first row within the step
-    low : scalar of p's dtype
-    out : array like p, written
-    """
-    real = p.dtype.type
-    one = real(1.0)
-    scale = real(2.0**-24)
-    for i in range(p.shape[0]):
-        row_key = derive(key, i + first_row)
-        for j in range(p.shape[1]):
-            u = real(np.int32(bits(key, row_key, j) >> u32(8))) * scale
-            out[i, j] = one if u < p[i, j] else low
-
-
-@kernel
 def add_standard_normal(key, first_row, out):
     """Add to each element an independent draw of N(0, 1) (Box & Muller, 1958).
 

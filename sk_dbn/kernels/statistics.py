@@ -4,7 +4,7 @@ import numpy as np
 from numba import prange
 
 from sk_dbn.kernels.activations import saturation_bounds
-from sk_dbn.kernels.compile import entry, kernel, twins
+from sk_dbn.kernels.compile import entry, routine, twins
 from sk_dbn.kernels.feed_forward import forward_layer
 from sk_dbn.kernels.gather import gather
 from sk_dbn.kernels.random_bits import mix
@@ -59,7 +59,7 @@ def column_moments(source, rows, mean, variance, low, high):
         variance[j] /= rows.shape[0]
 
 
-@kernel
+@routine(allocates=True)
 def _fingerprint_block(source, block, seed, out):
     """The block-th piece of `fingerprints`."""
     lo = block * BLOCK
@@ -94,7 +94,7 @@ def fingerprints(source, seed, out):
         _fingerprint_block(source, block, seed, out)
 
 
-@kernel
+@routine
 def layer_health(code, a, health):
     """Mean, standard deviation, saturated and dead fraction of a layer's activations.
 

@@ -16,6 +16,7 @@ from sk_dbn.kernels.contrastive_divergence import (
     STD,
     Rule,
     Workspace,
+    centered_rows,
     probe_machine,
     train_machine,
 )
@@ -118,6 +119,7 @@ class Workbench:
         p, q = (int(n) for n in stack.units[layer : layer + 2])
         dtype = stack.theta.dtype
         n_chains = batch if chains is None else len(chains)
+        n_rows = centered_rows(batch + n_chains)
         n_row_blocks = n_chain_blocks = n_unit_blocks = 1
         if 8.0 * max(batch, n_chains) * p * q > SMALL_WORK:
             n_row_blocks, n_chain_blocks = _row_blocks(batch), _row_blocks(n_chains)
@@ -128,18 +130,18 @@ class Workbench:
         block_rows = -(-batch // n_row_blocks)
         widest = int(stack.units[: layer + 1].max()) if layer else 0
         self.work = Workspace(
-            v=np.zeros((batch + n_chains, p), dtype),
-            h=np.zeros((batch + n_chains, q), dtype),
+            v=np.zeros((n_rows, p), dtype),
+            h=np.zeros((n_rows, q), dtype),
             chains=np.zeros((n_chains, q), dtype) if chains is None else chains,
             lower=np.zeros((n_row_blocks, 2, block_rows * widest), dtype),
             gradient=np.zeros((p, q), dtype),
             h_sums=np.zeros((n_blocks, 2, q), dtype),
             h_pos=np.zeros(q, dtype),
             h_gap=np.zeros(q, dtype),
+            h_lam=np.zeros(n_rows, dtype),
+            v_mu=np.zeros((n_unit_blocks, n_rows), dtype),
             v_pos=np.zeros(p, dtype),
             v_gap=np.zeros(p, dtype),
-            lam=np.zeros(q, dtype),
-            c_sums=np.zeros((n_unit_blocks, q), dtype),
             sums=np.zeros((n_unit_blocks, 4)),
         )
 
@@ -182,6 +184,7 @@ class MachineTraining:
         else:
             memory.chains = None
         self.bench = Workbench(stack, layer, memory.chains, settings.batch_size)
+        self._measured = {}
         self._per_call = 1  # the first call of a large shape is not to take long either
 
     def epoch(self, run, order, recorder=None):
@@ -247,9 +250,23 @@ class MachineTraining:
             total += len(piece) * out
         return total / len(rows)
 
+    def seen(self):
+        """`measures` of the probe, taken once between two updates."""
+        return self._once("seen", self.probe)
+
+    def unseen(self):
+        """`measures` of the held-out rows, taken once between two updates."""
+        return self._once("unseen", self.held_out)
+
+    def _once(self, name, rows):
+        n_steps = self.stack.memories[self.layer].n_steps
+        if self._measured.get(name, (None,))[0] != n_steps:
+            self._measured[name] = n_steps, self.measures(rows)
+        return self._measured[name][1]
+
     def divergence(self):
         """The reconstruction's divergence from the rows it is judged on, in nats a row."""
-        return self.measures(self.probe if self.held_out is None else self.held_out)[KL]
+        return (self.seen() if self.held_out is None else self.unseen())[KL]
 
     def is_finite(self):
         """Whether every parameter is a finite number."""
@@ -377,7 +394,7 @@ class TraceRecorder:
         del self._rows[n_rows:], self._epochs[n_rows:]
 
     def _append(self, epoch, training, w_norm, bias_norm, update_ratio):
-        seen = training.measures(training.probe)
+        seen = training.seen()
         row = {
             "weight_grad_norm": w_norm,
             "bias_grad_norm": bias_norm,
@@ -391,7 +408,7 @@ class TraceRecorder:
             "reconstruction_mse": seen[MSE],
         }
         if training.held_out is not None:
-            unseen = training.measures(training.held_out)
+            unseen = training.unseen()
             row["free_energy_gap"] = unseen[FREE_ENERGY] - seen[FREE_ENERGY]
         elif self._rows and "free_energy_gap" in self._rows[0]:
             row["free_energy_gap"] = np.nan  # a partial_fit after a fit with held-out rows

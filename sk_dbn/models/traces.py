@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 
-@dataclass
+@dataclass(repr=False)
 class GradientTrace:
     """Gradients, weights and activations of every layer while a model was trained.
 
@@ -54,6 +54,8 @@ class GradientTrace:
     >>> trace = DeepMLPRegressor((20, 20), max_iter=2).fit(X, y).gradient_trace_
     >>> trace.weight_grad_norm.shape  # before training and 2 epochs, 3 layers
     (3, 3)
+    >>> trace
+    GradientTrace(n_rows=3, n_layers=3, last_epoch=2, fields=[epoch, weight_grad_norm, ...])
     """
 
     epoch: np.ndarray
@@ -68,6 +70,15 @@ class GradientTrace:
     reconstruction_kl: np.ndarray | None = None
     reconstruction_mse: np.ndarray | None = None
     free_energy_gap: np.ndarray | None = None
+
+    def __repr__(self):
+        n_rows, n_layers = self.weight_grad_norm.shape
+        last_epoch = f"{self.epoch[-1]:g}" if n_rows else None
+        names = [field.name for field in fields(self) if getattr(self, field.name) is not None]
+        return (
+            f"GradientTrace(n_rows={n_rows}, n_layers={n_layers}, last_epoch={last_epoch}, "
+            f"fields=[{', '.join(names)}])"
+        )
 
     @property
     def n_layers(self):

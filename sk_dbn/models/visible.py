@@ -105,6 +105,22 @@ class VisibleUnits:
             return moments[0]
         return (moments[0] - self.shift) * self.scale
 
+    def origin_and_unit(self, n_features):
+        """Where on the caller's scale a unit's values are 0, and what is 1 long.
+
+        Parameters
+        ----------
+        n_features : int
+
+        Returns
+        -------
+        origin, unit : float64 ndarrays of shape (n_features,)
+            A unit takes the value (x - origin) / unit. The arrays are the caller's own.
+        """
+        if self.shift is None:
+            return np.zeros(n_features), np.ones(n_features)
+        return self.shift.copy(), 1.0 / self.scale
+
     def to_data(self, v):
         """The units' values in the caller's units, in place.
 

@@ -1,6 +1,7 @@
 """Compilation and its disk cache, on copies of a tiny package in processes of their own."""
 
 import ast
+import itertools
 import os
 import shutil
 import subprocess
@@ -16,17 +17,21 @@ from sk_dbn.kernels.statistics import column_moments
 KERNELS = Path(compiling.__file__).parent
 
 CALLEE = """
-from tiny.compile import kernel
+from tiny.compile import kernel, routine
 
 @kernel
 def shift(x):
     return x + 1.0
+
+@routine
+def shift_one(x, i, out):
+    out[i] = shift(x[i])
 """
 
 CALLER = """
 import numpy as np
 from numba import prange
-from tiny.callee import shift
+from tiny.callee import shift, shift_one
 from tiny.compile import entry, twins
 
 @entry
@@ -36,7 +41,7 @@ def single(x):
 @twins
 def many(x, out):
     for i in prange(out.shape[0]):
-        out[i] = shift(x[i])
+        shift_one(x, i, out)
 """
 
 # Prints the results and, for each of the three functions, whether it came from the cache.
@@ -113,12 +118,39 @@ def test_cache_is_used_and_never_stale(tiny):
     assert tiny.run() == (ONE_MORE, CACHED)
 
 
+def test_a_routine_is_found_again_or_compiled_again(tiny):
+    """Cached callers hold a routine's symbol and not its code: losing its files loses nothing.
+
+    The routine is loaded before its callers are, or compiled when its own files are gone.
+    """
+    tiny.run()
+    own = [path for path in tiny.cache.rglob("*") if "shift_one" in path.name]
+    assert own
+    for path in own:
+        path.unlink()
+    assert tiny.run() == (ONE_MORE, CACHED)
+    assert all(path.exists() for path in own)
+
+
+def test_a_routine_is_called_from_python_too(tiny):
+    """With the same code: what tests see is what kernels run."""
+    script = "import numpy as np; from tiny.callee import shift_one; out = np.zeros(2); "
+    script += "shift_one(np.arange(2.0), 1, out); print(*out, shift_one.__name__)"
+    process = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, "PYTHONPATH": str(tiny.folder.parent)},
+        capture_output=True,
+        text=True,
+    )
+    assert process.stdout.split() == ["0.0", "2.0", "shift_one"], process.stderr
+
+
 @pytest.mark.parametrize("suffix", [".nbi", ".nbc"])
 def test_damaged_cache_files_are_misses(tiny, suffix):
     """A process killed while writing, or a bad disk, costs a compilation and no more."""
     tiny.run()
     damages = (lambda b: b[: len(b) // 2], lambda b: b"", lambda b: b[::-1])
-    for damage, path in zip(damages, tiny.cache_files(suffix), strict=True):
+    for damage, path in zip(itertools.cycle(damages), tiny.cache_files(suffix)):
         path.write_bytes(damage(path.read_bytes()))
     assert tiny.run() == (ONE_MORE, NOT_CACHED)
     assert tiny.run() == (ONE_MORE, CACHED)  # and the damage was mended

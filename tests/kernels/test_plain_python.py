@@ -20,6 +20,7 @@ FILES = [
     "optimisers",
     "random_bits",
     "statistics",
+    "units",
 ]
 
 # Loops over very many numbers, and what has a process or a library of its own.

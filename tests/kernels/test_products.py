@@ -19,14 +19,14 @@ LARGE_SHAPE = (3, 520, 540)
 
 
 @kernel
-def product(kind, alpha, A, B, beta, C):
+def product(kind, A, B, C):
     """One of the three products."""
     if kind == NN:
-        product_nn(alpha, A, B, beta, C)
+        product_nn(A, B, C)
     elif kind == NT:
-        product_nt(alpha, A, B, beta, C)
+        product_nt(A, B, C)
     else:
-        product_tn(alpha, A, B, beta, C)
+        product_tn(C.dtype.type(1.0), A, B, C.dtype.type(0.0), C)
 
 
 def test_the_shapes_reach_both_ways():
@@ -42,25 +42,36 @@ def test_products_equal_numpy(dtype, kind):
     random = np.random.RandomState(0)
     for m, n, k in [*SMALL_SHAPES, LARGE_SHAPE]:
         A, B, exact = operands(kind, m, n, k, dtype, random)
+        larger, C = inside(random.normal(size=(m, n)).astype(dtype))
+        product(kind, inside(A)[1], inside(B)[1], C)
+        np.testing.assert_allclose(C, exact, 0, 8 * k * np.finfo(dtype).eps)
+        assert np.isnan(larger).sum() == larger.size - m * n
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_product_may_be_scaled_and_added(dtype):
+    """product_tn, of which gradients are made, is BLAS's with any alpha and a beta of 0 or 1."""
+    random = np.random.RandomState(0)
+    for m, n, k in [*SMALL_SHAPES, LARGE_SHAPE]:
+        A, B, exact = operands(TN, m, n, k, dtype, random)
         start = random.normal(size=(m, n)).astype(dtype)
-        for alpha, beta in ((1.0, 0.0), (0.5, 1.0), (-2.0, 0.25)):
-            larger, C = inside(start)
-            product(kind, dtype(alpha), inside(A)[1], inside(B)[1], dtype(beta), C)
+        for alpha, beta in ((0.5, 1.0), (-2.0, 0.0)):
+            C = start.copy()
+            product_tn(dtype(alpha), inside(A)[1], inside(B)[1], dtype(beta), C)
             tolerance = 8 * k * np.finfo(dtype).eps
             np.testing.assert_allclose(C, alpha * exact + beta * start, 0, tolerance)
-            assert np.isnan(larger).sum() == larger.size - m * n
 
 
 @pytest.mark.parametrize("kind", [NN, NT, TN])
-def test_beta_zero_forgets_and_nan_survives(kind):
-    """With beta = 0 the old content does not matter, even NaN; NaN in a factor shows."""
+def test_the_old_content_is_forgotten_and_nan_survives(kind):
+    """What the result's memory held does not matter, even NaN; NaN in a factor shows."""
     random = np.random.RandomState(0)
     A, B, exact = operands(kind, 5, 6, 7, np.float64, random)
     C = np.full((5, 6), np.nan)
-    product(kind, 1.0, A, B, 0.0, C)
+    product(kind, A, B, C)
     np.testing.assert_allclose(C, exact, 1e-12, 1e-12)
     A[0, 0] = np.nan
-    product(kind, 1.0, A, B, 0.0, C)
+    product(kind, A, B, C)
     assert np.isnan(C).any() and not np.isnan(C).all()
 
 
@@ -69,7 +80,7 @@ def test_a_row_does_not_depend_on_the_rows_beside_it():
     random = np.random.RandomState(0)
     A, B, _ = operands(NN, 9, 33, 10, np.float64, random)
     together, alone = np.empty((9, 33)), np.empty((1, 33))
-    product(NN, 1.0, A, B, 0.0, together)
+    product(NN, A, B, together)
     for i in range(9):
-        product(NN, 1.0, A[i : i + 1], B, 0.0, alone)
+        product(NN, A[i : i + 1], B, alone)
         np.testing.assert_allclose(together[i], alone[0], 1e-13, 1e-13)

@@ -12,7 +12,7 @@ import pytest
 import scipy.stats
 
 from sk_dbn.kernels.compile import kernel
-from sk_dbn.kernels.random_bits import add_standard_normal, bits, derive, sample_binary
+from sk_dbn.kernels.random_bits import add_standard_normal, bits, derive
 from tests import reference
 
 DTYPES = [np.float32, np.float64]
@@ -33,12 +33,6 @@ def fill(key, first_row, out):
 def block(key, n_rows, n_units, first_row=0):
     out = np.empty((n_rows, n_units), np.uint32)
     fill(np.uint32(key), first_row, out)
-    return out
-
-
-def binary(p, key, first_row=0, low=0.0):
-    out = np.empty_like(p)
-    sample_binary(p, np.uint32(key), first_row, p.dtype.type(low), out)
     return out
 
 
@@ -133,38 +127,6 @@ def test_derived_keys_are_distinct_and_uniform():
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_binary_samples_equal_the_reference(dtype):
-    """24 bits are a fraction that both precisions hold exactly, so both draw the same."""
-    p = np.random.RandomState(0).uniform(size=(31, 17)).astype(np.float32).astype(dtype)
-    for low in (0.0, -1.0):
-        expected = reference.binary_sample(p, KEYS[0], 4, low)
-        assert np.array_equal(binary(p, KEYS[0], 4, low), expected)
-
-
-@pytest.mark.parametrize("dtype", DTYPES)
-def test_certain_events_are_certain(dtype):
-    """u lies in [0, 1), so u < 0 never holds and u < 1 always does."""
-    for key in KEYS:
-        assert not binary(np.zeros((256, 256), dtype), key).any()
-        assert binary(np.ones((256, 256), dtype), key, low=-1.0).min() == 1
-
-
-def test_binary_samples_have_the_probabilities_asked_for():
-    """The share of ones is p, but for binomial noise, also for p close to 0 and to 1."""
-    scores, n = [], 512
-    for key in KEYS:
-        for p in (1e-3, 0.1, 0.5, 0.9, 0.999):
-            n_ones = binary(np.full((n, n), p), key).sum()
-            scores.append((n_ones - n * n * p) / np.sqrt(n * n * p * (1 - p)))
-    assert_standard_normal(scores)
-
-
-def test_nan_probability_draws_no_one():
-    """A comparison with NaN is false; the NaN itself stays visible in p."""
-    assert not binary(np.full((3, 5), np.nan), KEYS[0]).any()
-
-
-@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("n_units", [1, 2, 7, 64])
 def test_normals_equal_the_reference(dtype, n_units):
     """Also for an odd number of units, where the last radius serves one unit only."""
@@ -207,11 +169,10 @@ def test_normal_moments():
 
 def test_results_do_not_depend_on_how_rows_are_cut():
     """A draw's address holds its row's number in the step, so any blocks of rows give the same."""
-    p = np.random.RandomState(1).uniform(size=(23, 11))
-    whole, noise = binary(p, KEYS[0], 100), normals(KEYS[0], (23, 11), 100)
+    whole, noise = block(KEYS[0], 23, 11, 100), normals(KEYS[0], (23, 11), 100)
     for cuts in ([0, 23], [0, 1, 2, 23], [0, 7, 8, 15, 23]):
         blocks = list(itertools.pairwise(cuts))
-        cut = [binary(p[lo:hi].copy(), KEYS[0], 100 + lo) for lo, hi in blocks]
+        cut = [block(KEYS[0], hi - lo, 11, 100 + lo) for lo, hi in blocks]
         assert np.array_equal(np.vstack(cut), whole)
         cut = [normals(KEYS[0], (hi - lo, 11), 100 + lo) for lo, hi in blocks]
         assert np.array_equal(np.vstack(cut), noise)

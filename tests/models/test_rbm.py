@@ -16,7 +16,6 @@ from sk_dbn.models.rbm_training import (
     probe_of,
 )
 from sk_dbn.models.threads import run_serial
-from sk_dbn.models.visible import VisibleUnits
 from tests import reference_rbm as slow
 
 KINDS = {"logistic": "binary", "tanh": "bipolar"}
@@ -154,47 +153,6 @@ def test_importances_equal_their_definition():
         hidden[:, i] = V[:, i].mean()
         expected.append(divergence(hidden) - divergence(V))
     np.testing.assert_allclose(stack.importances(V, V.mean(axis=0)), expected, atol=1e-10)
-
-
-def test_visible_units_are_chosen_and_scaled():
-    """[0, 1] means Bernoulli; otherwise Gaussian units are standardised by the training set."""
-    X = np.array([[0.0, 5.0], [4.0, 5.0]])
-    moments = Data(X, np.float64).moments(np.arange(2))
-    units = VisibleUnits.suited_to("auto", moments)
-    assert units.kind == "gaussian"
-    np.testing.assert_array_equal(units.shift, [2.0, 5.0])
-    np.testing.assert_array_equal(units.scale, [0.5, 1.0])  # a constant column keeps its scale
-    squeezed = VisibleUnits.suited_to("bernoulli", moments)
-    assert squeezed.is_rescaled
-    v = (X - squeezed.shift) * squeezed.scale
-    np.testing.assert_allclose(v, X / 5.0)
-    np.testing.assert_allclose(squeezed.to_data(v), X)
-    in_range = Data(X / 5.0, np.float64).moments(np.arange(2))
-    assert VisibleUnits.suited_to("auto", in_range).kind == "bernoulli"
-
-
-def test_bernoulli_units_clip():
-    """Also where the data that they were suited to lay in [0, 1]; Gaussian units do not."""
-    for X in ([[0.2, 0.7], [0.4, 0.5]], [[0.0, 5.0], [4.0, 5.0]]):
-        moments = Data(np.array(X), np.float64).moments(np.arange(2))
-        for kind in ("bernoulli", "gaussian"):
-            units = VisibleUnits.suited_to(kind, moments)
-            seen = units.data(np.array([[-10.0, 0.3], [10.0, 0.3]]), np.float64)
-            _, _, low, high = seen.moments(np.arange(2))
-            assert ((low[0], high[0]) == (0.0, 1.0)) is (kind == "bernoulli")
-
-
-def test_means_are_told_from_samples():
-    """Of 0 and 1 the variance is p (1 - p); of anything between it is less."""
-    random = np.random.RandomState(0)
-    for X, expected in [
-        (random.randint(0, 2, (50, 3)), False),
-        (random.uniform(size=(50, 3)), True),
-        (np.ones((5, 3)), False),
-        (np.full((5, 3), 0.5), True),
-    ]:
-        moments = Data(X, np.float32).moments(np.arange(len(X)))
-        assert VisibleUnits.suited_to("auto", moments).are_means(moments) is expected
 
 
 def test_stopping_rule():

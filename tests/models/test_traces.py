@@ -37,6 +37,27 @@ def test_rows_become_arrays():
 
 
 @pytest.mark.parametrize("optional", [False, True])
+@pytest.mark.parametrize("n_rows", [2, 1000])
+def test_repr_says_what_there_is(n_rows, optional):
+    """Sizes, the epoch reached and the fields that exist, in a line or two however long it is."""
+    trace = trace_of(n_rows, 3, optional)
+    text = repr(trace)
+    assert text.startswith(f"GradientTrace(n_rows={n_rows}, n_layers=3, last_epoch={n_rows - 1}, ")
+    assert len(text) < 300
+    for name in MEASURES:
+        assert (name in text) is (getattr(trace, name) is not None)
+
+
+def test_repr_tells_fractions_of_epochs():
+    """A trace of minibatches may end inside an epoch; one without rows has none."""
+    trace = trace_of(2)
+    trace.epoch[-1] = 1.25
+    assert "last_epoch=1.25," in repr(trace)
+    nothing = {field.name: np.empty((0, 2)) for field in fields(trace)}
+    assert "n_rows=0, n_layers=2, last_epoch=None" in repr(GradientTrace(**nothing))
+
+
+@pytest.mark.parametrize("optional", [False, True])
 def test_to_frame(optional):
     """One line a row and layer, rows in their order, layers counted from 1."""
     pytest.importorskip("pandas")

@@ -1,0 +1,93 @@
+"""What the caller says of a network's layers: sizes, first weights and precision, checked."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from numbers import Integral
+
+import numpy as np
+from sklearn.utils._param_validation import Options, StrOptions
+
+# What `dtype` may be: a name, NumPy's type or its dtype. np.dtype makes one of them all.
+PRECISIONS = [
+    StrOptions({"float32", "float64"}),
+    Options(type, {np.float32, np.float64}),
+    Options(np.dtype, {np.dtype("float32"), np.dtype("float64")}),
+]
+
+
+def layer_sizes(hidden_layer_sizes, at_least=0):
+    """`hidden_layer_sizes` as a list, one int for each hidden layer.
+
+    Parameters
+    ----------
+    hidden_layer_sizes : int or array-like of shape (n_layers,)
+    at_least : int, default=0
+        The fewest hidden layers that make sense.
+
+    Returns
+    -------
+    list of int
+
+    Raises
+    ------
+    ValueError
+        If they are not integers, not positive, or too few.
+    """
+    given = hidden_layer_sizes
+    sizes = given.tolist() if hasattr(given, "tolist") else given  # NumPy's and pandas' too
+    is_list = isinstance(sizes, Sequence) and not isinstance(sizes, (str, bytes))
+    sizes = list(sizes) if is_list else [sizes]
+    whole = (isinstance(n, Integral) and not isinstance(n, bool) and n > 0 for n in sizes)
+    if len(sizes) < at_least or not all(whole):
+        raise ValueError(
+            "hidden_layer_sizes must be positive integers, one for each hidden layer, got "
+            f"{given!r}."
+        )
+    return [int(n) for n in sizes]
+
+
+def first_weights(init, units, dtype):
+    """The arrays of a list `init`, one for each layer.
+
+    Parameters
+    ----------
+    init : sequence of array-likes of shape (fan_in, fan_out)
+    units : sequence of int
+        Units of the input and of each layer.
+    dtype : dtype
+        The precision in which the arrays have to be finite.
+
+    Returns
+    -------
+    list of ndarrays of shape (fan_in, fan_out)
+
+    Raises
+    ------
+    ValueError
+        If there are too few or too many, or one of them has another shape, or holds
+        something else than finite real numbers.
+    """
+    shapes = list(pairwise(units))
+    if len(init) != len(shapes):
+        raise ValueError(
+            f"init must have one array for each of the {len(shapes)} layers that connect "
+            f"{'-'.join(map(str, units))} units, got {len(init)}."
+        )
+    arrays = []
+    for layer, (W, (fan_in, fan_out)) in enumerate(zip(init, shapes, strict=True)):
+        W = np.asarray(W)
+        if W.dtype.kind not in "fiub":
+            raise ValueError(
+                f"init[{layer}] must be an array of real numbers, got {init[layer]!r}."
+            )
+        if W.shape != (fan_in, fan_out):
+            raise ValueError(
+                f"init[{layer}] must have shape (fan_in, fan_out) = ({fan_in}, {fan_out}), "
+                f"got {W.shape}."
+            )
+        if not (np.abs(W) <= np.finfo(dtype).max).all():
+            raise ValueError(
+                f"init[{layer}] must be finite as {np.dtype(dtype)}, got NaN, infinity or more."
+            )
+        arrays.append(W)
+    return arrays
