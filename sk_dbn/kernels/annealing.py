@@ -10,9 +10,9 @@ hidden units summed out,
 
     log p*(v) = ((1 - beta) base + beta b) v + sum_j log(1 + exp(beta x_j)),   x = v W + c.
 
-A chain is cut into blocks of units, not of chains: the products are as fast with few chains,
-and each block's part of a weight has a place of its own. So all threads work on every
-temperature, and their number changes no bit. Weights are summed up in float64.
+The chains are cut into pieces of a few, each of which passes many temperatures without waiting
+for another one. A piece's products are cut into blocks of units, so that their loops for small
+matrices serve: these take few rows as fast as many. Weights are summed up in float64.
 """
 
 import math
@@ -47,17 +47,10 @@ Chains = namedtuple("Chains", "v h products terms log_weights")
 Chains.__doc__ = """Where the chains are, and buffers.
 
 v, h : arrays (n_chains, n_visible) and (n_chains, n_hidden), of the weights' dtype
-products : array (n_blocks, n_chains * WIDTH), likewise
-terms : float64 array (n_blocks, 2, WIDTH)
-log_weights : float64 array (n_blocks, n_chains), each block's part of the log weights: blocks
-    of hidden units first, then blocks of visible units
+products : array (n_pieces, most_rows * WIDTH), likewise
+terms : float64 array (n_pieces, 2, WIDTH)
+log_weights : float64 array (n_chains,), updated
 """
-
-
-@kernel(forceinline=True)
-def n_unit_blocks(n_units):
-    """How many blocks some units are cut into."""
-    return (n_units + WIDTH - 1) // WIDTH
 
 
 @kernel(fastmath=EXACT)
@@ -130,30 +123,30 @@ def hidden_row(x, c, before, beta, key, row_key, first_unit, terms, h):
 
 
 @routine
-def hidden_block(ladder, step, chains, block):
-    """Sample a block of hidden units of all chains, and add its part to the weights.
+def hidden_block(ladder, step, chains, piece, first, last, lo):
+    """Sample a block of hidden units of some chains, and add its part to their weights.
 
     Parameters
     ----------
     ladder : Ladder
     step : int, number of the temperature
     chains : Chains, updated
-    block : int
+    piece, first, last : int, number of the piece, and its chains
+    lo : int, first unit of the block
     """
-    n_chains = chains.v.shape[0]
-    lo, hi = block * WIDTH, min((block + 1) * WIDTH, chains.h.shape[1])
-    x = chains.products[block, : n_chains * (hi - lo)].reshape(n_chains, hi - lo)
-    product_nt(chains.v, ladder.W_transposed[lo:hi], x)
+    n_chains, hi = last - first, min(lo + WIDTH, chains.h.shape[1])
+    x = chains.products[piece, : n_chains * (hi - lo)].reshape(n_chains, hi - lo)
+    product_nt(chains.v[first:last], ladder.W_transposed[lo:hi], x)
     before, beta = ladder.betas[max(step - 1, 0)], ladder.betas[step]
-    key, c, terms = derive(derive(ladder.seed, step), 0), ladder.c[lo:hi], chains.terms[block]
-    for i in range(n_chains):
+    key, c, terms = derive(derive(ladder.seed, step), 0), ladder.c[lo:hi], chains.terms[piece]
+    for i in range(first, last):
         h = chains.h[i, lo:hi]
-        change = hidden_row(x[i], c, before, beta, key, derive(key, i), lo, terms, h)
-        chains.log_weights[block, i] += change
+        change = hidden_row(x[i - first], c, before, beta, key, derive(key, i), lo, terms, h)
+        chains.log_weights[i] += change
 
 
 @kernel(fastmath=EXACT)
-def sample_visible(gaussian, beta, bias, key, first_unit, z, v):
+def sample_visible(gaussian, beta, bias, key, first_chain, first_unit, z, v):
     """Samples of visible units.
 
     Parameters
@@ -162,9 +155,9 @@ def sample_visible(gaussian, beta, bias, key, first_unit, z, v):
     beta : scalar of z's dtype
     bias : float64 array (n_units,)
     key : uint32
-    first_unit : int, an even number
+    first_chain, first_unit : int
     z : array (n_chains, n_units), h W^T; overwritten
-    v : array (n_chains, n_visible), whose columns from first_unit on are written
+    v : array (n_chains, n_visible), the same chains, whose units from first_unit on are written
     """
     real, n = z.dtype.type, z.shape[1]
     zero, one, scale = real(0.0), real(1.0), real(2.0**-24)
@@ -173,49 +166,45 @@ def sample_visible(gaussian, beta, bias, key, first_unit, z, v):
         for j in range(n):
             row[j] = beta * row[j] + real(bias[j])
     if gaussian:
-        add_standard_normal(derive(key, first_unit), 0, z)
+        add_standard_normal(derive(key, first_unit), first_chain, z)
         for i in range(z.shape[0]):
             for j in range(n):
                 v[i, first_unit + j] = z[i, j]
         return
     for i in range(z.shape[0]):
-        row, out, row_key = z[i], v[i, first_unit : first_unit + n], derive(key, i)
+        row, out = z[i], v[i, first_unit : first_unit + n]
+        row_key = derive(key, first_chain + i)
         for j in range(n):
             u = real(np.int32(bits(key, row_key, first_unit + j) >> u32(8))) * scale
             out[j] = one if u < one / (one + exp(-row[j])) else zero
 
 
 @routine
-def visible_block(ladder, step, chains, block):
-    """Sample a block of visible units of all chains, and add its part to the weights.
+def visible_block(ladder, step, chains, piece, first, last, lo):
+    """Sample a block of visible units of some chains, and add its part to their weights.
 
     Parameters
     ----------
-    ladder : Ladder
-    step : int, number of the temperature
-    chains : Chains, updated
-    block : int
+    ladder, step, chains, piece, first, last, lo : see `hidden_block`
     """
-    n_chains, real = chains.v.shape[0], chains.v.dtype.type
-    place = block + n_unit_blocks(chains.h.shape[1])
-    lo, hi = block * WIDTH, min((block + 1) * WIDTH, chains.v.shape[1])
-    z = chains.products[place, : n_chains * (hi - lo)].reshape(n_chains, hi - lo)
-    product_nt(chains.h, ladder.W[lo:hi], z)
+    n_chains, hi = last - first, min(lo + WIDTH, chains.v.shape[1])
+    z = chains.products[piece, : n_chains * (hi - lo)].reshape(n_chains, hi - lo)
+    product_nt(chains.h[first:last], ladder.W[lo:hi], z)
     beta, after = ladder.betas[step], ladder.betas[min(step + 1, ladder.betas.shape[0] - 1)]
-    bias, changes = chains.terms[place, 0], chains.terms[place, 1]
+    bias, changes = chains.terms[piece, 0], chains.terms[piece, 1]
     for j in range(hi - lo):
-        bias[j] = (1.0 - beta) * f64(ladder.base[lo + j]) + beta * f64(ladder.b[lo + j])
-    key = derive(derive(ladder.seed, step), 1)
-    sample_visible(ladder.gaussian, real(beta), bias, key, lo, z, chains.v)
-    # The sample is weighted where the ladder goes on, from beta to the next one.
-    for j in range(hi - lo):
-        changes[j] = (after - beta) * (f64(ladder.b[lo + j]) - f64(ladder.base[lo + j]))
-    for i in range(n_chains):
-        chains.log_weights[place, i] += weighted_sum(changes, chains.v[i, lo:hi])
+        own, base = f64(ladder.b[lo + j]), f64(ladder.base[lo + j])
+        bias[j] = (1.0 - beta) * base + beta * own
+        # The sample is weighted where the ladder goes on, from beta to the next one.
+        changes[j] = (after - beta) * (own - base)
+    key, v = derive(derive(ladder.seed, step), 1), chains.v[first:last]
+    sample_visible(ladder.gaussian, z.dtype.type(beta), bias, key, first, lo, z, v)
+    for i in range(first, last):
+        chains.log_weights[i] += weighted_sum(changes, chains.v[i, lo:hi])
 
 
 @twins
-def anneal(ladder, first, last, chains):
+def anneal(ladder, begin, end, chains):
     """Gibbs steps at consecutive temperatures of the ladder.
 
     At step k the chains' samples v_k, drawn at the temperature before, are weighted by
@@ -225,13 +214,17 @@ def anneal(ladder, first, last, chains):
     Parameters
     ----------
     ladder : Ladder
-    first, last : int, temperatures to begin with and to end before
+    begin, end : int, temperatures to begin with and to end before
     chains : Chains, updated
     """
-    n_hidden_blocks = n_unit_blocks(chains.h.shape[1])
-    n_visible_blocks = n_unit_blocks(chains.v.shape[1])
-    for step in range(first, last):
-        for block in prange(n_hidden_blocks):
-            hidden_block(ladder, step, chains, block)
-        for block in prange(n_visible_blocks):
-            visible_block(ladder, step, chains, block)
+    n_pieces = chains.products.shape[0]
+    # Products take four rows at a time.
+    n_fours = (chains.v.shape[0] + 3) // 4
+    for piece in prange(n_pieces):
+        first = 4 * (piece * n_fours // n_pieces)
+        last = min(4 * ((piece + 1) * n_fours // n_pieces), chains.v.shape[0])
+        for step in range(begin, end):
+            for lo in range(0, chains.h.shape[1], WIDTH):
+                hidden_block(ladder, step, chains, piece, first, last, lo)
+            for lo in range(0, chains.v.shape[1], WIDTH):
+                visible_block(ladder, step, chains, piece, first, last, lo)

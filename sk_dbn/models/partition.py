@@ -23,7 +23,8 @@ MOST_LOW = 8  # units whose states are tabulated together
 LARGEST_EXPONENT = 300.0  # of numbers multiplied in pairs: exp(2 * 300) is finite
 
 CALL_WORK = 2.0e8  # multiplications of one call, about 0.1 s
-PIECES = 64  # of one call's blocks
+PIECES = 64  # of one call's blocks of states
+PIECE_ROWS = 16  # most chains that pass the temperatures together
 BURN_IN = 1000  # Gibbs steps of chains that could not start from exact samples
 ASSUMED_SAMPLES = 1000  # behind base rates of unknown origin
 
@@ -294,17 +295,17 @@ def _run_chains(run, machine, base, betas, v, dtype, random):
     seed = int(random.randint(0, 2**32, dtype=np.uint32))
     gaussian, base = int(machine.gaussian), np.asarray(base, dtype)
     ladder = Ladder(W, np.ascontiguousarray(W.T), b, c, base, gaussian, betas, seed)
-    n_blocks = sum(-(-n // WIDTH) for n in (n_visible, n_hidden))
+    n_pieces = 4 * -(-n_chains // (4 * PIECE_ROWS))
     chains = Chains(
         np.array(v, dtype, order="C"),
         np.zeros((n_chains, n_hidden), dtype),
-        np.empty((n_blocks, n_chains * WIDTH), dtype),
-        np.empty((n_blocks, 2, WIDTH)),
-        np.zeros((n_blocks, n_chains)),
+        np.empty((n_pieces, PIECE_ROWS * WIDTH), dtype),
+        np.empty((n_pieces, 2, WIDTH)),
+        np.zeros(n_chains),
     )
     work = n_chains * (2.0 * n_visible * n_hidden + 50.0 * (n_visible + n_hidden))
-    call = run if work > SMALL_WORK / 2 else run_serial
-    size = max(1, int(10.0 * CALL_WORK / work))
+    call = run if len(betas) * work > SMALL_WORK else run_serial
+    size = max(1, int(40.0 * CALL_WORK / work))
     for first in range(0, len(betas), size):
         call(anneal, ladder, first, min(first + size, len(betas)), chains)
-    return chains.log_weights.sum(axis=0), chains.v.astype(np.float64)
+    return chains.log_weights, chains.v.astype(np.float64)
