@@ -1,5 +1,6 @@
 """Deep belief networks and deep multilayer perceptrons as scikit-learn estimators."""
 
+from sk_dbn import likelihood
 from sk_dbn._dbn import DBNClassifier
 from sk_dbn._deep_mlp import DeepMLPRegressor
 from sk_dbn._rbm_stack import BernoulliRBMStack
@@ -7,4 +8,10 @@ from sk_dbn.models.traces import GradientTrace
 
 __version__ = "0.1.0"
 
-__all__ = ["BernoulliRBMStack", "DBNClassifier", "DeepMLPRegressor", "GradientTrace"]
+__all__ = [
+    "BernoulliRBMStack",
+    "DBNClassifier",
+    "DeepMLPRegressor",
+    "GradientTrace",
+    "likelihood",
+]

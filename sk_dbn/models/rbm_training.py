@@ -71,7 +71,7 @@ class Settings:
 def probe_of(order):
     """A few rows, evenly spaced in the order of training."""
     n = len(order)
-    size = min(n, MOST_PROBED, max(LEAST_PROBED, n // 16))
+    size = min(n, MOST_PROBED, max(LEAST_PROBED, n // 32))
     return order[np.linspace(0, n - 1, size).astype(np.int64)]
 
 

@@ -1,0 +1,311 @@
+"""The partition function of a machine: by enumeration, or by annealed importance sampling."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import logsumexp
+
+from sk_dbn.kernels.activations import IDENTITY, LOGISTIC, TANH
+from sk_dbn.kernels.annealing import WIDTH, Chains, Ladder, anneal
+from sk_dbn.kernels.enumeration import (
+    HALF_LOG_2PI,
+    Enumeration,
+    block_log_sums,
+    scores_of_blocks,
+)
+from sk_dbn.models.network import SMALL_WORK
+from sk_dbn.models.rbm import MEANS, draw, natural_bias
+from sk_dbn.models.threads import run_serial
+
+MOST_ENUMERATED = 25  # units of the smaller side
+MOST_LOW = 8  # units whose states are tabulated together
+LARGEST_EXPONENT = 300.0  # of numbers multiplied in pairs: exp(2 * 300) is finite
+
+CALL_WORK = 2.0e8  # multiplications of one call, about 0.1 s
+PIECES = 64  # of one call's blocks of states
+PIECE_ROWS = 16  # most chains that pass the temperatures together
+BURN_IN = 1000  # Gibbs steps of chains that could not start from exact samples
+ASSUMED_SAMPLES = 1000  # behind base rates of unknown origin
+
+
+@dataclass(frozen=True)
+class BinaryMachine:
+    """A machine in terms of hidden units of 0 and 1, in float64.
+
+    Its energy is E(v, h) = -b v - c h - v W h for visible units of 0 and 1, and larger by
+    |v|^2 / 2 for Gaussian ones. Units of -1 and 1 are 2 h - 1 in terms of these.
+
+    Parameters
+    ----------
+    W : ndarray of shape (n_visible, n_hidden)
+    b, c : ndarrays of shape (n_visible,) and (n_hidden,)
+    gaussian : bool
+        Whether the visible units are Gaussian.
+    offset : float
+        What the log partition function of the machine that it stands for has more.
+    """
+
+    W: np.ndarray
+    b: np.ndarray
+    c: np.ndarray
+    gaussian: bool
+    offset: float
+
+    @classmethod
+    def of(cls, stack, layer):
+        """What stands for a machine of a stack.
+
+        Parameters
+        ----------
+        stack : Stack
+        layer : int
+
+        Returns
+        -------
+        BinaryMachine
+        """
+        visible, hidden = stack.kinds[layer : layer + 2]
+        if hidden not in (LOGISTIC, TANH):
+            raise ValueError("partition functions are known for hidden units of two values only.")
+        parts = (stack.coefs, stack.intercepts_visible, stack.intercepts_hidden)
+        W, b, c = (np.array(part[layer], np.float64) for part in parts)
+        offset = 0.0
+        if visible == IDENTITY:
+            offset -= 0.5 * b @ b  # |v - b|^2 = |v|^2 - 2 b v + |b|^2
+        if hidden == TANH:
+            offset -= c.sum()
+            W, b, c = 2.0 * W, b - W.sum(axis=1), 2.0 * c
+        if visible == TANH:
+            offset -= b.sum()
+            W, b, c = 2.0 * W, 2.0 * b, c - W.sum(axis=0)
+        return cls(W, b, c, visible == IDENTITY, float(offset))
+
+    @property
+    def visible_kind(self):
+        """The code of the visible units."""
+        return IDENTITY if self.gaussian else LOGISTIC
+
+    @property
+    def enumerates_hidden(self):
+        """Whether the smaller side that can be enumerated is the hidden one."""
+        return self.gaussian or self.W.shape[1] <= self.W.shape[0]
+
+    @property
+    def n_enumerated(self):
+        """Units of the smaller side that can be enumerated."""
+        return self.W.shape[1] if self.enumerates_hidden else self.W.shape[0]
+
+    def visible_log_sums(self, z):
+        """log of the sum over v of exp(z v), with the Gaussian units' exp(-|v|^2 / 2).
+
+        Parameters
+        ----------
+        z : ndarray of shape (..., n_visible)
+
+        Returns
+        -------
+        ndarray of shape (...)
+        """
+        if self.gaussian:
+            return (0.5 * z * z + HALF_LOG_2PI).sum(axis=-1)
+        return np.logaddexp(0.0, z).sum(axis=-1)
+
+    def own_score(self, v):
+        """The log of what is said of v before any bias or weight, one number a row."""
+        return -0.5 * (v * v).sum(axis=-1) if self.gaussian else np.zeros(v.shape[:-1])
+
+    def score(self, v):
+        """log of the sum over h of exp(-E(v, h)), one number a row."""
+        x = v @ self.W + self.c
+        return v @ self.b + self.own_score(v) + np.logaddexp(0.0, x).sum(axis=-1)
+
+
+def exact_log_partition(run, machine):
+    """The log of the sum of exp(-E(v, h)) over all states.
+
+    Parameters
+    ----------
+    run : callable, from `threads`
+    machine : BinaryMachine
+        With at most `MOST_ENUMERATED` units on the enumerated side.
+
+    Returns
+    -------
+    float
+        In nats, of the machine that this one stands for.
+    """
+    return float(logsumexp(_log_sums(run, _enumeration(machine)))) + machine.offset
+
+
+def exact_samples(run, machine, n_samples, random):
+    """Independent samples of the visible units, from their distribution.
+
+    Parameters
+    ----------
+    run : callable, from `threads`
+    machine : BinaryMachine
+        With at most `MOST_ENUMERATED` units on the enumerated side.
+    n_samples : int
+    random : numpy.random.RandomState
+
+    Returns
+    -------
+    ndarray of shape (n_samples, n_visible)
+    """
+    problem = _enumeration(machine)
+    log_sums = _log_sums(run, problem)
+    p = np.exp(log_sums - logsumexp(log_sums))
+    blocks = random.choice(len(p), n_samples, p=p / p.sum())
+    n_other, n_low = problem.table.shape
+    scores = np.empty((n_samples, n_low))
+    scores_of_blocks(problem, blocks, np.empty(n_other), np.empty(n_low), scores)
+    cumulative = np.cumsum(np.exp(scores - logsumexp(scores, axis=1, keepdims=True)), axis=1)
+    u = random.uniform(size=n_samples) * cumulative[:, -1]
+    low = np.minimum((u[:, None] >= cumulative).sum(axis=1), n_low - 1)
+    states = _states(blocks * n_low + low, machine.n_enumerated)
+    if not machine.enumerates_hidden:
+        return states
+    kind = machine.visible_kind
+    return draw(kind, MEANS[kind](states @ machine.W.T + machine.b), random)
+
+
+def base_biases(kind, means, n_samples=ASSUMED_SAMPLES):
+    """Visible biases of a machine without weights that has the data's means.
+
+    Parameters
+    ----------
+    kind : int
+        Of the visible units as the stack has them.
+    means : ndarray of shape (n_visible,)
+        Of these units.
+    n_samples : int
+        How many samples the means come from: no rate is nearer to 0 or 1 than one in so many.
+
+    Returns
+    -------
+    ndarray of shape (n_visible,)
+        In terms of units of 0 and 1, or Gaussian ones.
+    """
+    means = np.asarray(means, np.float64)
+    if kind == IDENTITY:
+        return means
+    return natural_bias(LOGISTIC, 0.5 + 0.5 * means if kind == TANH else means, n_samples)
+
+
+def annealed_log_weights(run, machine, base, betas, n_chains, dtype, random):
+    """Annealed importance sampling from the base machine to this one.
+
+    Parameters
+    ----------
+    run : callable, from `threads`
+    machine : BinaryMachine
+    base : ndarray of shape (n_visible,)
+        Visible biases of the machine without weights.
+    betas : ndarray of shape (n_betas,)
+        From 0 to 1.
+    n_chains : int
+    dtype : dtype
+        Precision of the chains; weights always are float64.
+    random : numpy.random.RandomState
+
+    Returns
+    -------
+    ndarray of shape (n_chains,)
+        The base's log partition function plus each chain's log importance weight.
+    """
+    start = np.zeros((n_chains, len(base)))
+    log_weights, _ = _run_chains(run, machine, base, betas, start, dtype, random)
+    return _log_base_partition(machine, base) + log_weights + machine.offset
+
+
+def reversed_log_weights(run, machine, base, betas, n_chains, dtype, random):
+    """Annealed importance sampling from this machine down to the base machine.
+
+    The chains start from exact samples where a side can be enumerated. Elsewhere they start
+    from where annealing up the same ladder and `BURN_IN` Gibbs steps have led them.
+
+    Parameters
+    ----------
+    run, machine, base, betas, n_chains, dtype, random : see `annealed_log_weights`
+
+    Returns
+    -------
+    ndarray of shape (n_chains,)
+        The base's log partition function less each chain's log importance weight.
+    """
+    if machine.n_enumerated <= MOST_ENUMERATED:
+        v = exact_samples(run, machine, n_chains, random)
+    else:
+        up, start = np.r_[betas, np.ones(BURN_IN)], np.zeros((n_chains, len(base)))
+        _, v = _run_chains(run, machine, base, up, start, dtype, random)
+    down = np.ascontiguousarray(betas[::-1])
+    log_weights, _ = _run_chains(run, machine, base, down, v, dtype, random)
+    return _log_base_partition(machine, base) - log_weights + machine.offset
+
+
+def _enumeration(machine):
+    """The machine as the kernels enumerate its smaller side."""
+    a, M, d = machine.c, machine.W.T, machine.b
+    if not machine.enumerates_hidden:
+        a, M, d = machine.b, machine.W, machine.c
+    gaussian = machine.gaussian
+    # As many low units as leave the range of exp(s M) within that of numbers.
+    spans = np.abs(M[:MOST_LOW]).cumsum(axis=0)
+    n_low = int((spans.max(axis=1) <= LARGEST_EXPONENT).sum())
+    low = _states(np.arange(2**n_low), n_low)
+    part = low @ M[:n_low]
+    top = part.max(axis=0)
+    table = np.ascontiguousarray((part if gaussian else np.exp(part - top)).T)
+    # A factor is at most 2 and at least exp(-span): as many as stay between exp(-600) and
+    # exp(600) are multiplied.
+    costs = (spans[n_low - 1] if n_low else 0.0 * d) + math.log(2.0)
+    bins = np.floor(np.cumsum(costs) / LARGEST_EXPONENT)
+    groups = np.r_[0, np.flatnonzero(np.diff(bins)) + 1, len(d)].astype(np.int64)
+    high = np.ascontiguousarray(a[n_low:]), np.ascontiguousarray(M[n_low:])
+    return Enumeration(int(gaussian), d, *high, low @ a[:n_low], table, top, groups)
+
+
+def _states(numbers, n_units):
+    """The bits of some numbers as states of units, the lowest first."""
+    return ((numbers[:, None] >> np.arange(n_units)) & 1).astype(np.float64)
+
+
+def _log_sums(run, problem):
+    """log of the sum over the states of each block, (2^n_high_units,)."""
+    out = np.empty(2 ** len(problem.high_a))
+    n_other, n_low = problem.table.shape
+    work = np.empty((min(PIECES, len(out)), n_other + 2 * n_low))
+    size = max(len(work), int(CALL_WORK / problem.table.size))
+    call = run if len(out) * problem.table.size > SMALL_WORK else run_serial
+    for first in range(0, len(out), size):
+        call(block_log_sums, problem, first, work, out[first : first + size])
+    return out
+
+
+def _log_base_partition(machine, base):
+    """log Z of the machine without weights: 2^n_hidden times that of its visible units."""
+    return machine.visible_log_sums(base) + len(machine.c) * math.log(2.0)
+
+
+def _run_chains(run, machine, base, betas, v, dtype, random):
+    """Log weights and last samples of chains that start at v and pass the ladder."""
+    n_chains, (n_visible, n_hidden) = len(v), machine.W.shape
+    W, b, c = (x.astype(dtype) for x in (machine.W, machine.b, machine.c))
+    seed = int(random.randint(0, 2**32, dtype=np.uint32))
+    gaussian, base = int(machine.gaussian), np.asarray(base, dtype)
+    ladder = Ladder(W, np.ascontiguousarray(W.T), b, c, base, gaussian, betas, seed)
+    n_pieces = 4 * -(-n_chains // (4 * PIECE_ROWS))
+    chains = Chains(
+        np.array(v, dtype, order="C"),
+        np.zeros((n_chains, n_hidden), dtype),
+        np.empty((n_pieces, PIECE_ROWS * WIDTH), dtype),
+        np.empty((n_pieces, 2, WIDTH)),
+        np.zeros(n_chains),
+    )
+    work = n_chains * (2.0 * n_visible * n_hidden + 50.0 * (n_visible + n_hidden))
+    call = run if len(betas) * work > SMALL_WORK else run_serial
+    size = max(1, int(40.0 * CALL_WORK / work))
+    for first in range(0, len(betas), size):
+        call(anneal, ladder, first, min(first + size, len(betas)), chains)
+    return chains.log_weights, chains.v.astype(np.float64)

@@ -1,0 +1,155 @@
+"""Partition functions of machines of every kind, exact samples, and annealing both ways."""
+
+import numpy as np
+import pytest
+
+from sk_dbn.kernels.activations import IDENTITY, LOGISTIC, RELU, TANH
+from sk_dbn.models.partition import (
+    BinaryMachine,
+    annealed_log_weights,
+    base_biases,
+    exact_log_partition,
+    exact_samples,
+    reversed_log_weights,
+)
+from sk_dbn.models.rbm import Stack
+from sk_dbn.models.threads import run_parallel, run_serial
+from tests import reference_annealing as slow
+from tests import reference_rbm
+
+NAMES = {LOGISTIC: "binary", TANH: "bipolar", IDENTITY: "gaussian"}
+KINDS = [
+    (visible, hidden, layer)
+    for visible in ("bernoulli", "gaussian")
+    for hidden in ("logistic", "tanh")
+    for layer in (0, 1)
+]
+
+
+def stack_of(visible="bernoulli", hidden="logistic", units=(3, 2, 4), scale=1.0):
+    stack = Stack(units, visible, hidden, range(len(units) - 1), np.float64)
+    stack.theta[:] = scale * np.random.RandomState(0).normal(size=stack.theta.size)
+    return stack
+
+
+def parameters(stack, layer):
+    """Kinds, weights and biases of one machine."""
+    kinds = [NAMES[kind] for kind in stack.kinds[layer : layer + 2]]
+    W, b = stack.coefs[layer], stack.intercepts_visible[layer]
+    return *kinds, W, b, stack.intercepts_hidden[layer]
+
+
+def by_hidden(machine):
+    """log Z of a binary form, summed over a table of the hidden states."""
+    H = reference_rbm.states("binary", len(machine.c))
+    scores = H @ machine.c + machine.visible_log_sums(H @ machine.W.T + machine.b)
+    return slow.log_sum(scores) + machine.offset
+
+
+@pytest.mark.parametrize("visible, hidden, layer", KINDS)
+def test_exact_equals_the_sum_over_all_states(visible, hidden, layer):
+    """Whatever values the units take: the binary form and its offset lose nothing."""
+    stack = stack_of(visible, hidden)
+    expected = slow.log_partition(*parameters(stack, layer))
+    exact = exact_log_partition(run_serial, BinaryMachine.of(stack, layer))
+    assert exact == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("units", [(40, 11), (11, 40), (1, 1), (9, 9), (700, 9)])
+@pytest.mark.parametrize("visible", ["bernoulli", "gaussian"])
+def test_exact_in_many_blocks_of_states(units, visible):
+    """States of more than eight units are cut into blocks, the other side into groups."""
+    units = sorted(units, reverse=True) if visible == "gaussian" else units
+    stack = stack_of(visible, units=units, scale=0.3)
+    machine = BinaryMachine.of(stack, 0)
+    if machine.enumerates_hidden:
+        expected = by_hidden(machine)
+    else:  # the same machine, upside down
+        expected = by_hidden(BinaryMachine(machine.W.T, machine.c, machine.b, False, 0.0))
+    for run in (run_serial, run_parallel):
+        assert exact_log_partition(run, machine) == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("scale", [0.0, 50.0, 400.0, 1e4])
+def test_exact_of_weights_beyond_the_range_of_exp(scale):
+    """exp(1e5) is no number, yet the largest terms decide and are kept."""
+    for hidden in ("logistic", "tanh"):
+        machine = BinaryMachine.of(stack_of(hidden=hidden, units=(30, 10), scale=scale), 0)
+        assert exact_log_partition(run_serial, machine) == pytest.approx(by_hidden(machine))
+
+
+def test_exact_has_the_same_bits_in_both_twins():
+    """The pieces follow from the shape."""
+    machine = BinaryMachine.of(stack_of(units=(100, 14)), 0)
+    assert exact_log_partition(run_serial, machine) == exact_log_partition(run_parallel, machine)
+
+
+def test_unknown_hidden_units_are_refused():
+    """What has neither two values nor a formula must not be summed as if it had."""
+    stack = stack_of()
+    stack.kinds[1] = RELU
+    with pytest.raises(ValueError, match="two values"):
+        BinaryMachine.of(stack, 0)
+
+
+@pytest.mark.parametrize("units", [(3, 2), (2, 3), (3, 10), (10, 3)])
+def test_exact_samples_have_the_exact_distribution(units):
+    """Frequencies of the first two units' states within 4.5 deviations, from either side."""
+    stack, n = stack_of(units=units, scale=0.7), 40_000
+    machine = BinaryMachine.of(stack, 0)
+    v = exact_samples(run_serial, machine, n, np.random.RandomState(0))
+    p = reference_rbm.joint(*parameters(stack, 0)).sum(axis=1)
+    V = reference_rbm.states("binary", units[0])
+    for state in reference_rbm.states("binary", 2):
+        expected = p[(V[:, :2] == state).all(axis=1)].sum()
+        frequency = (v[:, :2] == state).all(axis=1).mean()
+        assert abs(frequency - expected) < 4.5 * np.sqrt(expected / n)
+
+
+def test_exact_samples_of_gaussian_units():
+    """Their means are the hidden states' means, weighted; within 4.5 deviations."""
+    stack, n = stack_of("gaussian", "tanh"), 40_000
+    v = exact_samples(run_serial, BinaryMachine.of(stack, 0), n, np.random.RandomState(0))
+    V, _ = slow.visible_states("gaussian", 3)
+    visible, hidden, W, b, c = parameters(stack, 0)
+    p = np.exp(-slow.energies("gaussian", V, reference_rbm.states(hidden, 2), W, b, c)).sum(axis=1)
+    p /= p.sum()
+    spread = np.sqrt(p @ V**2 - (p @ V) ** 2)
+    assert (abs(v.mean(axis=0) - p @ V) < 4.5 * spread / np.sqrt(n)).all()
+
+
+@pytest.mark.parametrize("visible, hidden, layer", KINDS)
+def test_weights_are_unbiased_both_ways(visible, hidden, layer):
+    """E[w] = Z up and E[1 / w] = 1 / Z down, on any ladder; within 4.5 deviations."""
+    stack, n, betas = stack_of(visible, hidden, scale=0.5), 20_000, np.array([0.0, 0.4, 1.0])
+    machine, random = BinaryMachine.of(stack, layer), np.random.RandomState(0)
+    base = base_biases(stack.kinds[layer], np.full(len(machine.b), 0.3))
+    exact = exact_log_partition(run_serial, machine)
+    args = run_serial, machine, base, betas, n, np.float64, random
+    for ratios in (
+        np.exp(annealed_log_weights(*args) - exact),
+        np.exp(exact - reversed_log_weights(*args)),
+    ):
+        assert abs(ratios.mean() - 1.0) < 4.5 * ratios.std() / np.sqrt(n)
+        assert ratios.std() > 0.0
+
+
+def test_base_of_the_data_alone_is_exact():
+    """Without weights and with the base's own biases, every temperature is the base."""
+    stack = stack_of(units=(5, 4))
+    stack.coefs[0][:] = 0.0
+    stack.intercepts_hidden[0][:] = 0.0
+    machine, betas = BinaryMachine.of(stack, 0), np.linspace(0.0, 1.0, 5)
+    args = run_serial, machine, machine.b, betas, 3, np.float64, np.random.RandomState(0)
+    exact = exact_log_partition(run_serial, machine)
+    np.testing.assert_allclose(annealed_log_weights(*args), exact)
+    np.testing.assert_allclose(reversed_log_weights(*args), exact)
+
+
+def test_base_biases_give_the_means():
+    """In terms of units of 0 and 1 that is the log-odds, smoothed; of Gaussian ones the mean."""
+    p = np.array([0.1, 0.5, 0.9])
+    np.testing.assert_allclose(base_biases(LOGISTIC, p), np.log(p / (1 - p)))
+    np.testing.assert_allclose(base_biases(TANH, 2 * p - 1), np.log(p / (1 - p)), atol=1e-12)
+    np.testing.assert_array_equal(base_biases(IDENTITY, p), p)
+    np.testing.assert_allclose(base_biases(LOGISTIC, np.array([0.0]), 9), -np.log(9))

@@ -1,0 +1,130 @@
+"""Slow, obvious partition functions, annealing and bounds: oracles of the fast ones' tests.
+
+Kinds of units are named as in `reference_rbm`. Sums over Gaussian units are integrals on a
+grid: the trapezoidal rule is exact to rounding for densities as smooth as these.
+"""
+
+import itertools
+import math
+
+import numpy as np
+
+from tests import reference_rbm as slow
+
+WIDTH = 64  # units of a block, which Gaussian draws are numbered within
+
+GRID = np.arange(-14.0, 14.0, 0.5)
+
+
+def visible_states(visible, n_units):
+    """States of the visible units, one a row, and the log of the measure of each."""
+    if visible != "gaussian":
+        V = slow.states(visible, n_units)
+        return V, np.zeros(len(V))
+    V = np.array(list(itertools.product(GRID, repeat=n_units)))
+    return V, np.full(len(V), n_units * math.log(0.5))
+
+
+def energies(visible, V, H, W, b, c):
+    """E(v, h) of every pair of rows, (n_v, n_h)."""
+    own = 0.5 * ((V - b) ** 2).sum(axis=1) if visible == "gaussian" else -V @ b
+    return own[:, None] - H @ c - V @ W @ H.T
+
+
+def log_sum(x):
+    """log of the sum of exp(x)."""
+    return x.max() + math.log(np.exp(x - x.max()).sum())
+
+
+def log_partition(visible, hidden, W, b, c):
+    """log Z, summed over all pairs of states."""
+    V, log_measure = visible_states(visible, len(b))
+    H = slow.states(hidden, len(c))
+    return log_sum(log_measure[:, None] - energies(visible, V, H, W, b, c))
+
+
+def log_unnormalised(visible, beta, v, W, b, c, base):
+    """log p*(v) of a machine of binary hidden units at an inverse temperature."""
+    own = -0.5 * v @ v if visible == "gaussian" else 0.0
+    x = beta * (v @ W + c)
+    return own + ((1 - beta) * base + beta * b) @ v + np.logaddexp(0.0, x).sum()
+
+
+def anneal(visible, W, b, c, base, betas, seed, V):
+    """Chains that start at the rows of V: their log weights, last samples v and h."""
+    V, log_weights, H = V.copy(), np.zeros(len(V)), np.empty((len(V), len(c)))
+    for k, beta in enumerate(betas):
+        key = slow.derive(seed, k)
+        for i, v in enumerate(V):
+            if k:
+                log_weights[i] += log_unnormalised(visible, beta, v, W, b, c, base)
+                log_weights[i] -= log_unnormalised(visible, betas[k - 1], v, W, b, c, base)
+            H[i] = draw_binary(slow.derive(key, 0), i, beta * (v @ W + c))
+            z = beta * (W @ H[i]) + (1 - beta) * base + beta * b
+            if visible == "gaussian":
+                V[i] = z + [normal(slow.derive(key, 1), i, j) for j in range(len(b))]
+            else:
+                V[i] = draw_binary(slow.derive(key, 1), i, z)
+    return log_weights, V, H
+
+
+def draw_binary(key, row, x):
+    """Samples of units of 0 and 1 with these log-odds."""
+    u = np.array([(slow.random_word(key, row, j) >> 8) / 2**24 for j in range(len(x))])
+    return (u < 1 / (1 + np.exp(-x))).astype(float)
+
+
+def normal(key, row, unit):
+    """A standard normal draw, numbered within its block of units."""
+    first = unit // WIDTH * WIDTH
+    return slow.normal(slow.derive(key, first), row, unit - first)
+
+
+def network_log_likelihood(v, kinds, machines):
+    """log p(v) of a deep belief network by the sum over all states of its inner layers.
+
+    Parameters
+    ----------
+    v : array (n_visible,)
+    kinds : list of str, of the layers
+    machines : list of (W, b, c)
+    """
+    inner = [slow.states(kind, len(c)) for kind, (_, _, c) in zip(kinds[1:-1], machines[:-1])]
+    terms = [
+        log_joint(path, kinds, machines) for path in itertools.product([np.asarray(v)], *inner)
+    ]
+    return log_sum(np.array(terms))
+
+
+def log_joint(path, kinds, machines):
+    """log p(v, h_1, ..., h_L-1) of one state of each layer but the last."""
+    below = sum(
+        log_conditional(kinds[i], path[i], path[i + 1], *machines[i][:2])
+        for i in range(len(path) - 1)
+    )
+    W, b, c = machines[-1]
+    H = slow.states(kinds[-1], len(c))
+    top = log_sum(-energies(kinds[-2], path[-1][None], H, W, b, c))
+    return below + top - log_partition(kinds[-2], kinds[-1], W, b, c)
+
+
+def log_conditional(visible, v, h, W, b):
+    """log P(v | h)."""
+    z = W @ h + b
+    if visible == "gaussian":
+        return -0.5 * ((v - z) ** 2).sum() - 0.5 * len(v) * math.log(2 * math.pi)
+    low, high = slow.VALUES[visible]
+    return (v * z - np.log(np.exp(low * z) + np.exp(high * z))).sum()
+
+
+def bound(v, kinds, machines):
+    """The variational bound of one sample: E_Q[log p(v, h) - log Q(h | v)]."""
+    inner = [slow.states(kind, len(c)) for kind, (_, _, c) in zip(kinds[1:-1], machines[:-1])]
+    total = 0.0
+    for path in itertools.product([np.asarray(v)], *inner):
+        log_q = sum(
+            log_conditional(kinds[i + 1], path[i + 1], path[i], machines[i][0].T, machines[i][2])
+            for i in range(len(path) - 1)
+        )
+        total += math.exp(log_q) * (log_joint(path, kinds, machines) - log_q)
+    return total
