@@ -239,7 +239,7 @@ class BaseDeepNetwork(BaseEstimator, metaclass=ABCMeta):
         self._set_weights(network, stack, init, activations)
         self.pretrainer_ = stack
         # Kept apart: a frozen stack is its owner's, who may fit it again.
-        self._visible = None if stack is None else stack._visible
+        self._visible = None if stack is None else stack._inputs
         self._network, self._optimiser = network, None
         self._no_improvement_count = 0
         self.coefs_, self.intercepts_ = network.coefs, network.intercepts

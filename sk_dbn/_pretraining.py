@@ -5,7 +5,7 @@ from sklearn.utils.validation import check_is_fitted
 from sk_dbn._rbm_stack import BernoulliRBMStack
 
 # Activations that the hidden units of a BernoulliRBMStack have.
-STACK_ACTIVATIONS = ("logistic", "tanh")
+STACK_ACTIVATIONS = ("logistic", "tanh", "relu")
 
 
 def check_pretrainable(hidden, activations):

@@ -22,7 +22,7 @@ from sk_dbn._transaction import all_or_nothing
 from sk_dbn.models.data import Data, canonical_order
 from sk_dbn.models.forward import forward_work
 from sk_dbn.models.initialisers import NAMES, initial_weights
-from sk_dbn.models.rbm import Stack
+from sk_dbn.models.rbm import UNBOUNDED, Stack
 from sk_dbn.models.rbm_training import (
     EpochCounts,
     MachineRecorder,
@@ -37,9 +37,9 @@ from sk_dbn.models.threads import threads
 from sk_dbn.models.traces import join_layers
 from sk_dbn.models.visible import VisibleUnits
 
-# Gaussian units have no bound, so their machine takes smaller steps (Hinton, 2012, section
-# 13.2): this share of the learning rate.
-GAUSSIAN_RATE = 0.1
+# Gaussian and rectified linear units have no bound, so their machines take smaller steps
+# (Hinton, 2012, section 13.2): this share of the learning rate for each side that has them.
+UNBOUNDED_RATE = 0.1
 PIECE = 1024  # rows whose visible units are held in float64 at a time
 VIEWS = ("coefs_", "intercepts_hidden_", "intercepts_visible_", "components_")
 
@@ -59,11 +59,15 @@ class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         The number of hidden units of each machine.
     visible : {'auto', 'bernoulli', 'gaussian'}, default='auto'
         Units that model the features. Bernoulli units take values in [0, 1]; values between
-        the ends are read as means, values outside are clipped. Gaussian units have unit
-        variance on features standardised by the training set's mean and standard deviation.
-        'auto': Bernoulli when all values lie in [0, 1], else Gaussian.
-    activation : {'logistic', 'tanh'}, default='logistic'
-        Hidden units: 0 and 1, whose means are logistic, or -1 and 1, whose means are tanh.
+        the ends are read as means, values outside are clipped. Gaussian units model features
+        standardised by the training set's mean and standard deviation. 'auto': Bernoulli when
+        all values lie in [0, 1], else Gaussian.
+    learn_variance : bool, default=True
+        Whether each Gaussian unit learns its variance given the hidden units [8]_; otherwise
+        it is that of the standardised feature, 1.
+    activation : {'logistic', 'tanh', 'relu'}, default='logistic'
+        Hidden units: 0 and 1, whose means are logistic, -1 and 1, whose means are tanh, or
+        noisy rectified linear [9]_, whose noise is part of training and not of `transform`.
     init : str, float or list of ndarrays, default='auto'
         First weights. 'auto' and 'normal': normal with standard deviation 0.01. A float:
         normal with this standard deviation. Otherwise one of 'glorot_normal',
@@ -71,22 +75,28 @@ class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         'orthogonal', 'standard_normal', 'zeros', 'sklearn', or one array per layer. Visible
         biases start from the log-odds of the data.
     learning_rate : float or array-like of shape (n_layers,), default=0.1
-        Step size, one for all layers or one for each. The machine of Gaussian visible units
-        takes a tenth of it.
+        Step size, one for all layers or one for each. A machine takes a tenth of it for each
+        of its sides whose units are Gaussian or rectified linear.
     annealing : float, default=0.0
         Share of `max_iter` over which the learning rate at last falls linearly to zero. The
         steps of a constant rate leave noise in the weights [7]_, of which each layer adds its
         own, so deep stacks gain most. `partial_fit` keeps the rate constant.
     momentum : float, default=0.9
         What the momentum rises to, from 0.5, over the first 1000 updates [6]_.
-    algorithm : {'cd', 'pcd'}, default='cd'
-        Contrastive divergence, whose chains start at each minibatch, or persistent
-        contrastive divergence, whose chains go on from one update to the next. With 'cd',
-        where the input consists of means the visible units are reconstructed by their means.
+    algorithm : {'cd', 'pcd', 'fpcd', 'pt'}, default='cd'
+        'cd': contrastive divergence, whose chains start at each minibatch; where the input
+        consists of means, the visible units are reconstructed by their means. 'pcd':
+        persistent contrastive divergence, whose chains start from noise and go on from one
+        update to the next. 'fpcd': the same with fast weights, which drive chains away from
+        where they have been [10]_. 'pt': persistent chains at several temperatures that
+        exchange their states [11]_; not with ``activation='relu'``.
     n_gibbs_steps : int, default=1
         Gibbs steps of each chain in an update.
     n_chains : int, default=100
-        Number of persistent chains. Only used with ``algorithm='pcd'``.
+        Number of persistent chains. Not used with ``algorithm='cd'``.
+    n_temperatures : int, default=10
+        Number of temperatures of each chain, from that of the machine to one at which its
+        units are independent. Only used with ``algorithm='pt'``.
     centered : bool, default=True
         Whether to use the centered gradient, which does not depend on whether the data or
         their complement are shown.
@@ -95,6 +105,16 @@ class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
     l1_ratio : float, default=0.0
         Share of the L1 norm in it: the penalty is
         ``alpha * (l1_ratio * |W|_1 + (1 - l1_ratio) / 2 * |W|_2^2)``.
+    max_norm : float, default=None
+        The most that the norm of a hidden unit's weights may be.
+    sparsity_target : float, default=None
+        Mean activity that hidden units are drawn to: the share of 1 of binary ones, the mean of
+        rectified linear ones. None: any.
+    sparsity_cost : float, default=0.1
+        How strongly. Only used with `sparsity_target`.
+    dropout : float, default=0.0
+        Share of the hidden units that are left out for each row and each chain in training
+        [12]_. Not with ``algorithm='pt'``.
     batch_size : int, default=10
         Rows of a minibatch.
     max_iter : int or array-like of shape (n_layers,), default=50
@@ -147,13 +167,16 @@ class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         Number of machines.
     visible_ : {'bernoulli', 'gaussian'}
         Kind of the visible units.
+    visible_variance_ : ndarray of shape (n_features,) or None
+        Variance of each Gaussian unit given the hidden units; 1 is that of its feature. None
+        for Bernoulli units.
     visible_mean_, visible_scale_ : ndarrays of shape (n_features,)
         `coefs_[0]` acts on ``v = (X - visible_mean_) / visible_scale_``, which Bernoulli
         units then clip to [0, 1]. For Gaussian units mean and standard deviation of the rows
-        trained on (1 where a feature is constant); for Bernoulli units zeros and ones, or if
-        those rows left [0, 1] the least value of all and the width of their range. They stay
-        those of the first call while training goes on. To be read: changing them has no
-        effect.
+        trained on (1 where a feature is constant), the latter times `visible_variance_`; for
+        Bernoulli units zeros and ones, or if those rows left [0, 1] the least value of all and
+        the width of their range. Rows are those of the first call, also while training goes
+        on. To be read: changing them has no effect.
     random_state_ : RandomState instance
         What `gibbs` and `partial_fit` go on drawing from.
     n_features_in_ : int
@@ -184,6 +207,18 @@ class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
     .. [7] Swersky, K., Chen, B., Marlin, B. & de Freitas, N. (2010). A tutorial on stochastic
        approximation algorithms for training restricted Boltzmann machines and deep belief
        nets. Information Theory and Applications Workshop.
+    .. [8] Cho, K., Ilin, A. & Raiko, T. (2011). Improved learning of Gaussian-Bernoulli
+       restricted Boltzmann machines. ICANN, section 3.
+    .. [9] Nair, V. & Hinton, G. E. (2010). Rectified linear units improve restricted Boltzmann
+       machines. ICML, section 2.
+    .. [10] Tieleman, T. & Hinton, G. (2009). Using fast weights to improve persistent
+       contrastive divergence. ICML, section 3.
+    .. [11] Desjardins, G., Courville, A., Bengio, Y., Vincent, P. & Delalleau, O. (2010).
+       Tempered Markov chain Monte Carlo for training of restricted Boltzmann machines.
+       AISTATS.
+    .. [12] Srivastava, N., Hinton, G., Krizhevsky, A., Sutskever, I. & Salakhutdinov, R.
+       (2014). Dropout: a simple way to prevent neural networks from overfitting. Journal of
+       Machine Learning Research 15, section 8.
 
     Examples
     --------
@@ -200,17 +235,23 @@ class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
     _parameter_constraints: dict = {
         "hidden_layer_sizes": "no_validation",  # by layer_sizes
         "visible": [StrOptions({"auto", "bernoulli", "gaussian"})],
-        "activation": [StrOptions({"logistic", "tanh"})],
+        "learn_variance": ["boolean"],
+        "activation": [StrOptions({"logistic", "tanh", "relu"})],
         "init": [StrOptions(set(NAMES)), Interval(Real, 0, None, closed="left"), list, tuple],
         "learning_rate": [Interval(Real, 0, None, closed="neither"), "array-like"],
         "annealing": [Interval(Real, 0, 1, closed="both")],
         "momentum": [Interval(Real, 0, 1, closed="left")],
-        "algorithm": [StrOptions({"cd", "pcd"})],
+        "algorithm": [StrOptions({"cd", "pcd", "fpcd", "pt"})],
         "n_gibbs_steps": [Interval(Integral, 1, None, closed="left")],
         "n_chains": [Interval(Integral, 1, None, closed="left")],
+        "n_temperatures": [Interval(Integral, 2, None, closed="left")],
         "centered": ["boolean"],
         "alpha": [Interval(Real, 0, None, closed="left")],
         "l1_ratio": [Interval(Real, 0, 1, closed="both")],
+        "max_norm": [Interval(Real, 0, None, closed="neither"), None],
+        "sparsity_target": [Interval(Real, 0, None, closed="neither"), None],
+        "sparsity_cost": [Interval(Real, 0, None, closed="left")],
+        "dropout": [Interval(Real, 0, 1, closed="left")],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
         "max_iter": [Interval(Integral, 1, None, closed="left"), "array-like"],
         "tol": [Interval(Real, 0, None, closed="left")],
@@ -231,6 +272,7 @@ class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         hidden_layer_sizes=(256, 128),
         *,
         visible="auto",
+        learn_variance=True,
         activation="logistic",
         init="auto",
         learning_rate=0.1,
@@ -239,9 +281,14 @@ class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         algorithm="cd",
         n_gibbs_steps=1,
         n_chains=100,
+        n_temperatures=10,
         centered=True,
         alpha=0.0001,
         l1_ratio=0.0,
+        max_norm=None,
+        sparsity_target=None,
+        sparsity_cost=0.1,
+        dropout=0.0,
         batch_size=10,
         max_iter=50,
         tol=1e-3,
@@ -258,6 +305,7 @@ class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
     ):
         self.hidden_layer_sizes = hidden_layer_sizes
         self.visible = visible
+        self.learn_variance = learn_variance
         self.activation = activation
         self.init = init
         self.learning_rate = learning_rate
@@ -266,9 +314,14 @@ class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         self.algorithm = algorithm
         self.n_gibbs_steps = n_gibbs_steps
         self.n_chains = n_chains
+        self.n_temperatures = n_temperatures
         self.centered = centered
         self.alpha = alpha
         self.l1_ratio = l1_ratio
+        self.max_norm = max_norm
+        self.sparsity_target = sparsity_target
+        self.sparsity_cost = sparsity_cost
+        self.dropout = dropout
         self.batch_size = batch_size
         self.max_iter = max_iter
         self.tol = tol
@@ -510,6 +563,7 @@ class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
             Told to keep what was reached when Ctrl-C comes after an epoch.
         """
         sizes, rates, max_iters = self._per_layer()
+        self._check_tempering()
         continued = hasattr(self, "_stack") and (partial or self.warm_start)
         if continued:
             self._check_continues(X, sizes)
@@ -532,10 +586,20 @@ class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
             self._warn_of_range(visible, moments)
             fits = visible.can_take(moments)
             # Rows that are held out were not looked at.
-            data = visible.data(X, self.dtype, clip=not fits or held_out is not None)
+            clip = not fits or held_out is not None
+            data = visible.data(X, self.dtype, clip)
             means = visible.means(moments) if fits else data.moments(order)[0]
-            fit = _Fit(run, stack, visible, data, order, held_out, random, means, partial)
+            fit = _Fit(run, stack, visible, X, clip, data, order, held_out, random, means, partial)
             self._train(fit, rates, [1] * len(sizes) if partial else max_iters, checkpoint)
+
+    def _check_tempering(self):
+        """Parallel tempering exchanges states of machines that have an energy."""
+        if self.algorithm == "pt" and (self.activation == "relu" or self.dropout > 0):
+            raise ValueError(
+                "algorithm='pt' exchanges states by their energy, which needs activation "
+                "'logistic' or 'tanh' and dropout=0, got "
+                f"activation={self.activation!r}, dropout={self.dropout!r}."
+            )
 
     def _per_layer(self):
         """Sizes, learning rates and epochs of every layer, checked."""
@@ -634,14 +698,20 @@ class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         n_iter = [0] * len(rates)
         recorders = self._recorders_for(fit, len(rates))
         settings = Settings(
-            persistent=self.algorithm == "pcd",
+            algorithm=self.algorithm,
             n_gibbs_steps=self.n_gibbs_steps,
             n_chains=self.n_chains,
+            n_temperatures=self.n_temperatures,
             centered=self.centered,
             momentum=self.momentum,
             l2=self.alpha * (1.0 - self.l1_ratio),
             l1=self.alpha * self.l1_ratio,
             batch_size=self.batch_size,
+            sparsity_target=self.sparsity_target,
+            sparsity_cost=self.sparsity_cost,
+            dropout=self.dropout,
+            max_norm=self.max_norm,
+            learn_variance=self.learn_variance,
         )
         # A call of partial_fit does not know whether it is the last.
         annealing = 0.0 if fit.partial else self.annealing
@@ -673,13 +743,14 @@ class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
 
     def _train_layer(self, fit, layer, rate, settings, schedule, recorders):
         """Train one machine; warn if it diverges."""
+        data = fit.data if layer == 0 else fit.inputs
         if fit.stack.memories[layer].n_steps == 0:
             means = fit.means if layer == 0 else None
-            prepare(fit.run, fit.stack, layer, fit.data, fit.order, means)
-        if fit.visible.kind == "gaussian" and layer == 0:
-            rate *= GAUSSIAN_RATE
+            prepare(fit.run, fit.stack, layer, data, fit.order, means)
+        kinds = fit.stack.kinds[layer : layer + 2]
+        rate *= UNBOUNDED_RATE ** sum(kind in UNBOUNDED for kind in kinds)
         training = MachineTraining(
-            fit.stack, layer, fit.data, settings, rate, probe_of(fit.order), fit.held_out
+            fit.stack, layer, data, settings, rate, probe_of(fit.order), fit.held_out
         )
         recorder = recorders and recorders[layer]
         if recorder and recorder.is_empty:
@@ -726,8 +797,11 @@ class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         self._recorders = recorders
         self._bind()
         self.visible_ = fit.visible.kind
-        scaling = fit.visible.origin_and_unit(self.n_features_in_)
+        scaling = self._inputs.origin_and_unit(self.n_features_in_)
         self.visible_mean_, self.visible_scale_ = scaling
+        self.visible_variance_ = None
+        if len(fit.stack.variance) > 0:
+            self.visible_variance_ = fit.stack.variance.copy()
         self.n_layers_ = fit.stack.n_layers
         if fit.partial and hasattr(self, "n_iter_"):
             n_iter = [before + now for before, now in zip(self.n_iter_, n_iter, strict=True)]
@@ -747,6 +821,11 @@ class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
 
     # What the public methods share.
 
+    @property
+    def _inputs(self):
+        """How the first layer's weights see the features."""
+        return self._visible.over(self._stack.variance)
+
     def _means_up(self, X, n_layers=None):
         """Means of a layer; float64 X is propagated in float64.
 
@@ -756,7 +835,8 @@ class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         dtype = np.float64 if X.dtype == np.float64 else self._stack.theta.dtype
         stack = self._stack.astype(dtype)
         with threads(self.n_jobs, forward_work(stack.layers, X.shape[0])) as run:
-            return stack.means_up(run, self._visible.data(X, dtype), n_layers)
+            units = self._visible if n_layers == 0 else self._inputs
+            return stack.means_up(run, units.data(X, dtype), n_layers)
 
     def _means_down(self, H):
         """Means of the visible units in the units of the training data."""
@@ -796,6 +876,8 @@ class _Fit:
     run: object
     stack: Stack
     visible: VisibleUnits
+    X: object
+    clip: bool
     data: Data
     order: np.ndarray
     held_out: np.ndarray | None
@@ -803,6 +885,14 @@ class _Fit:
     means: np.ndarray
     partial: bool
     reached: dict | None = None  # the state of `random` after the last complete epoch
+
+    @property
+    def inputs(self):
+        """The data as the first layer's weights act on them, for the machines above it."""
+        if len(self.stack.variance) == 0:
+            return self.data
+        over = self.visible.over(self.stack.variance)
+        return over.data(self.X, self.stack.theta.dtype, self.clip)
 
     def end_epoch(self):
         """Remember where the random numbers stand after a complete epoch."""

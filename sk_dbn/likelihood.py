@@ -378,10 +378,13 @@ def variational_bound(
     X = stack._read(X, reset=False)
     random, last = check_random_state(random_state), len(machines) - 1
     log_z = _log_partition(stack, last, machines[last], log_partition, random, n_jobs)
-    pieces = stack._pieces(X, stack._stack.astype(np.float64))
+    machine = stack._stack.astype(np.float64)
+    pieces = (machine.in_unit_variance(v)[0] for v in stack._pieces(X, machine))
     if n_samples is None:
-        return np.concatenate([exact_bound(machines, log_z, v) for v in pieces])
-    return np.concatenate([sampled_bound(machines, log_z, v, n_samples, random) for v in pieces])
+        bounds = [exact_bound(machines, log_z, v) for v in pieces]
+    else:
+        bounds = [sampled_bound(machines, log_z, v, n_samples, random) for v in pieces]
+    return np.concatenate(bounds) - machine.log_volume
 
 
 def _machine(stack, layer):

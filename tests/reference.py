@@ -238,15 +238,18 @@ def binary_sample(p, key, first_row, low):
     return np.where(u < p, 1.0, low)
 
 
-def normal_sample(key, first_row, shape):
-    """Box & Muller (1958): two units share a radius and an angle."""
+def normal_sample(key, first_row, shape, n_bits=32):
+    """Box & Muller (1958): units of the first and of the second half share radius and angle.
+
+    The radius comes from the first n_bits of 32 random bits.
+    """
     n_rows, n_units = shape
-    rows = np.arange(first_row, first_row + n_rows)
-    b = random_bits(key, rows, n_units + n_units % 2).astype(float)
-    radius = np.sqrt(-2 * np.log((b[:, ::2] + 0.5) * 2.0**-32))
+    rows, half = np.arange(first_row, first_row + n_rows), (n_units + 1) // 2
+    b = random_bits(key, rows, 2 * half)
+    u = ((b[:, ::2] >> np.uint32(32 - n_bits)) + 0.5) * 2.0**-n_bits
     angle = 2 * np.pi * b[:, 1::2] * 2.0**-32
-    pairs = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=-1)
-    return pairs.reshape(n_rows, -1)[:, :n_units]
+    radius = np.sqrt(-2 * np.log(u))
+    return np.hstack([radius * np.cos(angle), radius * np.sin(angle)])[:, :n_units]
 
 
 def row_fingerprints(X, seed):

@@ -62,7 +62,7 @@ def anneal(visible, W, b, c, base, betas, seed, V):
             H[i] = draw_binary(slow.derive(key, 0), i, beta * (v @ W + c))
             z = beta * (W @ H[i]) + (1 - beta) * base + beta * b
             if visible == "gaussian":
-                V[i] = z + [normal(slow.derive(key, 1), i, j) for j in range(len(b))]
+                V[i] = z + [normal(slow.derive(key, 1), i, j, len(b)) for j in range(len(b))]
             else:
                 V[i] = draw_binary(slow.derive(key, 1), i, z)
     return log_weights, V, H
@@ -74,10 +74,11 @@ def draw_binary(key, row, x):
     return (u < 1 / (1 + np.exp(-x))).astype(float)
 
 
-def normal(key, row, unit):
+def normal(key, row, unit, n_units):
     """A standard normal draw, numbered within its block of units."""
     first = unit // WIDTH * WIDTH
-    return slow.normal(slow.derive(key, first), row, unit - first)
+    width = min(WIDTH, n_units - first)
+    return slow.normal(slow.derive(key, first), row, unit - first, width)
 
 
 def network_log_likelihood(v, kinds, machines):

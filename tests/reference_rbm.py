@@ -117,12 +117,13 @@ def random_word(key, row, unit):
     return x ^ (x >> 16)
 
 
-def normal(key, row, unit):
+def normal(key, row, unit, n_units):
     """A standard normal draw (Box & Muller): two units share a radius and an angle."""
-    first = unit - unit % 2
-    u = (random_word(key, row, first) + 0.5) / WORD
-    angle = 2 * math.pi * random_word(key, row, first + 1) / WORD
-    return math.sqrt(-2 * math.log(u)) * (math.sin(angle) if unit % 2 else math.cos(angle))
+    half = (n_units + 1) // 2
+    pair = unit % half
+    u = (random_word(key, row, 2 * pair) + 0.5) / WORD
+    angle = 2 * math.pi * random_word(key, row, 2 * pair + 1) / WORD
+    return math.sqrt(-2 * math.log(u)) * (math.sin(angle) if unit >= half else math.cos(angle))
 
 
 # ---------------------------------------------------------------------------
@@ -141,7 +142,7 @@ def draw(kind, mean, key):
     result = np.empty_like(mean)
     for row, unit in np.ndindex(*mean.shape):
         if kind == "gaussian":
-            result[row, unit] = mean[row, unit] + normal(key, row, unit)
+            result[row, unit] = mean[row, unit] + normal(key, row, unit, mean.shape[1])
         else:
             low, high = VALUES[kind]
             p = (mean[row, unit] - low) / (high - low)

@@ -576,11 +576,11 @@ def test_a_frozen_stack_must_fit():
     assert_refused(make(activation="logistic", pretrainer=frozen), X, y, rule)
 
 
-def test_relu_has_no_stack():
+def test_selu_has_no_stack():
     """The default pre-trains, so another activation must say that it does not want to."""
     X, y = data()
-    estimator = DBNClassifier((8, 6), activation="relu")
-    assert_refused(estimator, X, y, "'relu'.*set pretrainer='passthrough'")
+    estimator = DBNClassifier((8, 6), activation="selu")
+    assert_refused(estimator, X, y, "'selu'.*set pretrainer='passthrough'")
 
 
 def test_an_error_of_the_stack_changes_nothing():

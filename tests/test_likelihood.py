@@ -30,6 +30,7 @@ def stack_of(sizes, n_features=3, scale=1.0, visible="bernoulli", activation="lo
         sizes, visible=visible, activation=activation, max_iter=1, dtype="float64", random_state=0
     ).fit(X)
     stack._stack.theta[:] = scale * random.normal(size=stack._stack.theta.size)
+    stack._stack.variance[:] = 1.0
     return stack
 
 

@@ -1264,8 +1264,8 @@ BAD_PARAMETERS = {
     "unknown pretrainer": ({"pretrainer": "rbm"}, "'pretrainer' .* 'rbm'"),
     "other pretrainer": ({"pretrainer": StandardScaler()}, "'pretrainer' .* StandardScaler"),
     "activation of no stack": (
-        {"pretrainer": BernoulliRBMStack(), "activation": "relu"},
-        "pre-training exists .* 'relu'.*pretrainer='passthrough'",
+        {"pretrainer": BernoulliRBMStack(), "activation": "selu"},
+        "pre-training exists .* 'selu'.*pretrainer='passthrough'",
     ),
     "activations of no stack": (
         {"pretrainer": BernoulliRBMStack(), "activation": ["tanh", "logistic"]},

@@ -24,7 +24,7 @@ from numba import prange
 from sk_dbn.kernels.compile import EXACT, kernel, routine, twins
 from sk_dbn.kernels.elementary import exp
 from sk_dbn.kernels.products import product_nt
-from sk_dbn.kernels.random_bits import add_standard_normal, bits, derive
+from sk_dbn.kernels.random_bits import bits, derive, fill_normal
 
 u32, f64 = np.uint32, np.float64
 
@@ -166,10 +166,11 @@ def sample_visible(gaussian, beta, bias, key, first_chain, first_unit, z, v):
         for j in range(n):
             row[j] = beta * row[j] + real(bias[j])
     if gaussian:
-        add_standard_normal(derive(key, first_unit), first_chain, z)
+        drawn = v[:, first_unit : first_unit + n]
+        fill_normal(derive(key, first_unit), first_chain, drawn)
         for i in range(z.shape[0]):
             for j in range(n):
-                v[i, first_unit + j] = z[i, j]
+                drawn[i, j] += z[i, j]
         return
     for i in range(z.shape[0]):
         row, out = z[i], v[i, first_unit : first_unit + n]

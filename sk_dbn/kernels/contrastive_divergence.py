@@ -1,12 +1,13 @@
-"""Epochs of (persistent) contrastive divergence in one compiled call.
+"""Epochs of contrastive divergence, plain, persistent, fast or tempered, in one compiled call.
 
 A minibatch takes two parallel regions: blocks of rows and of chains go through both
 phases, then blocks of visible units form their gradient with one product over both phases
 and are updated while in cache. The blocks follow from the shape of the problem, so the
 number of threads does not change a bit of the result.
 
-The energy of a machine is E(v, h) = -b v - c h - v W h for binary visible units and
-E(v, h) = |v - b|^2 / 2 - c h - v W h for Gaussian ones.
+The energy of a machine is E(v, h) = -b v - c h - v W h for visible units of any kind but
+Gaussian ones, of which unit i has the variance s_i: sum_i (v_i - b_i)^2 / (2 s_i) - c h -
+sum_i v_i / s_i (W h)_i (Cho, Ilin & Raiko, 2011, equation 2).
 """
 
 import math
@@ -15,28 +16,48 @@ from collections import namedtuple
 import numpy as np
 from numba import prange
 
-from sk_dbn.kernels.activations import IDENTITY
+from sk_dbn.kernels.activations import IDENTITY, RELU, TANH
 from sk_dbn.kernels.compile import EXACT, entry, kernel, routine, twins
+from sk_dbn.kernels.elementary import exp
 from sk_dbn.kernels.feed_forward import forward_rows
 from sk_dbn.kernels.products import product_nn, product_nt, product_tn
-from sk_dbn.kernels.random_bits import derive
+from sk_dbn.kernels.random_bits import bits, derive
 from sk_dbn.kernels.statistics import layer_health
-from sk_dbn.kernels.units import divergence, log_partition, sample, to_means
+from sk_dbn.kernels.units import (
+    divergence,
+    drop,
+    log_partition,
+    sample,
+    sample_gaussian,
+    sample_rectified,
+    to_means,
+)
 
 Machine = namedtuple(
-    "Machine", "W b c velocity_W velocity_b velocity_c mu lam visible hidden layer"
+    "Machine",
+    "W b c variance velocity_W velocity_b velocity_c velocity_variance mu lam activity "
+    "chain_W chain_b chain_c fast_W fast_b fast_c visible hidden layer",
 )
 Machine.__doc__ = """One restricted Boltzmann machine and what its training remembers.
 
 W : array (n_visible, n_hidden)
 b, c : arrays (n_visible,) and (n_hidden,), biases
-velocity_W, velocity_b, velocity_c : arrays like W, b and c
+variance : array (n_visible,), of Gaussian visible units; (0,) for other kinds
+velocity_W, velocity_b, velocity_c, velocity_variance : arrays like W, b, c and variance
 mu, lam : arrays (n_visible,) and (n_hidden,), offsets of the centered gradient
-visible, hidden : int, kinds of units: LOGISTIC (0 and 1), TANH (-1 and 1), IDENTITY
+activity : array (n_hidden,), running mean of the hidden units' means
+chain_W, chain_b, chain_c : what the negative phase runs on: W, b, c themselves, or with the
+    fast weights added
+fast_W, fast_b, fast_c : arrays like W, b, c, or (0, 0), (0,) and (0,) without fast weights
+visible, hidden : int, kinds of units: LOGISTIC (0 and 1), TANH (-1 and 1), IDENTITY, RELU
 layer : int, how many layers lie below
 """
 
-Rule = namedtuple("Rule", "persistent mean_field n_gibbs_steps seed momentum l2 l1 offset_rate")
+Rule = namedtuple(
+    "Rule",
+    "persistent mean_field n_gibbs_steps seed momentum l2 l1 offset_rate fast_rate "
+    "sparsity_target sparsity_cost dropout max_norm variance_rate",
+)
 Rule.__doc__ = """How a machine is trained.
 
 persistent : int, 1 when the chains go on from one update to the next
@@ -46,16 +67,29 @@ seed : int, key of the machine's random numbers
 momentum : float, the most it rises to
 l2, l1 : float, decay of the weights
 offset_rate : float, share of a minibatch in the new offsets; 0 for no centering
+fast_rate : float, learning rate of the fast weights; 0 for none
+sparsity_target : float, what the hidden units' mean activity is drawn to
+sparsity_cost : float, how strongly; 0 for not at all
+dropout : float, share of the hidden units dropped for each row
+max_norm : float, the most a hidden unit's weights may have as norm; 0 for any
+variance_rate : float, learning rate of the variances' logarithms over that of the weights
 """
 
 Workspace = namedtuple(
-    "Workspace", "v h chains lower gradient h_sums h_pos h_gap h_lam v_mu v_pos v_gap sums"
+    "Workspace",
+    "v h u chains betas ladder_v ladder_u ladder_h lower gradient h_sums h_pos h_gap h_lam "
+    "v_mu v_pos v_gap v_squares push column_squares sums",
 )
 Workspace.__doc__ = """Buffers of one training run, allocated once.
 
 v, h : arrays (n_rows, n_visible) and (n_rows, n_hidden), first the positive phase, then the
     negative one, then two rows of the centering, see `centered_rows`
-chains : array (n_chains, n_hidden), the hidden samples that the chains have come to
+u : array like v, Gaussian values over their variances; (0, n_visible) for other kinds
+chains : array (n_chains * n_temperatures, n_hidden), the hidden samples that the chains have
+    come to, those of the first temperature first
+betas : array (n_temperatures,), inverse temperatures, from 1 down
+ladder_v, ladder_u, ladder_h : arrays (n_chains * n_temperatures, n_visible), likewise, and
+    (..., n_hidden); without rows where they are not needed
 lower : array (n_row_blocks, 2, block_rows * widest layer below)
 gradient : array (n_visible, n_hidden)
 h_sums : array (n_row_blocks + n_chain_blocks, 2, n_hidden), sums of either phase's h
@@ -63,6 +97,9 @@ h_pos, v_pos : arrays (n_hidden,) and (n_visible,), means of the positive phase
 h_gap, v_gap : arrays (n_hidden,) and (n_visible,), <h>_data - <h>_model, likewise v
 h_lam : array (n_rows,), products of the rows of h with lam
 v_mu : array (n_unit_blocks, n_rows), of v with mu, by block
+v_squares : array like machine.variance, <(v - b)^2>_data - <(v - b)^2>_model
+push : array (n_hidden,), what the sparsity target adds to the positive phase's h
+column_squares : array (n_unit_blocks, n_hidden), sums of squares of each unit's weights
 sums : float64 array (n_unit_blocks, 4), see `update_block`
 """
 
@@ -70,6 +107,10 @@ sums : float64 array (n_unit_blocks, 4), see `update_block`
 MEAN, STD, SATURATED, DEAD, KL, MSE, FREE_ENERGY = range(7)
 
 MOMENTUM_PERIOD = 250  # updates, see `momentum_at`
+ACTIVITY_DECAY = 0.95  # of the running mean of activities (Hinton, 2012, section 11)
+FAST_DECAY = 0.95  # of the fast weights (Tieleman & Hinton, 2009, section 3)
+CHAIN_ROWS = 2**24  # added to a persistent chain's number where rows and chains draw alike
+LEAST_VARIANCE = 1e-2  # of a standardised feature, given the hidden units; 1 is the most
 
 
 @kernel
@@ -80,17 +121,30 @@ def momentum_at(step, most):
 
 
 @kernel
-def mean_hidden(machine, v, out):
-    """Means of the hidden units given the visible ones, written to out."""
-    product_nn(v, machine.W, out)
-    to_means(machine.hidden, out, machine.c)
+def divide_columns(v, variance, out):
+    """out = v / variance."""
+    for i in range(v.shape[0]):
+        for j in range(v.shape[1]):
+            out[i, j] = v[i, j] / variance[j]
 
 
 @kernel
-def mean_visible(machine, h, out):
-    """Means of the visible units given the hidden ones, written to out."""
-    product_nt(h, machine.W, out)
-    to_means(machine.visible, out, machine.b)
+def hidden_products(machine, W, v, u, out):
+    """The hidden units' products given the visible ones, without biases, written to out.
+
+    Parameters
+    ----------
+    machine : Machine
+    W : array (n_visible, n_hidden), its weights or those of the negative phase
+    v : array (n_rows, n_visible)
+    u : array like v, overwritten when the units are Gaussian
+    out : array (n_rows, n_hidden), written
+    """
+    if machine.variance.shape[0] > 0:
+        divide_columns(v, machine.variance, u)
+        product_nn(u, W, out)
+    else:
+        product_nn(v, W, out)
 
 
 @kernel
@@ -113,7 +167,55 @@ def copy_rows(x, out):
 
 
 @kernel
-def negative_phase(machine, rule, key, first_row, state, v, h):
+def finish_hidden(machine, c, rule, key, drop_key, first_row, drop_row, is_drawn, h, state):
+    """From products to means of the hidden units, and to draws of them where asked for.
+
+    Parameters
+    ----------
+    machine, rule : Machine, Rule
+    c : array (n_hidden,), the hidden units' biases
+    key, drop_key : uint32, of the draws and of the dropout
+    first_row, drop_row : int, number of the first row in either
+    is_drawn : bool
+    h : array (n_rows, n_hidden), products; means on return
+    state : array like h, written when `is_drawn`
+    """
+    if is_drawn and machine.hidden == RELU:
+        sample_rectified(key, first_row, c, h, state)
+    to_means(machine.hidden, h, c)
+    if is_drawn and machine.hidden != RELU:
+        copy_rows(h, state)
+        sample(machine.hidden, key, first_row, state)
+    if rule.dropout > 0.0:
+        drop(drop_key, drop_row, rule.dropout, h)
+        if is_drawn:
+            drop(drop_key, drop_row, rule.dropout, state)
+
+
+@kernel
+def draw_visible(machine, b, key, first_row, is_drawn, u, v):
+    """From products to means of the visible units, or to draws of them.
+
+    Parameters
+    ----------
+    machine : Machine
+    b : array (n_visible,), the visible units' biases
+    key : uint32
+    first_row : int, number of the first row
+    is_drawn : bool
+    u : array like v, overwritten when Gaussian units are drawn
+    v : array (n_rows, n_visible), products; means or draws on return
+    """
+    to_means(machine.visible, v, b)
+    if is_drawn:
+        if machine.visible == IDENTITY:
+            sample_gaussian(key, first_row, machine.variance, u, v)
+        else:
+            sample(machine.visible, key, first_row, v)
+
+
+@kernel
+def negative_phase(machine, rule, key, first_row, drop_row, state, v, u, h):
     """Gibbs steps of some chains.
 
     Both sides are sampled in every step, so the chain is the one whose stationary
@@ -130,19 +232,129 @@ def negative_phase(machine, rule, key, first_row, state, v, h):
     machine, rule : Machine, Rule
     key : uint32, of this update
     first_row : int, number of the first chain
+    drop_row : int, its number for the dropout
     state : array (n_chains, n_hidden), hidden samples to begin with; of persistent chains
         replaced by new ones, drawn after the last visible step
     v : array (n_chains, n_visible), written: the last visible samples
+    u : array like v or (0, n_visible), overwritten
     h : array (n_chains, n_hidden), written: means of the hidden units given v
     """
+    drop_key = derive(key, 2 * rule.n_gibbs_steps + 2)
     for step in range(rule.n_gibbs_steps):
-        mean_visible(machine, state, v)
-        if rule.mean_field == 0:
-            sample(machine.visible, derive(key, 2 * step + 1), first_row, v)
-        mean_hidden(machine, v, h)
-        if rule.persistent == 1 or step + 1 < rule.n_gibbs_steps:
-            copy_rows(h, state)
-            sample(machine.hidden, derive(key, 2 * step + 2), first_row, state)
+        product_nt(state, machine.chain_W, v)
+        use = derive(key, 2 * step + 1)
+        draw_visible(machine, machine.chain_b, use, first_row, rule.mean_field == 0, u, v)
+        hidden_products(machine, machine.chain_W, v, u, h)
+        is_drawn = rule.persistent == 1 or step + 1 < rule.n_gibbs_steps
+        use = derive(key, 2 * step + 2)
+        finish_hidden(
+            machine, machine.chain_c, rule, use, drop_key, first_row, drop_row, is_drawn, h, state
+        )
+
+
+@kernel
+def scale_rows(x, factor, out):
+    """out = factor x."""
+    for i in range(x.shape[0]):
+        for j in range(x.shape[1]):
+            out[i, j] = factor * x[i, j]
+
+
+@kernel
+def add_row(row, x):
+    """x += row, for each row of x."""
+    for i in range(x.shape[0]):
+        for j in range(x.shape[1]):
+            x[i, j] += row[j]
+
+
+@kernel
+def dot(x, y):
+    """The sum of the products of two rows."""
+    total = x.dtype.type(0.0)
+    for j in range(x.shape[0]):
+        total += x[j] * y[j]
+    return total
+
+
+@kernel
+def swap_neighbours(key, betas, parity, chain, n_chains, state, h):
+    """Exchange the states of one chain's neighbouring temperatures (Desjardins et al., 2010).
+
+    With the energy -beta v W h of the interaction, neighbours a and b change places with the
+    probability min(1, exp((beta_a - beta_b) (I_b - I_a))), where I = v W h.
+
+    Parameters
+    ----------
+    key : uint32
+    betas : array (n_temperatures,)
+    parity : int, 0 or 1: which pairs are looked at
+    chain : int
+    n_chains : int
+    state : array (n_temperatures * n_chains, n_hidden), hidden samples, updated
+    h : array like state, products v W, updated
+    """
+    row_key = derive(key, chain)
+    for t in range(parity, betas.shape[0] - 1, 2):
+        a, b = t * n_chains + chain, (t + 1) * n_chains + chain
+        gap = np.float64(dot(state[b], h[b])) - np.float64(dot(state[a], h[a]))
+        u = (np.float64(bits(key, row_key, t)) + 0.5) * 2.0**-32
+        if math.log(u) < (np.float64(betas[t]) - np.float64(betas[t + 1])) * gap:
+            for j in range(state.shape[1]):
+                state[a, j], state[b, j] = state[b, j], state[a, j]
+                h[a, j], h[b, j] = h[b, j], h[a, j]
+
+
+@routine
+def tempered_block(machine, rule, key, work, n_chains, lo, hi, v, h):
+    """Gibbs steps of some chains at every temperature, with exchanges between neighbours.
+
+    At an inverse temperature beta the interaction is beta v W h, the biases stay: at 0 the
+    units are independent.
+
+    Parameters
+    ----------
+    machine, rule : Machine, Rule
+    key : uint32, of this update
+    work : Workspace, of which chains, ladder_v and ladder_h are updated
+    n_chains : int
+    lo, hi : int, which chains
+    v : array (hi - lo, n_visible), written: visible samples at the first temperature
+    h : array (hi - lo, n_hidden), written: means of the hidden units given v
+    """
+    parity = np.int64(key & 1)
+    for step in range(rule.n_gibbs_steps):
+        v_key, h_key = derive(key, 2 * step + 1), derive(key, 2 * step + 2)
+        for t in range(work.betas.shape[0]):
+            first, end, beta = t * n_chains + lo, t * n_chains + hi, work.betas[t]
+            state, v_t, h_t = (
+                work.chains[first:end],
+                work.ladder_v[first:end],
+                work.ladder_h[first:end],
+            )
+            scale_rows(state, beta, h_t)
+            product_nt(h_t, machine.W, v_t)
+            u_t = work.ladder_u[first:end] if machine.variance.shape[0] > 0 else v_t
+            draw_visible(machine, machine.b, v_key, first, True, u_t, v_t)
+            hidden_products(machine, machine.W, v_t, u_t, h_t)
+            if t == 0 and step + 1 == rule.n_gibbs_steps:
+                copy_rows(v_t, v)
+                copy_rows(h_t, h)
+                to_means(machine.hidden, h, machine.c)
+            scale_rows(h_t, beta, state)
+            to_means(machine.hidden, state, machine.c)
+            sample(machine.hidden, h_key, first, state)
+        swap_key = derive(key, 2 * rule.n_gibbs_steps + 3 + step)
+        for chain in range(lo, hi):
+            swap_neighbours(
+                swap_key,
+                work.betas,
+                (parity + step) % 2,
+                chain,
+                n_chains,
+                work.chains,
+                work.ladder_h,
+            )
 
 
 @routine
@@ -162,42 +374,40 @@ def phases_block(source, rows, layers, machine, rule, key, work, n_chains, block
     """
     size, n_row_blocks, sums = rows.shape[0], work.lower.shape[0], work.h_sums[block]
     sums[:] = 0
+    drop_key, drop_row = derive(key, 2 * rule.n_gibbs_steps + 2), CHAIN_ROWS
     if block < n_row_blocks:
         lo, hi = block * size // n_row_blocks, (block + 1) * size // n_row_blocks
         if lo == hi:
             return
-        h = work.h[lo:hi]
-        forward_rows(source, rows[lo:hi], layers, machine.layer, work.lower[block], work.v[lo:hi])
+        v, h, u = work.v[lo:hi], work.h[lo:hi], work.u[lo : min(hi, work.u.shape[0])]
+        forward_rows(source, rows[lo:hi], layers, machine.layer, work.lower[block], v)
         if rule.mean_field == 0 and machine.visible != IDENTITY:
             # Values between those of the units are read as means; it is samples of them
             # that a chain of samples can be compared with. Binary values stay as they are.
-            sample(machine.visible, derive(key, 2 * rule.n_gibbs_steps + 1), lo, work.v[lo:hi])
-        mean_hidden(machine, work.v[lo:hi], h)
+            sample(machine.visible, derive(key, 2 * rule.n_gibbs_steps + 1), lo, v)
+        hidden_products(machine, machine.W, v, u, h)
+        state = work.chains[lo:hi] if rule.persistent == 0 else h
+        use, is_drawn = derive(key, 0), rule.persistent == 0
+        finish_hidden(machine, machine.c, rule, use, drop_key, lo, lo, is_drawn, h, state)
         sum_columns(work.h, lo, hi, 0, sums[0])
+        if rule.sparsity_cost > 0.0:
+            add_row(work.push, h)
         if rule.persistent == 1:
             return
-        copy_rows(h, work.chains[lo:hi])
-        sample(machine.hidden, derive(key, 0), lo, work.chains[lo:hi])
+        drop_row = lo
     else:
         n_blocks, block = work.h_sums.shape[0] - n_row_blocks, block - n_row_blocks
         lo, hi = block * n_chains // n_blocks, (block + 1) * n_chains // n_blocks
-    v, h = work.v[size + lo : size + hi], work.h[size + lo : size + hi]
-    negative_phase(machine, rule, key, lo, work.chains[lo:hi], v, h)
-    sum_columns(work.h, size + lo, size + hi, 0, sums[1])
+        drop_row += lo
+    first, end = size + lo, size + hi
+    v, h, u = work.v[first:end], work.h[first:end], work.u[first : min(end, work.u.shape[0])]
+    if work.betas.shape[0] > 1:
+        tempered_block(machine, rule, key, work, n_chains, lo, hi, v, h)
+    else:
+        negative_phase(machine, rule, key, lo, drop_row, work.chains[lo:hi], v, u, h)
+    sum_columns(work.h, first, end, 0, sums[1])
     # The product is divided by the rows of the minibatch, this phase belongs over n_chains.
-    scale = h.dtype.type(-size / n_chains)
-    for i in range(h.shape[0]):
-        for j in range(h.shape[1]):
-            h[i, j] *= scale
-
-
-@kernel
-def dot(x, y):
-    """The sum of the products of two rows."""
-    total = x.dtype.type(0.0)
-    for j in range(x.shape[0]):
-        total += x[j] * y[j]
-    return total
+    scale_rows(h, h.dtype.type(-size / n_chains), h)
 
 
 @kernel
@@ -207,6 +417,22 @@ def centered_rows(n_rows):
     Small products take four terms at a time.
     """
     return (n_rows + 5) // 4 * 4
+
+
+@kernel
+def push_to_target(machine, rule, push):
+    """What the next positive phase is changed by: the gradient of the activity's cross-entropy.
+
+    That is target - activity, for each unit and each row (Hinton, 2012, section 11). Units of
+    -1 and 1 have the activity (1 + mean) / 2.
+    """
+    real = push.dtype.type
+    cost, target = real(rule.sparsity_cost), real(rule.sparsity_target)
+    slope, shift = real(1.0), real(0.0)
+    if machine.hidden == TANH:
+        slope, shift = real(0.5), real(0.5)
+    for j in range(push.shape[0]):
+        push[j] = cost * (target - (shift + slope * machine.activity[j]))
 
 
 @routine
@@ -225,7 +451,12 @@ def begin_update(machine, rule, step, work, size, n_chains):
             pos += work.h_sums[block, 0, j]
             neg += work.h_sums[block, 1, j]
         work.h_pos[j] = pos / real(size)
-        work.h_gap[j] = work.h_pos[j] - neg / real(n_chains)
+        work.h_gap[j] = work.h_pos[j] + work.push[j] - neg / real(n_chains)
+        is_first = step == 0
+        keep = real(0.0) if is_first else real(ACTIVITY_DECAY)
+        machine.activity[j] = keep * machine.activity[j] + (real(1.0) - keep) * work.h_pos[j]
+    if rule.sparsity_cost > 0.0:
+        push_to_target(machine, rule, work.push)
     if rule.offset_rate == 0.0:
         return n_rows
     if step == 0:
@@ -276,6 +507,38 @@ def step_visible(machine, rule, rate, momentum, work, scale, n_rows, lo, hi):
 
 
 @kernel
+def step_variances(machine, rule, rate, momentum, work, scale, size, n_chains, lo, hi):
+    """Update of the variances of some Gaussian units, before that of their weights.
+
+    The gradient with respect to log s_i (Cho, Ilin & Raiko, 2011, section 3.2) is
+
+        <(v_i - b_i)^2>_data / (2 s_i) - <v_i (W h)_i>_data / s_i, less the same of the model,
+
+    whose second part is that of the weights, times the weights. A step is at most a tenth.
+    """
+    real = machine.W.dtype.type
+    half, most, least = real(0.5), real(0.1), real(LEAST_VARIANCE)
+    work.v_squares[lo:hi] = 0
+    for k in range(size + n_chains):
+        share = scale if k < size else real(-1.0 / n_chains)
+        for i in range(lo, hi):
+            gap = work.v[k, i] - machine.b[i]
+            work.v_squares[i] += share * gap * gap
+    for i in range(lo, hi):
+        W, g, products = machine.W[i], work.gradient[i], real(0.0)
+        mu, gap = real(0.0), real(0.0)
+        if rule.offset_rate > 0.0:
+            mu, gap = machine.mu[i], work.v_gap[i]
+        for j in range(W.shape[0]):
+            products += W[j] * (g[j] + mu * work.h_gap[j] + gap * machine.lam[j])
+        g_log = (half * work.v_squares[i] - products) / machine.variance[i]
+        step = momentum * machine.velocity_variance[i] + real(rule.variance_rate) * rate * g_log
+        step = min(max(step, -most), most)
+        machine.velocity_variance[i] = step
+        machine.variance[i] = min(max(machine.variance[i] * exp(step), least), real(1.0))
+
+
+@kernel
 def step_weights(W, velocity, g, rate, momentum, l2, l1):
     """velocity = momentum velocity + rate (gradient - penalty's), W += velocity.
 
@@ -296,6 +559,47 @@ def step_weights(W, velocity, g, rate, momentum, l2, l1):
         w_squares += w * w
         step_squares += step * step
     return g_squares, w_squares, step_squares
+
+
+@kernel
+def step_fast(machine, rule, work, lo, hi):
+    """Update of some rows of the fast weights, and of what the chains run on."""
+    real = machine.W.dtype.type
+    decay, rate = real(FAST_DECAY), real(rule.fast_rate)
+    for i in range(lo, hi):
+        g, W, fast, chain = work.gradient[i], machine.W[i], machine.fast_W[i], machine.chain_W[i]
+        for j in range(W.shape[0]):
+            fast[j] = decay * fast[j] + rate * g[j]
+            chain[j] = W[j] + fast[j]
+        machine.fast_b[i] = decay * machine.fast_b[i] + rate * work.v_gap[i]
+        machine.chain_b[i] = machine.b[i] + machine.fast_b[i]
+
+
+@kernel
+def sum_column_squares(W, lo, hi, out):
+    """Sums of squares of the columns of some rows of W, written to out."""
+    out[:] = 0
+    for i in range(lo, hi):
+        for j in range(W.shape[1]):
+            out[j] += W[i, j] * W[i, j]
+
+
+@routine
+def shrink_block(machine, rule, work, block):
+    """Scale the weights of hidden units whose norm is too large, in a part of the rows."""
+    real = machine.W.dtype.type
+    n_blocks, n_visible = work.sums.shape[0], machine.W.shape[0]
+    lo, hi = block * n_visible // n_blocks, (block + 1) * n_visible // n_blocks
+    for j in range(machine.W.shape[1]):
+        squares = real(0.0)
+        for k in range(n_blocks):
+            squares += work.column_squares[k, j]
+        norm, most = np.sqrt(squares), real(rule.max_norm)
+        if norm > most:
+            for i in range(lo, hi):
+                machine.W[i, j] *= most / norm
+                if rule.fast_rate > 0.0:
+                    machine.chain_W[i, j] = machine.W[i, j] + machine.fast_W[i, j]
 
 
 @routine
@@ -328,12 +632,18 @@ def update_block(machine, rule, rate, momentum, work, size, n_chains, n_rows, bl
         center_block(machine, work, scale, size + n_chains, n_rows, lo, hi, work.v_mu[block])
     g = work.gradient[lo:hi]
     product_tn(scale, work.v[:n_rows, lo:hi], work.h[:n_rows], real(0.0), g)
+    if machine.variance.shape[0] > 0 and rule.variance_rate > 0.0:
+        step_variances(machine, rule, rate, momentum, work, scale, size, n_chains, lo, hi)
     sums, n = work.sums[block], (hi - lo) * machine.W.shape[1]
     W, velocity = machine.W[lo:hi].reshape(n), machine.velocity_W[lo:hi].reshape(n)
     sums[0], sums[1], sums[2] = step_weights(
         W, velocity, g.reshape(n), rate, momentum, real(rule.l2), real(rule.l1)
     )
     sums[3] = step_visible(machine, rule, rate, momentum, work, scale, n_rows, lo, hi)
+    if rule.max_norm > 0.0:
+        sum_column_squares(machine.W, lo, hi, work.column_squares[block])
+    if rule.fast_rate > 0.0:
+        step_fast(machine, rule, work, lo, hi)
 
 
 @routine(fastmath=EXACT)
@@ -365,6 +675,9 @@ def end_update(machine, rule, rate, momentum, work, n_rows, norms):
         machine.velocity_c[j] = real(momentum) * machine.velocity_c[j] + real(rate) * x
         machine.c[j] += machine.velocity_c[j]
         machine.lam[j] += real(rule.offset_rate) * (work.h_pos[j] - machine.lam[j])
+        if rule.fast_rate > 0.0:
+            machine.fast_c[j] = real(FAST_DECAY) * machine.fast_c[j] + real(rule.fast_rate) * x
+            machine.chain_c[j] = machine.c[j] + machine.fast_c[j]
     g_squares, w_squares, step_squares, b_squares = 0.0, 0.0, 0.0, 0.0
     for block in range(work.sums.shape[0]):
         g_squares += work.sums[block, 0]
@@ -397,7 +710,7 @@ def train_machine(source, order, batch, layers, machine, rule, rate, first_step,
     for k in range(n_batches):
         rows = order[k * batch : min((k + 1) * batch, order.shape[0])]
         size, step = rows.shape[0], first_step + k
-        n_chains = work.chains.shape[0] if rule.persistent == 1 else size
+        n_chains = work.chains.shape[0] // work.betas.shape[0] if rule.persistent == 1 else size
         key = derive(rule.seed, step)
         momentum = momentum_at(step, rule.momentum)
         for block in prange(work.h_sums.shape[0]):
@@ -406,6 +719,9 @@ def train_machine(source, order, batch, layers, machine, rule, rate, first_step,
         for block in prange(work.sums.shape[0]):
             update_block(machine, rule, rate, momentum, work, size, n_chains, n_rows, block)
         end_update(machine, rule, rate, momentum, work, n_rows, norms)
+        if rule.max_norm > 0.0:
+            for block in prange(work.sums.shape[0]):
+                shrink_block(machine, rule, work, block)
 
 
 @kernel
@@ -416,13 +732,13 @@ def free_energy(machine, v, x):
     ----------
     machine : Machine
     v : array (n_visible,)
-    x : array (n_hidden,), v W + c
+    x : array (n_hidden,), the hidden units' products and biases
     """
     energy = 0.0
     for i in range(v.shape[0]):
         if machine.visible == IDENTITY:
             gap = np.float64(v[i]) - np.float64(machine.b[i])
-            energy += 0.5 * gap * gap
+            energy += 0.5 * gap * gap / np.float64(machine.variance[i])
         else:
             energy -= np.float64(v[i]) * np.float64(machine.b[i])
     for j in range(x.shape[0]):
@@ -446,26 +762,30 @@ def probe_machine(source, rows, layers, machine, out):
     """
     n, n_visible, n_hidden = rows.shape[0], machine.W.shape[0], machine.W.shape[1]
     widest = layers.units[: machine.layer + 1].max()
-    work = np.empty((2, n * widest), layers.theta.dtype)
-    v = np.empty((n, n_visible), layers.theta.dtype)
-    x = np.empty((n, n_visible), layers.theta.dtype)
-    h = np.empty((n, n_hidden), layers.theta.dtype)
+    dtype = layers.theta.dtype
+    work = np.empty((2, n * widest), dtype)
+    v, u, x = (
+        np.empty((n, n_visible), dtype),
+        np.empty((n, n_visible), dtype),
+        np.empty((n, n_visible), dtype),
+    )
+    h, nothing = np.empty((n, n_hidden), dtype), np.zeros(max(n_visible, n_hidden), dtype)
     forward_rows(source, rows, layers, machine.layer, work, v)
-    product_nn(v, machine.W, h)
+    hidden_products(machine, machine.W, v, u, h)
     to_means(IDENTITY, h, machine.c)
     energy = 0.0
     for i in range(n):
         energy += free_energy(machine, v[i], h[i])
     out[FREE_ENERGY] = energy / n
-    nothing = np.zeros(max(n_visible, n_hidden), layers.theta.dtype)
     to_means(machine.hidden, h, nothing)
     layer_health(machine.hidden, h, out[:4])
     product_nt(h, machine.W, x)
-    to_means(IDENTITY, x, machine.b)
+    to_means(machine.visible if machine.visible == RELU else IDENTITY, x, machine.b)
     nats, squares = 0.0, 0.0
     for i in range(n):
-        nats += divergence(machine.visible, v[i], x[i])
-    to_means(machine.visible, x, nothing)
+        nats += divergence(machine.visible, machine.variance, v[i], x[i])
+    if machine.visible != RELU:
+        to_means(machine.visible, x, nothing)
     for i in range(n):
         for j in range(n_visible):
             squares += np.float64(v[i, j] - x[i, j]) ** 2

@@ -1,4 +1,4 @@
-"""exp, log1p and tanh as polynomials in plain arithmetic, so that loops vectorise.
+"""exp, log, log1p, sin and tanh as polynomials in plain arithmetic, so that loops vectorise.
 
 numba's wheels have no vector mathematics library, and calls into libm stay scalar. The
 coefficients are those of Cephes (S. L. Moshier, *Methods and Programs for Mathematical
@@ -64,7 +64,7 @@ def _exp_64(x):
 
 @kernel(fastmath=EXACT, forceinline=True)
 def _log1p_32(x):
-    """log(1 + x) = 2 atanh(s), s = x / (2 + x), for x in [0, 1]."""
+    """log(1 + x) = 2 atanh(s), s = x / (2 + x), for x in [-0.3, 1]."""
     s = x / (f32(2.0) + x)
     t = s * s
     p = f32(1 / 15)
@@ -79,7 +79,7 @@ def _log1p_32(x):
 
 @kernel(fastmath=EXACT, forceinline=True)
 def _log1p_64(x):
-    """log(1 + x) = 2 atanh(s), s = x / (2 + x), for x in [0, 1]."""
+    """log(1 + x) = 2 atanh(s), s = x / (2 + x), for x in [-0.3, 1]."""
     s = x / (f64(2.0) + x)
     t = s * s
     p = f64(1 / 35)
@@ -135,19 +135,91 @@ def _tanh_64(x):
     return x + x * z * p / q if size < f64(0.625) else far
 
 
+@kernel(fastmath=EXACT, forceinline=True)
+def _sin_turns_32(t):
+    """sin(2 pi t) for t in [-3/4, 3/4]: Taylor's polynomial on a quarter turn either way."""
+    t = t - f32(1.0) if t > f32(0.5) else (t + f32(1.0) if t < f32(-0.5) else t)
+    t = f32(0.5) - t if t > f32(0.25) else (f32(-0.5) - t if t < f32(-0.25) else t)
+    z = t * t
+    p = f32(-0.7181223017785001)
+    p = p * z + f32(3.8199525848482803)
+    p = p * z + f32(-15.094642576822984)
+    p = p * z + f32(42.058693944897634)
+    p = p * z + f32(-76.70585975306136)
+    p = p * z + f32(81.60524927607504)
+    p = p * z + f32(-41.341702240399755)
+    p = p * z + f32(6.283185307179586)
+    return p * t
+
+
+@kernel(fastmath=EXACT, forceinline=True)
+def _sin_turns_64(t):
+    """sin(2 pi t) for t in [-3/4, 3/4]: Taylor's polynomial on a quarter turn either way."""
+    t = t - f64(1.0) if t > f64(0.5) else (t + f64(1.0) if t < f64(-0.5) else t)
+    t = f64(0.5) - t if t > f64(0.25) else (f64(-0.5) - t if t < f64(-0.25) else t)
+    z = t * t
+    p = f64(-8.823533599242996e-05)
+    p = p * z + f64(0.0011309237482517954)
+    p = p * z + f64(-0.012031585942120619)
+    p = p * z + f64(0.10422916220813978)
+    p = p * z + f64(-0.7181223017785001)
+    p = p * z + f64(3.8199525848482803)
+    p = p * z + f64(-15.094642576822984)
+    p = p * z + f64(42.058693944897634)
+    p = p * z + f64(-76.70585975306136)
+    p = p * z + f64(81.60524927607504)
+    p = p * z + f64(-41.341702240399755)
+    p = p * z + f64(6.283185307179586)
+    return p * t
+
+
+@kernel(fastmath=EXACT, forceinline=True)
+def _log_32(x):
+    """log(x) of a positive normal number: k log 2 + log(m) with m between sqrt(1/2) and sqrt(2)."""
+    bits = f32(x).view(np.int32)
+    m = np.int32((bits & np.int32(0x7FFFFF)) | np.int32(0x3F800000)).view(np.float32)
+    k = f32((bits >> np.int32(23)) - np.int32(127))
+    is_large = m > f32(1.4142135)
+    m = f32(0.5) * m if is_large else m
+    k = k + f32(1.0) if is_large else k
+    return k * f32(0.6931471805599453) + _log1p_32(m - f32(1.0))
+
+
+@kernel(fastmath=EXACT, forceinline=True)
+def _log_64(x):
+    """log(x) of a positive normal number: k log 2 + log(m) with m between sqrt(1/2) and sqrt(2)."""
+    bits = f64(x).view(np.int64)
+    m = np.int64((bits & np.int64(2**52 - 1)) | np.int64(1023 << 52)).view(np.float64)
+    k = f64((bits >> np.int64(52)) - np.int64(1023))
+    is_large = m > f64(1.4142135623730951)
+    m = f64(0.5) * m if is_large else m
+    k = k + f64(1.0) if is_large else k
+    return k * f64(0.6931471805599453) + _log1p_64(m - f64(1.0))
+
+
 def exp(x):
     """exp(x) of a float32 or float64 scalar."""
     return _exp_32(x) if isinstance(x, np.float32) else _exp_64(x)
 
 
 def log1p(x):
-    """log(1 + x) of a float32 or float64 scalar in [0, 1]."""
+    """log(1 + x) of a float32 or float64 scalar in [-0.3, 1]."""
     return _log1p_32(x) if isinstance(x, np.float32) else _log1p_64(x)
 
 
 def tanh(x):
     """tanh(x) of a float32 or float64 scalar."""
     return _tanh_32(x) if isinstance(x, np.float32) else _tanh_64(x)
+
+
+def sin_turns(t):
+    """sin(2 pi t) of a float32 or float64 scalar in [-3/4, 3/4]."""
+    return _sin_turns_32(t) if isinstance(t, np.float32) else _sin_turns_64(t)
+
+
+def log(x):
+    """log(x) of a positive normal float32 or float64 scalar."""
+    return _log_32(x) if isinstance(x, np.float32) else _log_64(x)
 
 
 @overload(exp, inline="always")
@@ -169,3 +241,17 @@ def _tanh(x):
     if x == types.float32:
         return lambda x: _tanh_32(x)
     return lambda x: _tanh_64(x)
+
+
+@overload(sin_turns, inline="always")
+def _sin_turns(t):
+    if t == types.float32:
+        return lambda t: _sin_turns_32(t)
+    return lambda t: _sin_turns_64(t)
+
+
+@overload(log, inline="always")
+def _log(x):
+    if x == types.float32:
+        return lambda x: _log_32(x)
+    return lambda x: _log_64(x)

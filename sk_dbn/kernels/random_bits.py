@@ -6,11 +6,10 @@ finaliser with the multipliers found by C. Wellons (2018); the row enters betwee
 rounds, so two rows do not walk through one another's sequences.
 """
 
-import math
-
 import numpy as np
 
-from sk_dbn.kernels.compile import kernel
+from sk_dbn.kernels.compile import EXACT, kernel
+from sk_dbn.kernels.elementary import log, sin_turns
 
 u32 = np.uint32
 
@@ -44,24 +43,33 @@ def bits(key, row_key, unit):
     return u32(x ^ (x >> u32(16)))
 
 
-@kernel
-def add_standard_normal(key, first_row, out):
-    """Add to each element an independent draw of N(0, 1) (Box & Muller, 1958).
+@kernel(fastmath=EXACT)
+def fill_normal(key, first_row, out):
+    """Independent standard normal draws (Box & Muller, 1958), written to out.
+
+    Unit j of the first half of a row and unit j of the second one share a radius and an
+    angle.
 
     Parameters
     ----------
     key : uint32
     first_row : int, number of out's first row within the step
-    out : array (n_rows, n_units), updated
+    out : array (n_rows, n_units), written
     """
     real = out.dtype.type
     n_units = out.shape[1]
+    half = (n_units + 1) // 2
+    # As many bits and a half as the precision holds exactly.
+    n_bits = 23 if out.itemsize == 4 else 32
+    drop, unit, turn = u32(32 - n_bits), real(2.0**-n_bits), real(2.0**-32)
+    half_bit, quarter, factor = real(0.5), real(0.25), real(-2.0)
     for i in range(out.shape[0]):
         row_key = derive(key, i + first_row)
-        for j in range(0, n_units, 2):
-            u = (np.float64(bits(key, row_key, j)) + 0.5) * 2.0**-32
-            angle = 2.0 * math.pi * np.float64(bits(key, row_key, j + 1)) * 2.0**-32
-            radius = math.sqrt(-2.0 * math.log(u))
-            out[i, j] += real(radius * math.cos(angle))
-            if j + 1 < n_units:
-                out[i, j + 1] += real(radius * math.sin(angle))
+        first, second = out[i, :half], out[i, half:]
+        for j in range(half):
+            u = (real(bits(key, row_key, 2 * j) >> drop) + half_bit) * unit
+            angle = real(np.int32(bits(key, row_key, 2 * j + 1))) * turn
+            radius = np.sqrt(factor * log(u))
+            first[j] = radius * sin_turns(angle + quarter)
+            if j < n_units - half:
+                second[j] = radius * sin_turns(angle)

@@ -2,19 +2,48 @@
 
 Given the other side, the mean of a unit is logistic(x) when it takes the values 0 and 1,
 tanh(x) when it takes -1 and 1, and x when it is Gaussian: so a kind of unit is named by the
-code of its activation.
+code of its activation. A noisy rectified linear unit (RELU) is max(0, x + e), where e is normal
+with the variance logistic(x): nearly the sum of very many units of 0 and 1 whose biases fall in
+steps of one (Nair & Hinton, 2010, section 2).
 """
 
 import math
 
 import numpy as np
 
-from sk_dbn.kernels.activations import IDENTITY, LOGISTIC, TANH
+from sk_dbn.kernels.activations import IDENTITY, LOGISTIC, RELU, TANH
 from sk_dbn.kernels.compile import EXACT, kernel, routine
 from sk_dbn.kernels.elementary import exp, log1p, tanh
-from sk_dbn.kernels.random_bits import add_standard_normal, bits, derive
+from sk_dbn.kernels.random_bits import bits, derive, fill_normal
 
 u32 = np.uint32
+
+
+@kernel(fastmath=EXACT)
+def rectified_means(z, bias):
+    """Means of max(0, x + e), for normal e of the variance logistic(x), in place of products.
+
+    With s^2 = logistic(x), that is x P(e > -x) + s p(x / s), p and P the standard normal density
+    and distribution function, the latter by Abramowitz & Stegun's 7.1.26, to 1e-7.
+
+    Parameters
+    ----------
+    z : array (n_rows, n_units), updated
+    bias : array (n_units,)
+    """
+    real = z.dtype.type
+    zero, one, half, peak = real(0.0), real(1.0), real(0.5), real(1.0 / math.sqrt(2.0 * math.pi))
+    p1, a1, a2 = real(0.3275911 * math.sqrt(0.5)), real(0.254829592), real(-0.284496736)
+    a3, a4, a5 = real(1.421413741), real(-1.453152027), real(1.061405429)
+    for i in range(z.shape[0]):
+        for j in range(z.shape[1]):
+            x = z[i, j] + bias[j]
+            s = np.sqrt(one / (one + exp(-x)))
+            y = (-x if x < zero else x) / s
+            t = one / (one + p1 * y)
+            density = exp(-half * y * y)
+            tail = half * t * (a1 + t * (a2 + t * (a3 + t * (a4 + t * a5)))) * density
+            z[i, j] = x * (tail if x < zero else one - tail) + s * peak * density
 
 
 @routine(fastmath=EXACT)
@@ -28,6 +57,9 @@ def to_means(kind, z, bias):
     bias : array (n_units,)
     """
     one = z.dtype.type(1.0)
+    if kind == RELU:
+        rectified_means(z, bias)
+        return
     for i in range(z.shape[0]):
         if kind == LOGISTIC:
             for j in range(z.shape[1]):
@@ -42,18 +74,15 @@ def to_means(kind, z, bias):
 
 @routine(fastmath=EXACT)
 def sample(kind, key, first_row, state):
-    """Replace means of units by draws.
+    """Replace means of binary units by draws.
 
     Parameters
     ----------
-    kind : int, kind of the units
+    kind : int, LOGISTIC or TANH
     key : uint32
     first_row : int, number of the first row within the minibatch or among the chains
     state : array (n_rows, n_units), updated
     """
-    if kind == IDENTITY:
-        add_standard_normal(key, first_row, state)
-        return
     real = state.dtype.type
     # A unit of -1 and 1 with mean m is 1 with probability (1 + m) / 2.
     is_logistic = kind == LOGISTIC
@@ -66,6 +95,63 @@ def sample(kind, key, first_row, state):
             state[i, j] = one if u < base + slope * state[i, j] else low
 
 
+@routine(fastmath=EXACT)
+def sample_gaussian(key, first_row, variance, noise, state):
+    """Replace means of Gaussian units by draws.
+
+    Parameters
+    ----------
+    key, first_row : see `sample`
+    variance : array (n_units,)
+    noise : array like state, overwritten
+    state : array (n_rows, n_units), updated
+    """
+    fill_normal(key, first_row, noise)
+    for i in range(state.shape[0]):
+        for j in range(state.shape[1]):
+            state[i, j] += np.sqrt(variance[j]) * noise[i, j]
+
+
+@routine(fastmath=EXACT)
+def sample_rectified(key, first_row, bias, z, state):
+    """Draws of noisy rectified linear units, from their products.
+
+    Parameters
+    ----------
+    key, first_row : see `sample`
+    bias : array (n_units,)
+    z : array (n_rows, n_units), products
+    state : array (n_rows, n_units), written
+    """
+    real = state.dtype.type
+    zero, one = real(0.0), real(1.0)
+    fill_normal(key, first_row, state)
+    for i in range(state.shape[0]):
+        for j in range(state.shape[1]):
+            x = z[i, j] + bias[j]
+            y = x + state[i, j] * np.sqrt(one / (one + exp(-x)))
+            state[i, j] = zero if y < zero else y
+
+
+@routine(fastmath=EXACT)
+def drop(key, first_row, rate, state):
+    """Zeros in place of a share of the units, chosen anew for each row.
+
+    Parameters
+    ----------
+    key : uint32
+    first_row : int, see `sample`
+    rate : float, probability of a unit to be dropped
+    state : array (n_rows, n_units), updated
+    """
+    real = state.dtype.type
+    for i in range(state.shape[0]):
+        row_key = derive(key, i + first_row)
+        for j in range(state.shape[1]):
+            u = np.float64(bits(key, row_key, j)) * 2.0**-32
+            state[i, j] = real(0.0) if u < rate else state[i, j]
+
+
 @kernel
 def softplus(x):
     """log(1 + exp(x)), without overflow."""
@@ -73,28 +159,56 @@ def softplus(x):
 
 
 @kernel
+def rectified_log_partition(x):
+    """The integral of log(1 + exp(t)) over t up to x: minus the dilogarithm of -exp(x).
+
+    So many units of 0 and 1 in place of one rectified linear unit contribute the sum of
+    log(1 + exp(x - k + 1/2)) over k = 1, 2, ..., of which this is the midpoint rule's limit.
+    """
+    x = np.float64(x)
+    y = math.exp(-abs(x))
+    # Li2(-y) = -Li2(z) - log(1 + y)^2 / 2 with z = y / (1 + y) <= 1/2 (Landen)
+    z, power, total = y / (1.0 + y), 1.0, 0.0
+    for k in range(1, 50):
+        power *= z
+        total += power / (k * k)
+    log_y = math.log1p(y)
+    half = total + 0.5 * log_y * log_y
+    if x <= 0.0:
+        return half
+    return 0.5 * x * x + math.pi * math.pi / 6.0 - half
+
+
+@kernel
 def log_partition(kind, x):
     """log of the sum of exp(x h) over the values h of a hidden unit."""
     if kind == LOGISTIC:
         return softplus(x)
+    if kind == RELU:
+        return rectified_log_partition(x)
     return abs(x) + log1p(exp(-abs(x) - abs(x)))  # log(2 cosh x)
 
 
 @kernel
-def divergence(kind, v, x):
+def divergence(kind, variance, v, x):
     """Kullback-Leibler divergence of a reconstruction from a row of observed means, in nats.
+
+    Of rectified linear units, half the squared error, as of Gaussian units of variance one.
 
     Parameters
     ----------
     kind : int
+    variance : array (n_units,), of Gaussian units; (0,) for ones
     v : array (n_units,), observed means
-    x : array (n_units,), products plus biases, of which the units' means are functions
+    x : array (n_units,), products plus biases, of which the units' means are functions; of
+        rectified linear units the means
     """
     zero, one, half = x.dtype.type(0.0), x.dtype.type(1.0), x.dtype.type(0.5)
     nats = zero
-    if kind == IDENTITY:
+    if kind == IDENTITY or kind == RELU:
         for j in range(x.shape[0]):
-            nats += half * (v[j] - x[j]) * (v[j] - x[j])
+            squares = half * (v[j] - x[j]) * (v[j] - x[j])
+            nats += squares / variance[j] if variance.shape[0] > 0 else squares
         return np.float64(nats)
     # The log-odds of a unit of -1 and 1 are 2 x.
     slope, shift, scale = (one, zero, one) if kind == LOGISTIC else (half, half, one + one)

@@ -14,9 +14,9 @@ from sk_dbn.kernels.enumeration import (
     block_log_sums,
     scores_of_blocks,
 )
-from sk_dbn.models.network import SMALL_WORK
 from sk_dbn.models.rbm import MEANS, draw, natural_bias
 from sk_dbn.models.threads import run_serial
+from sk_dbn.models.work import SMALL_WORK
 
 MOST_ENUMERATED = 25  # units of the smaller side
 MOST_LOW = 8  # units whose states are tabulated together
@@ -72,6 +72,8 @@ class BinaryMachine:
         W, b, c = (np.array(part[layer], np.float64) for part in parts)
         offset = 0.0
         if visible == IDENTITY:
+            deviation = np.sqrt(stack.variance.astype(np.float64))
+            W, b, offset = W / deviation[:, None], b / deviation, stack.log_volume
             offset -= 0.5 * b @ b  # |v - b|^2 = |v|^2 - 2 b v + |b|^2
         if hidden == TANH:
             offset -= c.sum()

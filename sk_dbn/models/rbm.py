@@ -1,9 +1,9 @@
 """The stack of restricted Boltzmann machines: its parameters and what follows from them."""
 
 import numpy as np
-from scipy.special import expit, rel_entr
+from scipy.special import expit, ndtr, rel_entr, spence
 
-from sk_dbn.kernels.activations import IDENTITY, LOGISTIC, TANH
+from sk_dbn.kernels.activations import IDENTITY, LOGISTIC, RELU, TANH
 from sk_dbn.kernels.contrastive_divergence import Machine
 from sk_dbn.kernels.feed_forward import Layers
 from sk_dbn.kernels.pseudo_likelihood import pseudo_log_likelihood
@@ -11,15 +11,68 @@ from sk_dbn.models.forward import forward
 from sk_dbn.models.threads import run_serial
 from sk_dbn.models.work import SMALL_WORK
 
-KINDS = {"bernoulli": LOGISTIC, "gaussian": IDENTITY, "logistic": LOGISTIC, "tanh": TANH}
+KINDS = {
+    "bernoulli": LOGISTIC,
+    "gaussian": IDENTITY,
+    "logistic": LOGISTIC,
+    "tanh": TANH,
+    "relu": RELU,
+}
 
 MOST_SCORED = 64  # visible units that a sample's pseudo-likelihood looks at
 
-# The mean of a unit given the other side, and the log of what its values sum to.
-MEANS = {IDENTITY: lambda x: x, LOGISTIC: expit, TANH: np.tanh}
+
+UNBOUNDED = (IDENTITY, RELU)
+
+
+def rectified_mean(x):
+    """The mean of max(0, x + e), for normal e of the variance logistic(x).
+
+    Parameters
+    ----------
+    x : ndarray
+
+    Returns
+    -------
+    ndarray like x
+    """
+    s = np.sqrt(expit(x))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        z = np.where(s > 0.0, x / s, -np.inf)
+    density = np.exp(-0.5 * z * z) / np.sqrt(2.0 * np.pi)
+    return (np.where(s > 0.0, x * ndtr(z), 0.0) + s * density).astype(np.asarray(x).dtype)
+
+
+def rectified_log_partition(x):
+    """The integral of log(1 + exp(t)) over t up to x, minus the dilogarithm of -exp(x).
+
+    That is what a noisy rectified linear unit, as a sum of units of 0 and 1, adds to -F(v).
+
+    Parameters
+    ----------
+    x : ndarray
+
+    Returns
+    -------
+    ndarray like x
+    """
+    half = -spence(1.0 + np.exp(-np.abs(x)))
+    return np.where(x <= 0.0, half, 0.5 * x * x + np.pi**2 / 6.0 - half)
+
+
+# What a layer passes upward; the mean of a unit given the other side, where that is another
+# function; and the log of what its values sum to.
+FEATURES = {
+    IDENTITY: lambda x: x,
+    LOGISTIC: expit,
+    TANH: np.tanh,
+    RELU: lambda x: np.maximum(x, 0),
+}
+MEANS = {**FEATURES, RELU: rectified_mean}
 LOG_PARTITIONS = {
     LOGISTIC: lambda x: np.logaddexp(0.0, x),
     TANH: lambda x: np.logaddexp(x, -x),
+    RELU: rectified_log_partition,
 }
 
 
@@ -38,8 +91,15 @@ class Memory:
     velocity_W, velocity_b, velocity_c : ndarrays like the machine's weights and biases
     mu, lam : ndarrays of shape (n_visible,) and (n_hidden,)
         Offsets of the centered gradient.
-    chains : ndarray of shape (n_chains, n_hidden) or None
+    velocity_variance : ndarray of shape (n_visible,), or (0,) for units that have none
+    activity : ndarray of shape (n_hidden,)
+        Running mean of the hidden units' means.
+    fast : tuple of ndarrays like the machine's weights and biases, or None
+        Fast weights.
+    chains : ndarray of shape (n_chains * n_temperatures, n_hidden) or None
         Hidden samples of the persistent chains.
+    retained : float
+        Share of the hidden units that dropout leaves.
     n_steps : int
         Updates made so far.
     sees_means : bool
@@ -47,7 +107,10 @@ class Memory:
         so it is in upper layers, and with grey levels in the first.
     """
 
-    def __init__(self, n_visible, n_hidden, seed, dtype):
+    def __init__(self, n_visible, n_hidden, seed, dtype, n_variances=0):
+        self.velocity_variance = np.zeros(n_variances, dtype)
+        self.activity = np.zeros(n_hidden, dtype)
+        self.fast, self.retained = None, 1.0
         self.velocity_W = np.zeros((n_visible, n_hidden), dtype)
         self.velocity_b, self.velocity_c = np.zeros(n_visible, dtype), np.zeros(n_hidden, dtype)
         self.mu, self.lam = np.zeros(n_visible, dtype), np.zeros(n_hidden, dtype)
@@ -69,8 +132,8 @@ class Stack:
         Visible units and those of every hidden layer.
     visible : {'bernoulli', 'gaussian'}
         Kind of the first layer's visible units; above, they are the hidden units below.
-    hidden : {'logistic', 'tanh'}
-        Kind of the hidden units: 0 and 1, or -1 and 1.
+    hidden : {'logistic', 'tanh', 'relu'}
+        Kind of the hidden units: 0 and 1, -1 and 1, or noisy rectified linear.
     seeds : sequence of int
         One per machine.
     dtype : dtype
@@ -80,6 +143,8 @@ class Stack:
     theta : ndarray of shape (n_parameters,)
     coefs, intercepts_hidden, intercepts_visible : lists of views of theta
         Of shapes (n_visible, n_hidden), (n_hidden,) and (n_visible,), one per machine.
+    variance : ndarray of shape (n_visible,), view of theta
+        Of the first machine's Gaussian visible units; of shape (0,) for other kinds.
     memories : list of Memory
     """
 
@@ -89,10 +154,14 @@ class Stack:
         self.kinds = [KINDS[visible]] + [KINDS[hidden]] * n_layers
         p, q = self.units[:-1], self.units[1:]
         ends = np.cumsum(np.column_stack([p * q, q, p]).ravel())
+        n_variances = int(p[0]) if self.kinds[0] == IDENTITY else 0
         starts = np.r_[0, ends[:-1]].reshape(n_layers, 3)
         self._weights_at, self._hidden_at, self._visible_at = starts.T.copy()
-        self.memories = [Memory(*args, dtype) for args in zip(p, q, seeds, strict=True)]
-        self._adopt(np.zeros(ends[-1], dtype))
+        sizes = zip(p, q, seeds, strict=True)
+        self.memories = [
+            Memory(*args, dtype, 0 if layer else n_variances) for layer, args in enumerate(sizes)
+        ]
+        self._adopt(np.r_[np.zeros(ends[-1]), np.ones(n_variances)].astype(dtype))
 
     def _adopt(self, theta):
         """Make theta the parameters; the lists become views of it."""
@@ -103,10 +172,11 @@ class Stack:
             self.coefs.append(theta[w : w + p * q].reshape(p, q))
             self.intercepts_hidden.append(theta[c : c + q])
             self.intercepts_visible.append(theta[b : b + p])
+        self.variance = theta[b + p :]
 
     def __getstate__(self):
         state = self.__dict__.copy()
-        for views in ("coefs", "intercepts_hidden", "intercepts_visible"):
+        for views in ("coefs", "intercepts_hidden", "intercepts_visible", "variance"):
             del state[views]  # rebuilt from theta
         return state
 
@@ -128,15 +198,26 @@ class Stack:
     def machine(self, layer):
         """The kernels' view of one machine."""
         memory = self.memories[layer]
+        W, b, c = self.coefs[layer], self.intercepts_visible[layer], self.intercepts_hidden[layer]
+        chain = W, b, c
+        fast = np.zeros((0, 0), W.dtype), np.zeros(0, W.dtype), np.zeros(0, W.dtype)
+        if memory.fast is not None:
+            fast = memory.fast
+            chain = tuple(x + f for x, f in zip(chain, fast, strict=True))
         return Machine(
-            self.coefs[layer],
-            self.intercepts_visible[layer],
-            self.intercepts_hidden[layer],
+            W,
+            b,
+            c,
+            self.variance if layer == 0 else self.variance[:0],
             memory.velocity_W,
             memory.velocity_b,
             memory.velocity_c,
+            memory.velocity_variance,
             memory.mu,
             memory.lam,
+            memory.activity,
+            *chain,
+            *fast,
             self.kinds[layer],
             self.kinds[layer + 1],
             layer,
@@ -182,6 +263,7 @@ class Stack:
         ndarray of shape (n_samples, units[0])
         """
         for layer in reversed(range(self.n_layers)):
+            h = h * h.dtype.type(self.memories[layer].retained)
             x = h @ self.coefs[layer].T + self.intercepts_visible[layer]
             h = MEANS[self.kinds[layer]](x)
         return h
@@ -197,10 +279,36 @@ class Stack:
         -------
         ndarray of shape (n_samples,)
         """
-        b, x = self.intercepts_visible[0], v @ self.coefs[0] + self.intercepts_hidden[0]
+        v, W, b, c = self.in_unit_variance(v)
         gaussian = self.kinds[0] == IDENTITY
         own = 0.5 * ((v - b) ** 2).sum(axis=1) if gaussian else -(v @ b)
-        return own - LOG_PARTITIONS[self.kinds[1]](x).sum(axis=1)
+        return own - LOG_PARTITIONS[self.kinds[1]](v @ W + c).sum(axis=1)
+
+    def in_unit_variance(self, v):
+        """The first machine's parameters and values of its visible units, in units of their
+        standard deviation.
+
+        A Gaussian unit of variance s takes the values v / sqrt(s) of one of variance 1, whose
+        bias and weights are divided by sqrt(s) likewise.
+
+        Parameters
+        ----------
+        v : ndarray of shape (n_samples, units[0])
+
+        Returns
+        -------
+        v, W, b, c : ndarrays
+        """
+        W, b, c = self.coefs[0], self.intercepts_visible[0], self.intercepts_hidden[0]
+        if self.kinds[0] != IDENTITY:
+            return v, W, b, c
+        deviation = np.sqrt(self.variance)
+        return v / deviation, W / deviation[:, None], b / deviation, c
+
+    @property
+    def log_volume(self):
+        """Sum of the logarithms of the visible units' standard deviations."""
+        return 0.5 * float(np.log(self.variance.astype(np.float64)).sum())
 
     def pseudo_log_likelihood(self, run, v):
         """Sum over visible units of log P(v_i | v_-i), of the first machine.
@@ -215,12 +323,12 @@ class Stack:
         ndarray of shape (n_samples,)
             Exact for up to `MOST_SCORED` units, else estimated from as many.
         """
-        W, b, c = self.coefs[0], self.intercepts_visible[0], self.intercepts_hidden[0]
+        v, W, b, c = self.in_unit_variance(v)
         n_chosen = int(min(self.units[0], MOST_SCORED))
         out = np.empty(len(v))
         call = run if len(v) * n_chosen * W.shape[1] > SMALL_WORK / 100 else run_serial
         call(pseudo_log_likelihood, *self.kinds[:2], v, v @ W + c, W, b, n_chosen, out)
-        return out
+        return out - self.log_volume
 
     def importances(self, v, means):
         """What the reconstruction loses when a visible unit is replaced by its mean.
@@ -237,23 +345,26 @@ class Stack:
         """
         stack = self.astype(np.float64)
         v = v.astype(np.float64)
-        x = v @ stack.coefs[0] + stack.intercepts_hidden[0]
+        W = stack.coefs[0]
+        if self.kinds[0] == IDENTITY:
+            W = W / stack.variance[:, None]
+        x = v @ W + stack.intercepts_hidden[0]
         loss = np.empty(v.shape[1])
         intact = stack._reconstruction_divergence(v, x)
         for i, mean in enumerate(means):
-            hidden = x + np.outer(mean - v[:, i], stack.coefs[0][i])
+            hidden = x + np.outer(mean - v[:, i], W[i])
             loss[i] = stack._reconstruction_divergence(v, hidden) - intact
         return loss
 
     def _reconstruction_divergence(self, v, x):
         """Mean divergence from v of the reconstruction, given the first layer's products."""
-        h = MEANS[self.kinds[1]](x)
+        h = FEATURES[self.kinds[1]](x)
         for layer in range(1, self.n_layers):
             x = h @ self.coefs[layer] + self.intercepts_hidden[layer]
-            h = MEANS[self.kinds[layer + 1]](x)
+            h = FEATURES[self.kinds[layer + 1]](x)
         p = self.means_down(h)
         if self.kinds[0] == IDENTITY:
-            return 0.5 * ((v - p) ** 2).sum() / len(v)
+            return 0.5 * ((v - p) ** 2 / self.variance).sum() / len(v)
         p = np.clip(p, 2.0**-24, 1.0 - 2.0**-24)
         return (rel_entr(v, p) + rel_entr(1.0 - v, 1.0 - p)).sum() / len(v)
 
@@ -331,7 +442,7 @@ def natural_bias(kind, mean, n_samples):
     -------
     ndarray of shape (n_units,)
     """
-    if kind == IDENTITY:
+    if kind in (IDENTITY, RELU):
         return np.array(mean)
     p = mean if kind == LOGISTIC else 0.5 + 0.5 * mean
     p = np.clip(p, 1.0 / (n_samples + 1.0), n_samples / (n_samples + 1.0))

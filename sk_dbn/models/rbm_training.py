@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sk_dbn.kernels.activations import LOGISTIC
+from sk_dbn.kernels.activations import LOGISTIC, RELU
 from sk_dbn.kernels.contrastive_divergence import (
     DEAD,
     FREE_ENERGY,
@@ -17,6 +17,7 @@ from sk_dbn.kernels.contrastive_divergence import (
     Workspace,
     centered_rows,
     probe_machine,
+    push_to_target,
     train_machine,
 )
 from sk_dbn.models.rbm import Memory, natural_bias
@@ -26,6 +27,7 @@ from sk_dbn.models.work import SMALL_WORK, Pace, row_blocks, weight_blocks
 
 MOST_PROBED, LEAST_PROBED = 256, 32
 MOST_AVERAGED = 4096  # rows that the means of an upper layer's input are taken over
+VARIANCE_RATE = 0.1  # learning rate of the variances' logarithms over that of the weights
 OFFSET_RATE = 0.01  # of the centered gradient (Melchior, Fischer & Wiskott, 2016)
 
 
@@ -35,36 +37,64 @@ class Settings:
 
     Parameters
     ----------
-    persistent : bool
-        Whether the chains go on from one update to the next.
-    n_gibbs_steps, n_chains : int
+    algorithm : {'cd', 'pcd', 'fpcd', 'pt'}
+        All but the first have chains that go on from one update to the next, 'fpcd' with fast
+        weights, 'pt' at several temperatures.
+    n_gibbs_steps, n_chains, n_temperatures : int
     centered : bool
     momentum : float
     l2, l1 : float
     batch_size : int
+    sparsity_target : float or None
+    sparsity_cost, dropout : float
+    max_norm : float or None
+    learn_variance : bool
     """
 
-    persistent: bool
+    algorithm: str
     n_gibbs_steps: int
     n_chains: int
+    n_temperatures: int
     centered: bool
     momentum: float
     l2: float
     l1: float
     batch_size: int
+    sparsity_target: float | None
+    sparsity_cost: float
+    dropout: float
+    max_norm: float | None
+    learn_variance: bool
 
-    def rule(self, memory):
+    @property
+    def persistent(self):
+        """Whether chains go on from one update to the next."""
+        return self.algorithm != "cd"
+
+    @property
+    def betas(self):
+        """The inverse temperatures of the chains, from 1 down to 0."""
+        return np.linspace(1.0, 0.0, self.n_temperatures) if self.algorithm == "pt" else np.ones(1)
+
+    def rule(self, memory, visible, rate):
         """The kernels' view, for the machine that remembers this."""
+        is_sparse = self.sparsity_target is not None
         return Rule(
             persistent=int(self.persistent),
             # Persistent chains are samples, whatever the data are.
-            mean_field=int(memory.sees_means and not self.persistent),
+            mean_field=int(memory.sees_means and (visible == RELU or not self.persistent)),
             n_gibbs_steps=int(self.n_gibbs_steps),
             seed=memory.seed,
             momentum=float(self.momentum),
             l2=float(self.l2),
             l1=float(self.l1),
             offset_rate=OFFSET_RATE if self.centered else 0.0,
+            fast_rate=float(rate) if self.algorithm == "fpcd" else 0.0,
+            sparsity_target=float(self.sparsity_target) if is_sparse else 0.0,
+            sparsity_cost=float(self.sparsity_cost) if is_sparse else 0.0,
+            dropout=float(self.dropout),
+            max_norm=float(self.max_norm or 0.0),
+            variance_rate=VARIANCE_RATE if self.learn_variance else 0.0,
         )
 
 
@@ -108,16 +138,21 @@ class Workbench:
     ----------
     stack : Stack
     layer : int
-    chains : ndarray of shape (n_chains, n_hidden) or None
+    chains : ndarray of shape (n_chains * n_temperatures, n_hidden) or None
         Persistent chains; None when each row of a minibatch starts its own.
     batch : int
         Most rows of a minibatch.
+    betas : ndarray of shape (n_temperatures,), default=(1.0,)
+        Inverse temperatures of the chains.
     """
 
-    def __init__(self, stack, layer, chains, batch):
+    def __init__(self, stack, layer, chains, batch, betas=(1.0,)):
         p, q = (int(n) for n in stack.units[layer : layer + 2])
         dtype = stack.theta.dtype
-        n_chains = batch if chains is None else len(chains)
+        n_states = batch if chains is None else len(chains)
+        n_chains = n_states // len(betas)
+        is_gaussian = layer == 0 and len(stack.variance) > 0
+        n_ladder = n_states if len(betas) > 1 else 0
         n_rows = centered_rows(batch + n_chains)
         n_row_blocks = n_chain_blocks = n_unit_blocks = 1
         if 8.0 * max(batch, n_chains) * p * q > SMALL_WORK:
@@ -131,6 +166,11 @@ class Workbench:
         self.work = Workspace(
             v=np.zeros((n_rows, p), dtype),
             h=np.zeros((n_rows, q), dtype),
+            u=np.zeros((n_rows if is_gaussian else 0, p), dtype),
+            betas=np.array(betas, dtype),
+            ladder_v=np.zeros((n_ladder, p), dtype),
+            ladder_u=np.zeros((n_ladder if is_gaussian else 0, p), dtype),
+            ladder_h=np.zeros((n_ladder, q), dtype),
             chains=np.zeros((n_chains, q), dtype) if chains is None else chains,
             lower=np.zeros((n_row_blocks, 2, block_rows * widest), dtype),
             gradient=np.zeros((p, q), dtype),
@@ -141,6 +181,9 @@ class Workbench:
             v_mu=np.zeros((n_unit_blocks, n_rows), dtype),
             v_pos=np.zeros(p, dtype),
             v_gap=np.zeros(p, dtype),
+            v_squares=np.zeros(p if is_gaussian else 0, dtype),
+            push=np.zeros(q, dtype),
+            column_squares=np.zeros((n_unit_blocks, q), dtype),
             sums=np.zeros((n_unit_blocks, 4)),
         )
 
@@ -171,13 +214,22 @@ class MachineTraining:
         self.settings, self.rate = settings, float(rate)
         self.probe, self.held_out = probe, held_out
         self.norms = np.zeros(3)
-        memory = stack.memories[layer]
-        if settings.persistent:
-            if memory.chains is None or len(memory.chains) != settings.n_chains:
-                memory.chains = first_chains(stack, layer, settings.n_chains)
-        else:
+        memory, betas = stack.memories[layer], settings.betas
+        n_states = settings.n_chains * len(betas)
+        if not settings.persistent:
             memory.chains = None
-        self.bench = Workbench(stack, layer, memory.chains, settings.batch_size)
+        elif memory.chains is None or len(memory.chains) != n_states:
+            memory.chains = first_chains(stack, layer, n_states)
+        if settings.algorithm != "fpcd":
+            memory.fast = None
+        elif memory.fast is None:
+            memory.fast = tuple(np.zeros_like(x) for x in stack.machine(layer)[:3])
+        memory.retained = 1.0 - settings.dropout
+        self.bench = Workbench(stack, layer, memory.chains, settings.batch_size, betas)
+        rule = settings.rule(memory, stack.kinds[layer], self.rate)
+        if rule.sparsity_cost > 0.0 and memory.n_steps > 0:
+            push_to_target(stack.machine(layer), rule, self.bench.work.push)
+        self._rule, self._machine = rule, stack.machine(layer)
         self._measured = {}
         self._pace = Pace()
 
@@ -207,8 +259,8 @@ class MachineTraining:
             order,
             self.bench.batch,
             self.stack.layers,
-            self.stack.machine(self.layer),
-            self.settings.rule(memory),
+            self._machine,
+            self._rule,
             self.rate,
             memory.n_steps,
             self.bench.work,
@@ -229,7 +281,7 @@ class MachineTraining:
             Means over pieces of the rows, see `probe_machine`.
         """
         total, out = np.zeros(7), np.zeros(7)
-        layers, machine = self.stack.layers, self.stack.machine(self.layer)
+        layers, machine = self.stack.layers, self._machine
         for start in range(0, len(rows), MOST_PROBED):
             piece = rows[start : start + MOST_PROBED]
             probe_machine(self.data.source, piece, layers, machine, out)
@@ -256,8 +308,9 @@ class MachineTraining:
 
     def is_finite(self):
         """Whether every parameter is a finite number."""
-        machine = self.stack.machine(self.layer)
-        return all(np.isfinite(x).all() for x in (machine.W, machine.b, machine.c))
+        machine = self._machine
+        parts = machine.W, machine.b, machine.c, machine.variance
+        return all(np.isfinite(x).all() for x in parts)
 
     def snapshot(self):
         """Everything that an epoch changes, copied."""
@@ -270,8 +323,7 @@ class MachineTraining:
             mine[...] = saved
 
     def _changing(self):
-        machine = self.stack.machine(self.layer)
-        arrays = [x for x in machine if isinstance(x, np.ndarray)]
+        arrays = [x for x in self._machine if isinstance(x, np.ndarray)]
         chains = self.stack.memories[self.layer].chains
         return arrays if chains is None else [*arrays, chains]
 
@@ -290,7 +342,10 @@ def first_chains(stack, layer, n_chains):
     ndarray of shape (n_chains, n_hidden)
     """
     random = np.random.RandomState(stack.memories[layer].seed)
-    ones = random.randint(0, 2, (n_chains, stack.units[layer + 1]))
+    shape = n_chains, stack.units[layer + 1]
+    if stack.kinds[layer + 1] == RELU:
+        return np.maximum(random.standard_normal(shape), 0.0).astype(stack.theta.dtype)
+    ones = random.randint(0, 2, shape)
     low = 0 if stack.kinds[layer + 1] == LOGISTIC else -1
     return np.where(ones == 1, 1, low).astype(stack.theta.dtype)
 
@@ -405,16 +460,17 @@ def gradient_norms(run, training):
     mine, norms = stack.memories[layer], np.zeros(3)
     theta = stack.theta.copy()
     # A copy without velocity: at a rate of zero, its update changes nothing.
-    copy = Memory(*stack.units[layer : layer + 2], mine.seed, stack.theta.dtype)
-    copy.mu[:], copy.lam[:] = mine.mu, mine.lam
+    n_variances = len(mine.velocity_variance)
+    copy = Memory(*stack.units[layer : layer + 2], mine.seed, stack.theta.dtype, n_variances)
+    copy.mu[:], copy.lam[:], copy.fast = mine.mu, mine.lam, mine.fast
     chains = None if mine.chains is None else mine.chains.copy()
-    bench = Workbench(stack, layer, chains, len(probe))
+    bench = Workbench(stack, layer, chains, len(probe), training.settings.betas)
     stack.memories[layer] = copy
     try:
         machine = stack.machine(layer)
     finally:
         stack.memories[layer] = mine
-    rule = training.settings.rule(mine)
+    rule = training.settings.rule(mine, stack.kinds[layer], 0.0)
     args = training.data.source, probe, len(probe), stack.layers, machine, rule
     bench.call(run)(train_machine, *args, 0.0, mine.n_steps, bench.work, norms)
     stack.theta[:] = theta  # zero times a gradient that is not finite is not zero

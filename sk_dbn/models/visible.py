@@ -1,6 +1,6 @@
 """Visible units: how the caller's values are read, and how the units' are given back."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -90,6 +90,21 @@ class VisibleUnits:
         if not clip:
             return Data(X, dtype)
         return Data(X, dtype, np.zeros(X.shape[1]), np.ones(X.shape[1]), limits)
+
+    def over(self, variance):
+        """The units' values divided by their variance: what the first layer's weights act on.
+
+        Parameters
+        ----------
+        variance : ndarray of shape (n_features,), or (0,) for units that have none
+
+        Returns
+        -------
+        VisibleUnits
+        """
+        if len(variance) == 0:
+            return self
+        return replace(self, scale=self.scale / variance.astype(np.float64))
 
     def are_means(self, moments):
         """Whether Bernoulli units get values between 0 and 1: means, not samples."""

@@ -29,6 +29,7 @@ def stack_of(visible, hidden, units=(3, 2), dtype=np.float64, scale=1.0):
     random = np.random.RandomState(0)
     stack = Stack(units, visible, hidden, [SEED] * (len(units) - 1), dtype)
     stack.theta[:] = scale * random.normal(size=stack.theta.size)
+    stack.variance[:] = 1.0
     return stack
 
 
@@ -43,6 +44,12 @@ def rule(**settings):
         "l2": 0.0,
         "l1": 0.0,
         "offset_rate": 0.0,
+        "fast_rate": 0.0,
+        "sparsity_target": 0.0,
+        "sparsity_cost": 0.0,
+        "dropout": 0.0,
+        "max_norm": 0.0,
+        "variance_rate": 0.0,
     }
     return Rule(**{**plain, **settings})
 

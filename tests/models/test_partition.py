@@ -29,6 +29,7 @@ KINDS = [
 def stack_of(visible="bernoulli", hidden="logistic", units=(3, 2, 4), scale=1.0):
     stack = Stack(units, visible, hidden, range(len(units) - 1), np.float64)
     stack.theta[:] = scale * np.random.RandomState(0).normal(size=stack.theta.size)
+    stack.variance[:] = 1.0
     return stack
 
 

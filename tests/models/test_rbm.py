@@ -24,6 +24,7 @@ KINDS = {"logistic": "binary", "tanh": "bipolar"}
 def stack_of(visible="bernoulli", hidden="logistic", units=(3, 2), dtype=np.float64):
     stack = Stack(units, visible, hidden, range(len(units) - 1), dtype)
     stack.theta[:] = np.random.RandomState(0).normal(size=stack.theta.size)
+    stack.variance[:] = 1.0
     return stack
 
 
@@ -126,7 +127,22 @@ def test_gradient_norms_change_no_parameter():
     """The step has length zero, but zero times an infinite gradient is not zero."""
     stack = stack_of("gaussian", dtype=np.float32)
     X = np.full((4, 3), 1e38, dtype=np.float32)
-    settings = Settings(False, 1, 1, True, 0.9, 0.0, 0.0, 4)
+    settings = Settings(
+        algorithm="cd",
+        n_gibbs_steps=1,
+        n_chains=1,
+        n_temperatures=2,
+        centered=True,
+        momentum=0.9,
+        l2=0.0,
+        l1=0.0,
+        batch_size=4,
+        sparsity_target=None,
+        sparsity_cost=0.0,
+        dropout=0.0,
+        max_norm=None,
+        learn_variance=True,
+    )
     training = MachineTraining(stack, 0, Data(X, np.float32), settings, 0.1, np.arange(4))
     before = stack.theta.copy()
     norms = gradient_norms(run_serial, training)
