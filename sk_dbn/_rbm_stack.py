@@ -125,8 +125,12 @@ class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
     n_iter_no_change : int, default=10
         Epochs without such an improvement after which a layer's training stops, or, with
         `annealing`, its learning rate begins to fall.
-    early_stopping : bool, default=False
-        Whether to judge improvement on held-out rows and to return to the best epoch.
+    early_stopping : bool or {'reconstruction', 'free_energy'}, default=False
+        Whether to judge improvement on held-out rows and to return to the best epoch. True and
+        'reconstruction': by the divergence of their reconstruction. 'free_energy': by how much
+        higher their free energy is than that of rows trained on, which grows when a machine
+        begins to learn its training set by heart ([5]_, section 6); an epoch is as good as the
+        best before it while the gap is within a standard error.
     validation_fraction : float, default=0.1
         Share of the rows held out. Only used with `early_stopping`.
     shuffle : bool, default=True
@@ -256,7 +260,7 @@ class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         "max_iter": [Interval(Integral, 1, None, closed="left"), "array-like"],
         "tol": [Interval(Real, 0, None, closed="left")],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
-        "early_stopping": ["boolean"],
+        "early_stopping": ["boolean", StrOptions({"reconstruction", "free_energy"})],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
         "shuffle": ["boolean"],
         "warm_start": ["boolean"],
@@ -717,7 +721,7 @@ class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         annealing = 0.0 if fit.partial else self.annealing
         try:
             for layer, (rate, max_iter) in enumerate(zip(rates, max_iters, strict=True)):
-                schedule = Schedule(max_iter, self.tol, self.n_iter_no_change, annealing)
+                schedule = Schedule(max_iter, self.n_iter_no_change, annealing)
                 try:
                     self._train_layer(fit, layer, rate, settings, schedule, recorders)
                 finally:
@@ -750,7 +754,14 @@ class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         kinds = fit.stack.kinds[layer : layer + 2]
         rate *= UNBOUNDED_RATE ** sum(kind in UNBOUNDED for kind in kinds)
         training = MachineTraining(
-            fit.stack, layer, data, settings, rate, probe_of(fit.order), fit.held_out
+            fit.stack,
+            layer,
+            data,
+            settings,
+            rate,
+            probe_of(fit.order),
+            fit.held_out,
+            self.early_stopping == "free_energy" and fit.held_out is not None,
         )
         recorder = recorders and recorders[layer]
         if recorder and recorder.is_empty:
@@ -760,8 +771,9 @@ class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
             training,
             fit.orders(self.shuffle),
             schedule,
+            self.tol,
             recorder,
-            self.early_stopping,
+            bool(self.early_stopping),
             self._reporter(fit, layer, schedule),
         )
         if not converged:

@@ -20,6 +20,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sk_dbn import BernoulliRBMStack
 from sk_dbn._rbm_stack import VIEWS
+from sk_dbn.likelihood import log_likelihood
 from sk_dbn.models import rbm_training
 from sk_dbn.models.threads import _state as threads_state
 
@@ -258,6 +259,26 @@ def test_early_stopping_keeps_the_best_epoch(digits):
     assert stack.gradient_trace_.free_energy_gap.shape == (stack.n_iter_[0] + 1, 1)
     norms = stack.gradient_trace_.weight_norm[:, 0]
     assert np.isclose(np.linalg.norm(stack.coefs_[0]), norms).any()
+
+
+def test_the_free_energy_gap_stops_learning_by_heart(digits):
+    """Few rows and many epochs: new rows are far more likely where the gap stopped training.
+
+    Exact likelihoods, 25 hidden units; the gap between rows trained on and held out has grown
+    beyond its standard error at the end of the training that nothing stopped.
+    """
+    X = (digits > 0.5).astype(np.float32)
+    train, new = X[:150], X[1000:1300]
+    for seed in range(2):
+        settings = {"algorithm": "pcd", "learning_rate": 0.02, "max_iter": 150, "tol": 0.0}
+        stack = BernoulliRBMStack((25,), **settings, n_iter_no_change=20, random_state=seed)
+        long = clone(stack).fit(train)
+        stack.set_params(early_stopping="free_energy", validation_fraction=0.3).fit(train)
+        assert stack.n_iter_[0] < 120
+        gain = log_likelihood(stack, new).mean() - log_likelihood(long, new).mean()
+        assert gain > 2.0
+        gap = stack.gradient_trace_.free_energy_gap[:, 0]
+        assert gap[-1] > gap.min()
 
 
 def test_trace(digits):

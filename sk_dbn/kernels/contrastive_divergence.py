@@ -104,7 +104,7 @@ sums : float64 array (n_unit_blocks, 4), see `update_block`
 """
 
 # What `probe_machine` writes, in this order.
-MEAN, STD, SATURATED, DEAD, KL, MSE, FREE_ENERGY = range(7)
+MEAN, STD, SATURATED, DEAD, KL, MSE, FREE_ENERGY, FREE_ENERGY_SQUARE = range(8)
 
 MOMENTUM_PERIOD = 250  # updates, see `momentum_at`
 ACTIVITY_DECAY = 0.95  # of the running mean of activities (Hinton, 2012, section 11)
@@ -756,9 +756,9 @@ def probe_machine(source, rows, layers, machine, out):
     rows : int64 array (n_rows,)
     layers : feed_forward.Layers, of which the first are below the machine
     machine : Machine
-    out : float64 array (7,), written: mean, standard deviation, saturated and dead fraction
+    out : float64 array (8,), written: mean, standard deviation, saturated and dead fraction
         of the hidden means; divergence of the mean-field reconstruction from the input, in
-        nats a row, its mean squared error a unit; mean free energy
+        nats a row, its mean squared error a unit; means of the free energy and its square
     """
     n, n_visible, n_hidden = rows.shape[0], machine.W.shape[0], machine.W.shape[1]
     widest = layers.units[: machine.layer + 1].max()
@@ -773,10 +773,11 @@ def probe_machine(source, rows, layers, machine, out):
     forward_rows(source, rows, layers, machine.layer, work, v)
     hidden_products(machine, machine.W, v, u, h)
     to_means(IDENTITY, h, machine.c)
-    energy = 0.0
+    out[FREE_ENERGY] = out[FREE_ENERGY_SQUARE] = 0.0
     for i in range(n):
-        energy += free_energy(machine, v[i], h[i])
-    out[FREE_ENERGY] = energy / n
+        energy = free_energy(machine, v[i], h[i])
+        out[FREE_ENERGY] += energy / n
+        out[FREE_ENERGY_SQUARE] += energy * energy / n
     to_means(machine.hidden, h, nothing)
     layer_health(machine.hidden, h, out[:4])
     product_nt(h, machine.W, x)

@@ -8,6 +8,7 @@ from sk_dbn.kernels.activations import LOGISTIC, RELU
 from sk_dbn.kernels.contrastive_divergence import (
     DEAD,
     FREE_ENERGY,
+    FREE_ENERGY_SQUARE,
     KL,
     MEAN,
     MSE,
@@ -207,9 +208,12 @@ class MachineTraining:
         Training rows that the machine is watched on.
     held_out : int64 ndarray, default=None
         Validation rows; the reconstruction is judged on them, else on the probe.
+    watches_gap : bool, default=False
+        Whether the gap of free energies is judged instead.
     """
 
-    def __init__(self, stack, layer, data, settings, rate, probe, held_out=None):
+    def __init__(self, stack, layer, data, settings, rate, probe, held_out=None, watches_gap=False):
+        self.watches_gap = watches_gap
         self.stack, self.layer, self.data = stack, layer, data
         self.settings, self.rate = settings, float(rate)
         self.probe, self.held_out = probe, held_out
@@ -277,10 +281,10 @@ class MachineTraining:
 
         Returns
         -------
-        float64 ndarray of shape (7,)
+        float64 ndarray of shape (8,)
             Means over pieces of the rows, see `probe_machine`.
         """
-        total, out = np.zeros(7), np.zeros(7)
+        total, out = np.zeros(8), np.zeros(8)
         layers, machine = self.stack.layers, self._machine
         for start in range(0, len(rows), MOST_PROBED):
             piece = rows[start : start + MOST_PROBED]
@@ -305,6 +309,34 @@ class MachineTraining:
     def divergence(self):
         """The reconstruction's divergence from the rows it is judged on, in nats a row."""
         return (self.seen() if self.held_out is None else self.unseen())[KL]
+
+    def free_energy_gap(self):
+        """How much higher the free energy of held-out rows is than that of training rows.
+
+        Returns
+        -------
+        gap, standard_error : float
+            In nats a row.
+        """
+        means, variances = [], []
+        for seen, rows in ((self.seen(), self.probe), (self.unseen(), self.held_out)):
+            means.append(seen[FREE_ENERGY])
+            spread = seen[FREE_ENERGY_SQUARE] - seen[FREE_ENERGY] ** 2
+            variances.append(max(spread, 0.0) / len(rows))
+        return means[1] - means[0], np.sqrt(sum(variances))
+
+    def verdict(self, tol):
+        """What an epoch is judged by, and by how much it must fall to count as better.
+
+        Returns
+        -------
+        value, margin : float
+            In nats a row.
+        """
+        if self.watches_gap:
+            gap, standard_error = self.free_energy_gap()
+            return gap, -standard_error
+        return self.divergence(), tol
 
     def is_finite(self):
         """Whether every parameter is a finite number."""
@@ -371,28 +403,40 @@ class Schedule:
     ----------
     max_iter : int
         Most epochs.
-    tol : float
-        The least improvement of the reconstruction's divergence, in nats a row.
     n_iter_no_change : int
-        Epochs without that improvement after which the constant part ends.
+        Epochs that are no better than the best before them, after which the constant part ends.
     annealing : float
         Share of max_iter over which the rate falls; 0: it is constant to the end.
     """
 
-    def __init__(self, max_iter, tol, n_iter_no_change, annealing):
-        self.tol, self.n_iter_no_change = tol, n_iter_no_change
+    def __init__(self, max_iter, n_iter_no_change, annealing):
+        self.n_iter_no_change = n_iter_no_change
         self.n_falling = round(annealing * max_iter)
         self.fall = max_iter - self.n_falling  # epochs before the rate begins to fall
         self.best, self.n_iter, self._n_waiting = np.inf, 0, 0
 
-    def improved(self, divergence):
-        """Count an epoch; return whether it is the best so far."""
+    def improved(self, value, margin):
+        """Count an epoch; return whether it is to be kept as the best so far.
+
+        Parameters
+        ----------
+        value : float
+            What is to fall.
+        margin : float
+            By how much it must fall to count. If negative, by how much it may rise: a value
+            that grows only when training has gone too far.
+
+        Returns
+        -------
+        bool
+        """
         self.n_iter += 1
-        self._n_waiting = 0 if divergence <= self.best - self.tol else self._n_waiting + 1
+        is_better = value <= self.best - margin
+        self._n_waiting = 0 if is_better else self._n_waiting + 1
         if self._n_waiting >= self.n_iter_no_change:
             self.fall = min(self.fall, self.n_iter)
-        improved = divergence < self.best
-        self.best = min(self.best, divergence)
+        improved = is_better if margin < 0.0 else value < self.best
+        self.best = min(self.best, value)
         return improved
 
     @property
@@ -477,7 +521,7 @@ def gradient_norms(run, training):
     return norms[0], norms[1]
 
 
-def fit_machine(run, training, orders, schedule, recorder, keep_best, report):
+def fit_machine(run, training, orders, schedule, tol, recorder, keep_best, report):
     """Train a machine until its schedule is over.
 
     An epoch that is interrupted or that diverges leaves no mark.
@@ -489,6 +533,8 @@ def fit_machine(run, training, orders, schedule, recorder, keep_best, report):
     orders : iterator of int64 ndarrays
         The order in which each epoch visits the samples.
     schedule : Schedule
+    tol : float
+        The least improvement of the reconstruction's divergence that counts, in nats a row.
     recorder : MachineRecorder or None
     keep_best : bool
         Whether to end with the parameters of the best epoch rather than the last.
@@ -507,8 +553,8 @@ def fit_machine(run, training, orders, schedule, recorder, keep_best, report):
         try:
             training.rate = rate * schedule.share_of_rate
             training.epoch(run, next(orders), recorder)
-            divergence = training.divergence()
-            diverged = not (np.isfinite(divergence) and training.is_finite())
+            value, margin = training.verdict(tol)
+            diverged = not (np.isfinite(value) and training.is_finite())
         except BaseException:
             training.restore(before)
             if recorder:
@@ -519,10 +565,10 @@ def fit_machine(run, training, orders, schedule, recorder, keep_best, report):
             if recorder:
                 recorder.rewind(mark)
             break
-        improved = schedule.improved(divergence)
+        improved = schedule.improved(value, margin)
         if keep_best and improved:
             best = training.snapshot()
-        report(divergence)
+        report(training.divergence())
     if best is not None:
         training.restore(best)
     return schedule.is_over

@@ -8,6 +8,7 @@ from scipy.stats import chisquare
 
 from sk_dbn.kernels.contrastive_divergence import (
     FREE_ENERGY,
+    FREE_ENERGY_SQUARE,
     KL,
     MSE,
     Rule,
@@ -247,9 +248,11 @@ def test_probe_measures_what_it_says(hidden):
     stack = stack_of("bernoulli", hidden)
     W, b, c = parameters(stack)
     V, kind = slow.states("binary", 3), KINDS[hidden]
-    out, rows = np.zeros(7), np.arange(len(V))
+    out, rows = np.zeros(8), np.arange(len(V))
     probe_machine(Data(V, np.float64).source, rows, stack.layers, stack.machine(0), out)
-    assert out[FREE_ENERGY] == pytest.approx(slow.free_energies("binary", kind, W, b, c).mean())
+    free_energies = slow.free_energies("binary", kind, W, b, c)
+    assert out[FREE_ENERGY] == pytest.approx(free_energies.mean())
+    assert out[FREE_ENERGY_SQUARE] == pytest.approx((free_energies**2).mean())
     p = slow.MEANS["binary"](slow.MEANS[kind](V @ W + c) @ W.T + b)
     cross_entropy = -(V * np.log(p) + (1 - V) * np.log(1 - p))
     assert out[KL] == pytest.approx(cross_entropy.sum(axis=1).mean())

@@ -173,21 +173,29 @@ def test_importances_equal_their_definition():
 
 def test_a_constant_rate_ends_where_nothing_improves():
     """An improvement by less than tol does not count, but the best is the best."""
-    rule = Schedule(max_iter=100, tol=0.1, n_iter_no_change=3, annealing=0.0)
-    assert [rule.improved(x) for x in (5.0, 4.0, 3.95, 3.96, 3.94)] == [
+    rule = Schedule(max_iter=100, n_iter_no_change=3, annealing=0.0)
+    assert [rule.improved(x, 0.1) for x in (5.0, 4.0, 3.95, 3.96, 3.94)] == [
         True, True, True, False, True,
     ]  # fmt: skip
     assert rule.is_over and rule.n_iter == 5 and rule.best == 3.94
-    assert not Schedule(1, 0.0, 10, 0.0).is_over
+    assert not Schedule(1, 10, 0.0).is_over
+
+
+def test_a_gap_may_rise_within_its_error():
+    """A gap near its least is kept; one that has grown for long enough ends the training."""
+    rule = Schedule(max_iter=100, n_iter_no_change=2, annealing=0.0)
+    kept = [rule.improved(x, -1.0) for x in (0.5, 0.0, 0.9, 1.1, 0.8, 2.0, 2.1)]
+    assert kept == [True, True, True, False, True, False, False]
+    assert rule.is_over and rule.best == 0.0
 
 
 @pytest.mark.parametrize("n_better, n_constant", [(100, 6), (1, 3)])
 def test_the_rate_falls_to_zero_at_last(n_better, n_constant):
     """Constant while there is improvement, then linear over its share of the epochs."""
-    schedule, shares = Schedule(max_iter=10, tol=0.1, n_iter_no_change=2, annealing=0.4), []
+    schedule, shares = Schedule(max_iter=10, n_iter_no_change=2, annealing=0.4), []
     while not schedule.is_over:
         shares.append(schedule.share_of_rate)
-        schedule.improved(-float(min(len(shares), n_better)))
+        schedule.improved(-float(min(len(shares), n_better)), 0.1)
     assert shares == [1.0] * n_constant + [0.875, 0.625, 0.375, 0.125]
 
 
