@@ -500,8 +500,19 @@ class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         -------
         pseudo_likelihood : ndarray of shape (n_samples,)
             In nats; for Gaussian units a density in the standardised units.
+
+        Raises
+        ------
+        ValueError
+            If the visible units are Gaussian and the hidden ones rectified linear.
         """
         check_is_fitted(self)
+        if self._stack.has_kinds("gaussian", "relu"):
+            raise ValueError(
+                "score_samples needs a distribution, which Gaussian visible units and rectified "
+                "linear hidden units need not have: nothing bounds either. Use activation "
+                "'logistic' or 'tanh', or judge by reconstruct."
+            )
         X = self._read(X, reset=False)
         stack = self._stack.astype(np.float64)
         with threads(self.n_jobs) as run:
