@@ -12,6 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -118,6 +119,27 @@ def test_dimension_reduction(tmp_path):
     for _, stack, pca in rows:
         assert float(stack) > 0.4  # chance is 0.1
         assert float(pca) > 0.4
+
+
+def test_complete_faces(tmp_path):
+    """Whatever looks at the upper half does better than the mean image, the machines too."""
+    output = run("complete_faces.py", "--quick", "--output", tmp_path)
+    assert_is_picture(tmp_path / "complete_faces.png")
+    errors = {name: float(x) for name, x in rows_of(output, r"^  (\S.*?) +(\d\.\d+) +\(")}
+    assert len(errors) == 5
+    assert errors.pop("mean image") == 1.0
+    assert max(errors.values()) < 0.9
+
+
+def test_complete_faces_takes_a_file_of_images(tmp_path):
+    """Of any shape and range; large ones are shrunk."""
+    images = np.random.RandomState(0).randint(0, 256, (40, 40, 70), dtype=np.uint8)
+    np.savez(tmp_path / "images.npz", X=images)
+    output = run(
+        "complete_faces.py", "--quick", "--data", tmp_path / "images.npz", "--output", tmp_path
+    )
+    assert "35 images to train on, 5 to complete, 10 x 17 pixels" in output
+    assert_is_picture(tmp_path / "complete_faces.png")
 
 
 def test_deep_network_gradients(tmp_path):
