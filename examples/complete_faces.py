@@ -71,10 +71,11 @@ def completions(X_train, X_covered, quick):
         stack = machine_of(visible, quick)
         return lambda: stack.fit(X_train).complete(X_covered)[:, gap]
 
+    # Folds of neighbouring rows: in faces sorted by person, each has other people.
     methods = {
         "mean image": lambda: np.tile(hidden.mean(axis=0), (len(X_covered), 1)),
         "5 nearest images": regression(KNeighborsRegressor(5)),
-        "ridge regression": regression(RidgeCV(np.logspace(-1, 3, 9))),
+        "ridge regression": regression(RidgeCV(np.logspace(-1, 3, 9), cv=7)),
         "Bernoulli units": machine("bernoulli"),
         "Gaussian units": machine("gaussian"),
     }
