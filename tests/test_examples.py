@@ -12,6 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -120,6 +121,27 @@ def test_dimension_reduction(tmp_path):
         assert float(pca) > 0.4
 
 
+def test_complete_faces(tmp_path):
+    """Whatever looks at the upper half does better than the mean image, the machines too."""
+    output = run("complete_faces.py", "--quick", "--output", tmp_path)
+    assert_is_picture(tmp_path / "complete_faces.png")
+    errors = {name: float(x) for name, x in rows_of(output, r"^  (\S.*?) +(\d\.\d+) +\(")}
+    assert len(errors) == 5
+    assert errors.pop("mean image") == 1.0
+    assert max(errors.values()) < 0.9
+
+
+def test_complete_faces_takes_a_file_of_images(tmp_path):
+    """Of any shape and range; large ones are shrunk."""
+    images = np.random.RandomState(0).randint(0, 256, (40, 40, 70), dtype=np.uint8)
+    np.savez(tmp_path / "images.npz", X=images)
+    output = run(
+        "complete_faces.py", "--quick", "--data", tmp_path / "images.npz", "--output", tmp_path
+    )
+    assert "35 images to train on, 5 to complete, 10 x 17 pixels" in output
+    assert_is_picture(tmp_path / "complete_faces.png")
+
+
 def test_deep_network_gradients(tmp_path):
     """The gradient that vanishes is seen before training, and the network then learns nothing."""
     output = run("deep_network_gradients.py", "--quick", "--output", tmp_path)
@@ -147,6 +169,14 @@ def test_prediction_benchmark():
     output = run("benchmarks/prediction.py", "--quick")
     pattern = r"^(\w+) +(float32|float64) +(\d+) +\S+ ms +\S+ ms +\d+\.\d+$"
     assert len(set(rows_of(output, pattern))) == 8
+
+
+def test_sampler_epoch_benchmark():
+    """Every sampler and kind of units is timed; plain contrastive divergence is the unit."""
+    output = run("benchmarks/sampler_epoch.py", "--quick", "--n-jobs", 1)
+    lines = [line for line in output.splitlines() if "ms an epoch" in line]
+    assert len(lines) == 13 and "a temperature" in output
+    assert lines[0].split()[-1] == "1.00"
 
 
 def test_trace_cost_benchmark():

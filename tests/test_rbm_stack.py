@@ -332,6 +332,116 @@ def test_public_shapes(digits):
     assert stack.free_energy(digits).shape == (len(digits),)
 
 
+# ---------------------------------------------------------------------------
+# What the fitted stack generates
+# ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("visible", ["bernoulli", "gaussian"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_samples_are_in_the_datas_units(digits, visible, dtype):
+    """A stack that learned nothing but biases gives every pixel's mean back, and its variance."""
+    X = digits if visible == "bernoulli" else 8 * digits - 3
+    stack = small(visible=visible, dtype=dtype, init="zeros", learning_rate=1e-6).fit(X)
+    many = stack.sample(3000, n_steps=1, random_state=0)
+    assert many.shape == (3000, 64) and many.dtype == dtype
+    error = 5 * np.sqrt(X.var(axis=0) / 3000 if visible == "gaussian" else 0.25 / 3000)
+    constant = X.std(axis=0) == 0
+    assert (np.abs(many.mean(axis=0) - X.mean(axis=0)) < error + 0.01)[~constant].all()
+    if visible == "gaussian":
+        np.testing.assert_allclose(many.std(axis=0)[~constant], X.std(axis=0)[~constant], rtol=0.1)
+    else:
+        assert set(np.unique(many)) == {0.0, 1.0}
+    means = stack.sample(5, n_steps=1, return_means=True)
+    np.testing.assert_allclose(means, np.tile(X.mean(axis=0), (5, 1)), atol=0.01)
+
+
+def test_random_state_of_samples(digits):
+    """Given, it determines them; else they go on from training, which determines them too."""
+    X = np.where(np.arange(64) < 32, np.nan, digits[:20])
+    for draw in (
+        lambda stack, **given: stack.sample(20, n_steps=2, **given),
+        lambda stack, **given: stack.gibbs(digits[:20], **given),
+        lambda stack, **given: stack.complete(X, n_steps=2, n_burn_in=0, **given),
+    ):
+        stack, twin = small().fit(digits[:100]), small().fit(digits[:100])
+        given = draw(stack, random_state=7)
+        np.testing.assert_array_equal(given, draw(stack, random_state=7))
+        np.testing.assert_array_equal(given, draw(stack, random_state=np.random.RandomState(7)))
+        first = draw(stack)
+        np.testing.assert_array_equal(first, draw(twin))
+        assert (first != draw(stack)).any()
+
+
+@pytest.mark.parametrize("algorithm", ["cd", "pcd"])
+def test_n_jobs_changes_no_sample(digits, algorithm):
+    """More samples than are drawn at once, by more threads than one."""
+    one, two = (
+        small(algorithm=algorithm, n_jobs=n_jobs).fit(digits[:100]).sample(1500, n_steps=2)
+        for n_jobs in (1, 2)
+    )
+    np.testing.assert_array_equal(one, two)
+
+
+def test_sampling_leaves_persistent_chains_where_they_are(digits):
+    """Chains that training goes on with are read, not moved."""
+    stack = small(algorithm="pcd", n_chains=10).fit(digits[:100])
+    before = stack._stack.memories[-1].chains.copy()
+    stack.sample(25)
+    np.testing.assert_array_equal(stack._stack.memories[-1].chains, before)
+
+
+@pytest.mark.filterwarnings("ignore:X has values in")
+@pytest.mark.parametrize("visible", ["bernoulli", "gaussian"])
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_complete_keeps_what_was_observed(digits, visible, dtype):
+    """Bit for bit, in X's dtype and beyond the range of the units; and X is not written to."""
+    X = (8 * digits[:200] - 3).astype(dtype)
+    stack = small(visible=visible).fit(X)
+    gaps = np.random.RandomState(0).uniform(size=X.shape) < 0.3
+    gaps[0], gaps[1] = True, False
+    X_missing = np.where(gaps, np.nan, X).astype(dtype)
+    X_missing[2, ~gaps[2]] = 20  # clipped, for the units' eyes only
+    X_missing.flags.writeable = False
+    done = stack.complete(X_missing, n_steps=10)
+    assert done.dtype == dtype and done.shape == X.shape
+    np.testing.assert_array_equal(done[~gaps], X_missing[~gaps])
+    assert np.isfinite(done).all()
+    if visible == "bernoulli":
+        assert done[gaps].min() >= -3 and done[gaps].max() <= 5
+
+
+def test_complete_without_gaps(digits):
+    """There is nothing to do, for integers neither; they become the stack's dtype."""
+    stack = small().fit(digits[:100])
+    np.testing.assert_array_equal(stack.complete(digits[:5]), digits[:5])
+    done = stack.complete((digits[:5] > 0.5).astype(int))
+    assert done.dtype == np.float32
+    np.testing.assert_array_equal(done, digits[:5] > 0.5)
+
+
+def test_complete_beats_the_mean(digits):
+    """The lower half of digits, from what the machine has seen of others."""
+    settings = {"n_gibbs_steps": 10, "annealing": 0.5, "random_state": 0}
+    stack = BernoulliRBMStack((100,), **settings).fit(digits[:1500])
+    X = digits[1500:].copy()
+    X[:, 32:] = np.nan
+    error = ((stack.complete(X) - digits[1500:]) ** 2).sum()
+    blank = ((digits[:1500, 32:].mean(axis=0) - digits[1500:, 32:]) ** 2).sum()
+    assert error < 0.8 * blank
+    rough = stack.complete(X, sample_posterior=True, n_steps=50)
+    assert set(np.unique(rough[:, 32:])) == {0.0, 1.0}
+
+
+def test_complete_takes_an_all_missing_row_for_a_chain_of_its_own():
+    """Nothing observed: what the machine expects knowing nothing, as chains say too."""
+    X = (np.random.RandomState(0).uniform(size=(500, 6)) < np.linspace(0.2, 0.8, 6)).astype(float)
+    stack = BernoulliRBMStack((4,), max_iter=5, dtype="float64", random_state=0).fit(X)
+    means = stack.complete(np.full((300, 6), np.nan), n_steps=100)
+    samples = stack.sample(20_000, n_steps=50)
+    np.testing.assert_allclose(means.mean(axis=0), samples.mean(axis=0), atol=0.025)
+
+
 @pytest.mark.filterwarnings("ignore:X has values in")
 @pytest.mark.parametrize("visible", ["auto", "bernoulli", "gaussian"])
 @pytest.mark.parametrize("shift", [0.0, 3.0])
@@ -493,8 +603,9 @@ def test_bad_data(digits, spoil, message):
 
 def test_use_before_fit_and_wrong_widths(digits):
     """The usual errors, with numbers."""
-    with pytest.raises(NotFittedError):
-        small().transform(digits)
+    for use in (small().transform, small().complete, small().gibbs, lambda X: small().sample()):
+        with pytest.raises(NotFittedError):
+            use(digits)
     stack = small().fit(digits[:50])
     with pytest.raises(ValueError, match="63 features.*64"):
         stack.transform(digits[:, 1:])
@@ -502,10 +613,34 @@ def test_use_before_fit_and_wrong_widths(digits):
         stack.partial_fit(digits[:, 1:])
     with pytest.raises(ValueError, match="5 features.*4"):
         stack.inverse_transform(np.zeros((2, 5)))
-    with pytest.raises(ValueError, match="n_steps"):
-        stack.gibbs(digits[:2], n_steps=0)
+    with pytest.raises(ValueError, match="63 features.*64"):
+        stack.complete(digits[:, 1:])
+    with pytest.raises(ValueError, match="infinity"):
+        stack.complete(np.where(digits > 0.9, np.inf, digits))
+    with pytest.raises(TypeError, match="[Ss]parse"):
+        stack.complete(scipy.sparse.csr_array(digits))
     with pytest.raises(ValueError, match="units"):
         stack.set_params(hidden_layer_sizes=(7, 4)).partial_fit(digits[:50])
+
+
+@pytest.mark.parametrize(
+    "method, name, value, least",
+    [
+        ("gibbs", "n_steps", 0, 1),
+        ("gibbs", "n_steps", 1.5, 1),
+        ("sample", "n_samples", 0, 1),
+        ("sample", "n_samples", 2.0, 1),
+        ("sample", "n_steps", -1, 0),
+        ("complete", "n_steps", 0, 1),
+        ("complete", "n_burn_in", -1, 0),
+    ],
+)
+def test_bad_numbers_of_steps_and_samples(digits, method, name, value, least):
+    """Each error names the parameter, the rule and the value."""
+    stack = small().fit(digits[:50])
+    rows = () if method == "sample" else (digits[:2],)
+    with pytest.raises(ValueError, match=f"{name} must be an integer of at least {least}.*{value}"):
+        getattr(stack, method)(*rows, **{name: value})
 
 
 def test_divergence_stops_training_with_the_last_good_parameters():

@@ -14,7 +14,8 @@ from sk_dbn.kernels.enumeration import (
     block_log_sums,
     scores_of_blocks,
 )
-from sk_dbn.models.rbm import MEANS, draw, natural_bias
+from sk_dbn.models.generation import draw, generator
+from sk_dbn.models.rbm import MEANS, natural_bias
 from sk_dbn.models.threads import run_serial
 from sk_dbn.models.work import SMALL_WORK
 
@@ -169,7 +170,7 @@ def exact_samples(run, machine, n_samples, random):
     if not machine.enumerates_hidden:
         return states
     kind = machine.visible_kind
-    return draw(kind, MEANS[kind](states @ machine.W.T + machine.b), random)
+    return draw(kind, MEANS[kind](states @ machine.W.T + machine.b), generator(random))
 
 
 def base_biases(kind, means, n_samples=ASSUMED_SAMPLES):

@@ -98,6 +98,8 @@ class Memory:
         Fast weights.
     chains : ndarray of shape (n_chains * n_temperatures, n_hidden) or None
         Hidden samples of the persistent chains.
+    n_chains : int
+        How many of these, the first ones, have the machine's own temperature.
     retained : float
         Share of the hidden units that dropout leaves.
     n_steps : int
@@ -114,7 +116,7 @@ class Memory:
         self.velocity_W = np.zeros((n_visible, n_hidden), dtype)
         self.velocity_b, self.velocity_c = np.zeros(n_visible, dtype), np.zeros(n_hidden, dtype)
         self.mu, self.lam = np.zeros(n_visible, dtype), np.zeros(n_hidden, dtype)
-        self.chains = None
+        self.chains, self.n_chains = None, 0
         self.n_steps = 0
         self.sees_means = True
         self.seed = int(seed)
@@ -372,26 +374,6 @@ class Stack:
         """Whether the visible and hidden units are of these kinds."""
         return self.kinds[:2] == [KINDS[visible], KINDS[hidden]]
 
-    def gibbs(self, v, n_steps, random):
-        """Gibbs steps of the first machine.
-
-        Parameters
-        ----------
-        v : ndarray of shape (n_samples, units[0])
-        n_steps : int
-        random : numpy.random.RandomState
-
-        Returns
-        -------
-        ndarray of shape (n_samples, units[0])
-            Samples of the visible units after the last step.
-        """
-        W, b, c = self.coefs[0], self.intercepts_visible[0], self.intercepts_hidden[0]
-        for _ in range(n_steps):
-            h = draw(self.kinds[1], MEANS[self.kinds[1]](v @ W + c), random)
-            v = draw(self.kinds[0], MEANS[self.kinds[0]](h @ W.T + b), random)
-        return v
-
 
 def _writable(state):
     """Attributes whose arrays can be written to, as kernels expect.
@@ -402,27 +384,6 @@ def _writable(state):
         name: np.require(x, requirements="W") if isinstance(x, np.ndarray) else x
         for name, x in state.items()
     }
-
-
-def draw(kind, mean, random):
-    """Samples of units of a kind that have these means.
-
-    Parameters
-    ----------
-    kind : int
-        A code of `KINDS`.
-    mean : ndarray
-    random : numpy.random.RandomState
-
-    Returns
-    -------
-    ndarray like mean
-    """
-    if kind == IDENTITY:
-        return (mean + random.standard_normal(mean.shape)).astype(mean.dtype)
-    if kind == LOGISTIC:
-        return (random.uniform(size=mean.shape) < mean).astype(mean.dtype)
-    return np.where(random.uniform(-1.0, 1.0, mean.shape) < mean, 1, -1).astype(mean.dtype)
 
 
 def natural_bias(kind, mean, n_samples):

@@ -224,6 +224,7 @@ class MachineTraining:
             memory.chains = None
         elif memory.chains is None or len(memory.chains) != n_states:
             memory.chains = first_chains(stack, layer, n_states)
+        memory.n_chains = settings.n_chains
         if settings.algorithm != "fpcd":
             memory.fast = None
         elif memory.fast is None:

@@ -1,4 +1,4 @@
-"""The stack's mathematics: free energy, Gibbs steps, first biases, importances."""
+"""The stack's mathematics: free energy, first biases, importances."""
 
 import pickle
 
@@ -7,7 +7,7 @@ import pytest
 
 from sk_dbn.kernels.activations import IDENTITY, LOGISTIC, TANH
 from sk_dbn.models.data import Data
-from sk_dbn.models.rbm import Stack, draw, natural_bias
+from sk_dbn.models.rbm import Stack, natural_bias
 from sk_dbn.models.rbm_training import (
     MachineTraining,
     Schedule,
@@ -60,19 +60,6 @@ def test_means_are_the_conditional_expectations(hidden):
     np.testing.assert_allclose(stack.means_down(H), p.T @ V / p.sum(axis=0)[:, None])
 
 
-@pytest.mark.parametrize("hidden", KINDS)
-def test_gibbs_follows_the_transition_matrix(hidden):
-    """Frequencies after two steps from one state: a chi-square within 4.5 deviations."""
-    stack, n = stack_of(hidden=hidden), 40_000
-    args = stack.coefs[0], stack.intercepts_visible[0], stack.intercepts_hidden[0]
-    V = slow.states("binary", 3)
-    after = stack.gibbs(np.tile(V[5], (n, 1)), 2, np.random.RandomState(0))
-    T = np.linalg.matrix_power(slow.transition_matrix("binary", KINDS[hidden], *args), 2)
-    frequency = np.array([(after == v).all(axis=1).mean() for v in V])
-    assert frequency.sum() == pytest.approx(1.0)
-    assert (np.abs(frequency - T[5]) < 4.5 * np.sqrt(T[5] / n)).all()
-
-
 def test_natural_biases():
     """log(p / (1 - p)), atanh(m) and m: each gives an isolated unit the mean it is to have."""
     p, m = np.array([0.1, 0.5, 0.99]), np.array([-0.9, 0.0, 0.5])
@@ -87,18 +74,6 @@ def test_natural_bias_of_a_constant_unit_is_finite():
         natural_bias(LOGISTIC, np.array([0.0, 1.0]), 9), [-np.log(9), np.log(9)]
     )
     assert np.isfinite(natural_bias(TANH, np.array([-1.0, 1.0]), 1)).all()
-
-
-def test_draws_have_the_means():
-    """Samples of every kind average to what they were drawn from."""
-    random, n = np.random.RandomState(0), 40_000
-    for kind, means in [(LOGISTIC, [0.0, 0.2, 1.0]), (TANH, [-1.0, 0.3, 1.0])]:
-        samples = draw(kind, np.tile(means, (n, 1)), random)
-        np.testing.assert_allclose(samples.mean(axis=0), means, atol=4.5 / np.sqrt(n))
-        np.testing.assert_array_equal(samples[:, [0, 2]], np.tile(means, (n, 1))[:, [0, 2]])
-    samples = draw(IDENTITY, np.full((n, 1), 3.0), random)
-    assert samples.mean() == pytest.approx(3.0, abs=4.5 / np.sqrt(n))
-    assert samples.std() == pytest.approx(1.0, abs=0.02)
 
 
 def test_parameters_are_views_of_one_vector_after_pickling_too():

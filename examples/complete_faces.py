@@ -1,0 +1,161 @@
+"""The other half of a face: a Boltzmann machine completes images that are partly covered.
+
+A machine is trained on whole images, once with Bernoulli and once with Gaussian units. Of images
+that it has not seen the lower half is then covered (NaN), and `complete` fills it in with what
+the machine expects there, given the upper half. The error is set against that of the training
+images' mean, of the five nearest training images and of ridge regression, which are told which
+half will be missing; the machine is not. By default the images are scikit-learn's digits, which
+need no download. The picture is drawn where matplotlib is installed (`pip install '.[plot]'`).
+
+    python examples/complete_faces.py
+    python examples/complete_faces.py --quick
+    python examples/complete_faces.py --olivetti  # downloads faces of 40 people
+    python examples/complete_faces.py --data faces.npz  # its X: (n_images, height, width)
+"""
+
+import argparse
+import time
+from pathlib import Path
+
+import numpy as np
+from sklearn.datasets import fetch_olivetti_faces, load_digits
+from sklearn.linear_model import RidgeCV
+from sklearn.neighbors import KNeighborsRegressor
+
+from sk_dbn import BernoulliRBMStack
+
+N_SHOWN = 10
+LARGEST = 32  # pixels of a side; larger images are shrunk
+
+
+def load(arguments):
+    """Images of shape (n_images, height, width), values in [0, 1]."""
+    if arguments.data is not None:
+        with np.load(arguments.data) as file:
+            images = file["X"]
+    elif arguments.olivetti:
+        images = fetch_olivetti_faces(data_home=arguments.data_home).images
+    else:
+        images = load_digits().images
+    images = images.astype("float32") / images.max()
+    while max(images.shape[1:]) > LARGEST:
+        n, height, width = images.shape
+        pairs = images[:, : height // 2 * 2, : width // 2 * 2]
+        images = pairs.reshape(n, height // 2, 2, width // 2, 2).mean(axis=(2, 4))
+    return images
+
+
+def machine_of(visible, quick):
+    """One machine; ten Gibbs steps an update make it a better model of whole images."""
+    return BernoulliRBMStack(
+        (100,) if quick else (200,),
+        visible=visible,
+        learning_rate=0.05,
+        n_gibbs_steps=10,
+        max_iter=20 if quick else 100,
+        annealing=0.5,
+        n_iter_no_change=100,
+        random_state=0,
+    )
+
+
+def completions(X_train, X_covered, quick):
+    """What each method makes of the covered images, and what it takes in seconds."""
+    gap = np.isnan(X_covered[0])
+    seen, hidden = X_train[:, ~gap], X_train[:, gap]
+
+    def regression(model):
+        return lambda: model.fit(seen, hidden).predict(X_covered[:, ~gap])
+
+    def machine(visible):
+        stack = machine_of(visible, quick)
+        return lambda: stack.fit(X_train).complete(X_covered)[:, gap]
+
+    # Folds of neighbouring rows: in faces sorted by person, each has other people.
+    methods = {
+        "mean image": lambda: np.tile(hidden.mean(axis=0), (len(X_covered), 1)),
+        "5 nearest images": regression(KNeighborsRegressor(5)),
+        "ridge regression": regression(RidgeCV(np.logspace(-1, 3, 9), cv=7)),
+        "Bernoulli units": machine("bernoulli"),
+        "Gaussian units": machine("gaussian"),
+    }
+    for name, method in methods.items():
+        start = time.perf_counter()
+        completed = X_covered.copy()
+        completed[:, gap] = np.clip(method(), 0, 1)
+        yield name, completed, time.perf_counter() - start
+
+
+def plot_rows(rows, shape, path):
+    """One row of images for each name."""
+    import matplotlib.pyplot as plt
+
+    n_shown = min(N_SHOWN, len(next(iter(rows.values()))))
+    figure, axes = plt.subplots(
+        len(rows), n_shown, figsize=(n_shown, 0.95 * len(rows)), layout="constrained", squeeze=False
+    )
+    colors = plt.colormaps["gray"].with_extremes(bad="tab:blue")
+    for row, (name, images) in zip(axes, rows.items()):
+        chosen = np.linspace(0, len(images) - 1, n_shown).astype(int)
+        for ax, image in zip(row, images[chosen]):
+            ax.imshow(image.reshape(shape), cmap=colors, vmin=0, vmax=1)
+            ax.set(xticks=[], yticks=[])
+        row[0].set_ylabel("\n".join(name.rsplit(" ", 1)), rotation=0, ha="right", va="center")
+    figure.savefig(path, dpi=120)
+    plt.close(figure)
+
+
+def draw(rows, shape, folder):
+    """Write the picture, or say what is missing for it."""
+    try:
+        import matplotlib
+    except ImportError:
+        print("\nNo picture: matplotlib is not installed. pip install '.[plot]' brings it.")
+        return
+    matplotlib.use("Agg")
+    folder.mkdir(parents=True, exist_ok=True)
+    plot_rows(rows, shape, folder / "complete_faces.png")
+    print(f"\nPicture: {folder / 'complete_faces.png'}")
+
+
+def parse_arguments():
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--quick", action="store_true", help="few epochs, in seconds")
+    parser.add_argument("--data", type=Path, help=".npz file with images X")
+    parser.add_argument("--olivetti", action="store_true", help="scikit-learn's Olivetti faces")
+    parser.add_argument("--data-home", type=Path, help="where scikit-learn keeps data sets")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=Path(__file__).parent / "output",
+        help="folder for the picture (default: output/ beside this script)",
+    )
+    return parser.parse_args()
+
+
+def main():
+    """Train, print and draw."""
+    arguments = parse_arguments()
+    images = load(arguments)
+    X, shape = images.reshape(len(images), -1), images.shape[1:]
+    # The last ones, in faces sorted by person those of other people than the rest.
+    n_test = len(X) // 8
+    X_train, X_test = X[:-n_test], X[-n_test:]
+    gap = np.arange(X.shape[1]) >= X.shape[1] // 2
+    X_covered = np.where(gap, np.nan, X_test).astype(X.dtype)
+    print(
+        f"{len(X_train)} images to train on, {n_test} to complete, {shape[0]} x {shape[1]} pixels"
+    )
+    print("\nerror of the covered pixels (1: that of the mean image)")
+    rows, blank = {"original": X_test, "covered": X_covered}, None
+    for name, completed, seconds in completions(X_train, X_covered, arguments.quick):
+        error = ((completed - X_test)[:, gap] ** 2).mean()
+        blank = error if blank is None else blank
+        print(f"  {name:<18} {error / blank:>6.3f}   ({seconds:.1f} s)", flush=True)
+        rows[name] = completed
+    draw(rows, shape, arguments.output)
+
+
+if __name__ == "__main__":
+    main()

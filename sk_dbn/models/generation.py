@@ -1,0 +1,255 @@
+"""The stack as a generator: its units drawn, instead of their means passed on.
+
+A machine is sampled by Gibbs steps, each of which draws one whole side given the other. A stack
+is a deep belief network (Hinton, Osindero & Teh, 2006): its last machine is sampled, and what
+that shows on its visible side goes down through the layers, each drawn given the one above.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.special import expit
+
+from sk_dbn.kernels.activations import IDENTITY, LOGISTIC, RELU
+from sk_dbn.models.rbm import MEANS
+
+
+def generator(random):
+    """A generator that draws in either precision, and fast, seeded by a slower one.
+
+    Parameters
+    ----------
+    random : numpy.random.RandomState
+
+    Returns
+    -------
+    numpy.random.Generator
+    """
+    return np.random.default_rng(random.randint(0, 2**32, size=4, dtype=np.uint32))
+
+
+def draw(kind, mean, random):
+    """Samples of units of a kind that have these means.
+
+    Parameters
+    ----------
+    kind : int
+        A code of `KINDS`, any but RELU; Gaussian units have the variance 1.
+    mean : float32 or float64 ndarray
+    random : numpy.random.Generator
+
+    Returns
+    -------
+    ndarray like mean
+    """
+    if kind == IDENTITY:
+        return mean + random.standard_normal(mean.shape, mean.dtype)
+    u = random.random(mean.shape, mean.dtype)
+    if kind == LOGISTIC:
+        return (u < mean).astype(mean.dtype)
+    return np.where(2.0 * u - 1.0 < mean, 1, -1).astype(mean.dtype)
+
+
+def draw_rectified(x, random):
+    """Samples of noisy rectified linear units, from their products and biases.
+
+    Parameters
+    ----------
+    x : float32 or float64 ndarray
+    random : numpy.random.Generator
+
+    Returns
+    -------
+    ndarray like x
+    """
+    noise = random.standard_normal(x.shape, x.dtype)
+    return np.maximum(x + np.sqrt(expit(x)) * noise, 0)
+
+
+@dataclass(frozen=True)
+class GibbsSampler:
+    """One machine, whose sides are drawn in turn.
+
+    Parameters
+    ----------
+    W : ndarray of shape (n_visible, n_hidden)
+    b : ndarray of shape (n_visible,)
+    c : ndarray of shape (n_hidden,) or (n_rows, n_hidden)
+        Biases, of the hidden units for all rows or for each.
+    deviation : ndarray of shape (n_visible,), or (0,)
+        Standard deviation of Gaussian visible units.
+    visible, hidden : int
+        Codes of the units' kinds.
+    retained : float
+        Share of the hidden units that dropout leaves in training.
+    random : numpy.random.Generator
+    """
+
+    W: np.ndarray
+    b: np.ndarray
+    c: np.ndarray
+    deviation: np.ndarray
+    visible: int
+    hidden: int
+    retained: float
+    random: np.random.Generator
+
+    @classmethod
+    def of(cls, stack, layer, random):
+        """The sampler of a machine of a stack."""
+        parts = stack.coefs, stack.intercepts_visible, stack.intercepts_hidden
+        deviation = np.sqrt(stack.variance if layer == 0 else stack.variance[:0])
+        kinds, retained = stack.kinds[layer : layer + 2], stack.memories[layer].retained
+        return cls(*(part[layer] for part in parts), deviation, *kinds, retained, random)
+
+    def visible_products(self, h):
+        """What P(v | h) depends on, (n_rows, n_visible)."""
+        return (h * h.dtype.type(self.retained)) @ self.W.T + self.b
+
+    def hidden_products(self, v):
+        """What P(h | v) depends on, (n_rows, n_hidden)."""
+        return (v / self.deviation**2 if self.deviation.size else v) @ self.W + self.c
+
+    def visible_means(self, h):
+        """E[v | h], (n_rows, n_visible)."""
+        return MEANS[self.visible](self.visible_products(h))
+
+    def draw_visible(self, h):
+        """A sample of P(v | h), (n_rows, n_visible)."""
+        x = self.visible_products(h)
+        if self.visible == RELU:
+            return draw_rectified(x, self.random)
+        return self.around(MEANS[self.visible](x))
+
+    def around(self, mean):
+        """Samples of visible units with these means, (n_rows, n_visible)."""
+        if self.deviation.size:
+            return mean + self.deviation * self.random.standard_normal(mean.shape, mean.dtype)
+        return draw(self.visible, mean, self.random)
+
+    def draw_hidden(self, v):
+        """A sample of P(h | v), (n_rows, n_hidden)."""
+        x = self.hidden_products(v)
+        if self.hidden == RELU:
+            return draw_rectified(x, self.random)
+        return draw(self.hidden, MEANS[self.hidden](x), self.random)
+
+    def steps(self, h, n_steps):
+        """Hidden units after some steps, each of which draws the visible ones first."""
+        for _ in range(n_steps):
+            h = self.draw_hidden(self.draw_visible(h))
+        return h
+
+
+def gibbs(stack, v, n_steps, random):
+    """Gibbs steps of the first machine.
+
+    Parameters
+    ----------
+    stack : Stack
+    v : ndarray of shape (n_rows, units[0])
+    n_steps : int
+        At least 1.
+    random : numpy.random.Generator
+
+    Returns
+    -------
+    ndarray of shape (n_rows, units[0])
+        Samples of the visible units after the last step.
+    """
+    machine = GibbsSampler.of(stack, 0, random)
+    return machine.draw_visible(machine.steps(machine.draw_hidden(v), n_steps - 1))
+
+
+def generate(stack, n_samples, n_steps, random, return_means=False):
+    """Samples of the deep belief network (Hinton, Osindero & Teh, 2006, section 6).
+
+    Parameters
+    ----------
+    stack : Stack
+    n_samples : int
+        Number of independent chains.
+    n_steps : int
+        Gibbs steps of the last machine.
+    random : numpy.random.Generator
+    return_means : bool, default=False
+        Whether to give the visible units' means in place of samples.
+
+    Returns
+    -------
+    ndarray of shape (n_samples, units[0])
+    """
+    machines = [GibbsSampler.of(stack, layer, random) for layer in range(stack.n_layers)]
+    h = machines[-1].steps(first_states(stack, n_samples, machines[-1]), n_steps)
+    for machine in reversed(machines[1:]):
+        h = machine.draw_visible(h)
+    return machines[0].visible_means(h) if return_means else machines[0].draw_visible(h)
+
+
+def first_states(stack, n_samples, top):
+    """Hidden units of the last machine for chains to start from.
+
+    Parameters
+    ----------
+    stack : Stack
+    n_samples : int
+    top : GibbsSampler
+        The last machine.
+
+    Returns
+    -------
+    ndarray of shape (n_samples, units[-1])
+        Where training left its persistent chains, each as often as any other but for one.
+        Without such: given visible units that are independent and have the means of the
+        last machine's input.
+    """
+    memory = stack.memories[-1]
+    if memory.chains is not None:
+        chosen = top.random.permutation(memory.n_chains)
+        return memory.chains[np.resize(chosen, n_samples)]
+    v = np.tile(memory.mu, (n_samples, 1))
+    return top.draw_hidden(v if top.visible == RELU else top.around(v))
+
+
+def complete(stack, v, missing, n_steps, n_burn_in, random, sample_posterior=False):
+    """Visible units that were not observed, given the others, in the first machine.
+
+    The observed units are clamped, which leaves a machine of the missing units, in which
+    they add to the biases of the hidden ones.
+
+    Parameters
+    ----------
+    stack : Stack
+    v : ndarray of shape (n_rows, units[0])
+        Missing values are not looked at.
+    missing : boolean ndarray of shape (n_rows, units[0])
+    n_steps : int
+        Steps whose mean is taken, at least 1.
+    n_burn_in : int
+        Steps before these.
+    random : numpy.random.Generator
+    sample_posterior : bool, default=False
+        Whether to give the sample of the last step in place of the mean.
+
+    Returns
+    -------
+    ndarray of shape (n_rows, units[0])
+        v, with the mean over the steps of E[v_i | h] where v_i is missing.
+    """
+    whole = GibbsSampler.of(stack, 0, random)
+    c = whole.hidden_products(np.where(missing, v.dtype.type(0), v))  # (n_rows, n_hidden)
+    columns = missing.any(axis=0)  # missing in some row
+    deviation = whole.deviation[columns] if whole.deviation.size else whole.deviation
+    machine = replace(whole, W=whole.W[columns], b=whole.b[columns], c=c, deviation=deviation)
+    missing_here = missing[:, columns]
+    start = np.tile(stack.memories[0].mu[columns], (len(v), 1))
+    x, total = machine.around(start), np.zeros_like(start)
+    for step in range(n_burn_in + n_steps):
+        mean = machine.visible_means(machine.draw_hidden(np.where(missing_here, x, 0)))
+        x = machine.around(mean)
+        if step >= n_burn_in:
+            total += mean
+    result = v.copy()
+    found = x if sample_posterior else total / n_steps
+    result[:, columns] = np.where(missing_here, found, v[:, columns])
+    return result
