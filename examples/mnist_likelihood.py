@@ -32,7 +32,7 @@ PYDEEP = {"learning_rate": 0.01, "n_chains": 100, "annealing": 0.0}
 ANNEALED = {"learning_rate": 0.1, "n_chains": 500, "annealing": 0.8}
 LARGE = {"learning_rate": 0.1, "n_chains": 100}
 # Hidden units of the large machine, rows of a minibatch, epochs of either machine, temperatures.
-MNIST = 500, 100, 50, 150, 14500
+MNIST = 500, 100, 50, 120, 14500
 DIGITS = 100, 20, 100, 300, 14500
 QUICK = 100, 20, 10, 20, 1000
 PUBLISHED = {
@@ -54,7 +54,7 @@ def load(path):
 
 def rounded(X, largest):
     """1 where the grey level is at least one half."""
-    return (2 * X.astype(np.int64) >= largest).astype(np.uint8)
+    return (X >= largest / 2).astype(np.uint8)
 
 
 def drawn(X, largest, random):
@@ -95,7 +95,8 @@ def train_on_draws(X, largest, n_epochs, settings, random):
     """A machine that sees new draws of the images in each epoch, at a rate that falls to zero."""
     stack = BernoulliRBMStack(**settings)
     for epoch in range(n_epochs):
-        rate = settings["learning_rate"] * (1 - epoch / n_epochs)
+        # Quadratically, for the chains catch up with the machine where the rate is small.
+        rate = settings["learning_rate"] * (1 - epoch / n_epochs) ** 2
         stack.set_params(learning_rate=rate).partial_fit(drawn(X, largest, random))
     return stack
 
