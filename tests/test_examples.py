@@ -86,12 +86,19 @@ def test_quickstart_draws(quickstart):
         assert_is_picture(folder / name)
 
 
-@pytest.mark.parametrize("script", ["deep_network_gradients.py", "dimension_reduction.py"])
-def test_examples_need_no_matplotlib(script, tmp_path):
+@pytest.mark.parametrize(
+    ("script", "says"),
+    [
+        ("deep_network_gradients.py", "accuracy"),
+        ("dimension_reduction.py", "accuracy"),
+        ("mnist_likelihood.py", "reverse"),
+    ],
+)
+def test_examples_need_no_matplotlib(script, says, tmp_path):
     """Without matplotlib a script prints what it has to say, and what it lacks for a picture."""
     (tmp_path / "matplotlib.py").write_text("raise ImportError('not installed')\n")
     output = run(script, "--quick", "--output", tmp_path / "pictures", hidden=tmp_path)
-    assert "accuracy" in output
+    assert says in output
     assert "matplotlib is not installed" in output
     assert not (tmp_path / "pictures").exists()
 
@@ -154,6 +161,22 @@ def test_deep_network_gradients(tmp_path):
     # The derivative of the logistic function is at most 1/4, and there are ten of them.
     assert ratios[0] < 1e-4 < ratios[1] < ratios[2]
     assert accuracies[0] < 0.3 < 0.8 < accuracies[2]
+
+
+def test_mnist_likelihood(tmp_path):
+    """Machines know more than their pixels' means, and annealing up and down agree on log Z."""
+    output = run("mnist_likelihood.py", "--quick", "--output", tmp_path)
+    assert_is_picture(tmp_path / "mnist_likelihood.png")
+    rows = rows_of(output, r"^  (\w[\w ,]+?) +(-\d+\.\d+) +(-\d+\.\d+) +\S+ +\S+ +\S+$")
+    test = [(name, float(nats)) for name, _, nats in rows]
+    assert [name for name, _ in test] == [
+        *("independent pixels", "constant rate, exact", "falling rate, exact"),
+        *("independent pixels", "falling rate, forward", "falling rate, reverse"),
+    ]
+    assert test[2][1] > test[0][1] + 1.0
+    assert test[4][1] > test[3][1] + 1.0
+    assert abs(test[4][1] - test[5][1]) < 1.0
+    assert "disagree" not in output
 
 
 def test_network_epoch_benchmark():

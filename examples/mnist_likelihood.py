@@ -1,0 +1,202 @@
+"""How probable test digits are under a machine of 16 and one of 500 hidden units, in nats.
+
+Both are trained with persistent chains and a learning rate that falls to zero. The small one is
+that of PyDeep's tutorial [1], trained as there and then with the falling rate: pixels are
+rounded, and the likelihood is exact. The large one is Salakhutdinov's and Murray's [2]: a pixel is
+1 with its grey level as probability, drawn anew in each epoch, and once for the test. Its
+partition function is estimated by annealing up and down, which must agree. Filters and samples of
+the large one are drawn where matplotlib is installed (`pip install '.[plot]'`).
+
+    python examples/mnist_likelihood.py                    # scikit-learn's digits
+    python examples/mnist_likelihood.py --quick
+    python examples/mnist_likelihood.py --data mnist.npz   # X_train and X_test, 0 to 255
+
+[1] https://pydeep.readthedocs.io, "Small binary RBM on MNIST"
+[2] On the quantitative analysis of deep belief networks. ICML 2008
+"""
+
+import argparse
+import time
+from pathlib import Path
+
+import numpy as np
+from sklearn.datasets import load_digits
+from sklearn.model_selection import train_test_split
+
+from sk_dbn import BernoulliRBMStack
+from sk_dbn.likelihood import annealed_importance_sampling, exact_log_partition, log_likelihood
+
+# Persistent chains follow small steps only: no momentum. Decay would hold the weights back.
+COMMON = {"algorithm": "pcd", "momentum": 0.0, "alpha": 0.0, "trace": None, "random_state": 0}
+PYDEEP = {"learning_rate": 0.01, "n_chains": 100, "annealing": 0.0}
+ANNEALED = {"learning_rate": 0.1, "n_chains": 500, "annealing": 0.8}
+LARGE = {"learning_rate": 0.1, "n_chains": 100}
+# Hidden units of the large machine, rows of a minibatch, epochs of either machine, temperatures.
+MNIST = 500, 100, 50, 120, 14500
+DIGITS = 100, 20, 100, 300, 14500
+QUICK = 100, 20, 10, 20, 1000
+PUBLISHED = {
+    "small": ("PyDeep: constant rate", -143.15, -142.56),
+    "large": ("Salakhutdinov, Murray: CD-25", np.nan, -86.34),
+}
+
+
+def load(path):
+    """Training and test images as whole numbers from 0 up, and the largest of these."""
+    if path is None:
+        parts = train_test_split(load_digits().data, random_state=0)
+    else:
+        with np.load(path) as file:
+            parts = file["X_train"], file["X_test"]
+    X_train, X_test = (X.reshape(len(X), -1).astype(np.uint8) for X in parts)
+    return X_train, X_test, int(X_train.max())
+
+
+def rounded(X, largest):
+    """1 where the grey level is at least one half."""
+    return (X >= largest / 2).astype(np.uint8)
+
+
+def drawn(X, largest, random):
+    """1 with the grey level as probability."""
+    return (random.integers(largest, size=X.shape, dtype=np.uint8) < X).astype(np.uint8)
+
+
+def independent(B_train, B_test):
+    """Mean log-likelihood of both sets if no pixel knew of another: what there is to gain from."""
+    p = (B_train.sum(axis=0) + 1) / (len(B_train) + 2)
+    means = (B.mean(axis=0) for B in (B_train, B_test))
+    return [float(m @ np.log(p) + (1 - m) @ np.log(1 - p)) for m in means]
+
+
+def report(name, *numbers):
+    """One line of a table: nats of both sets, log Z, its standard error, seconds of training."""
+    cells = ["-" if np.isnan(number) else f"{number:.2f}" for number in numbers]
+    cells += ["-"] * (5 - len(cells))
+    print(f"  {name:<28}" + "".join(f" {cell:>8}" for cell in cells), flush=True)
+
+
+def report_machine(name, stack, both, log_z, error, seconds):
+    """The line of a machine with this log partition function; the second set's nats."""
+    means = [log_likelihood(stack, B, log_partition=log_z).mean() for B in both]
+    report(name, *means, log_z, error, seconds)
+    return means[1]
+
+
+def head(title, both):
+    """The first lines of a table."""
+    print(f"\n{title}")
+    columns = ("train", "test", "log Z", "error", "seconds")
+    print(f"  {'mean of an image, in nats':<28}" + "".join(f" {name:>8}" for name in columns))
+    report("independent pixels", *independent(*both))
+
+
+def train_on_draws(X, largest, n_epochs, settings, random):
+    """A machine that sees new draws of the images in each epoch, at a rate that falls to zero."""
+    stack = BernoulliRBMStack(**settings)
+    for epoch in range(n_epochs):
+        # Quadratically, for the chains catch up with the machine where the rate is small.
+        rate = settings["learning_rate"] * (1 - epoch / n_epochs) ** 2
+        stack.set_params(learning_rate=rate).partial_fit(drawn(X, largest, random))
+    return stack
+
+
+def small(both, n_jobs, batch_size, n_epochs):
+    """Train machines of 16 hidden units, and print their exact likelihood."""
+    head(f"16 hidden units, rounded pixels, {n_epochs} epochs", both)
+    common = COMMON | {"batch_size": batch_size, "max_iter": n_epochs, "n_jobs": n_jobs}
+    common |= {"tol": 0.0, "n_iter_no_change": n_epochs}  # no stop before the last epoch
+    for name, settings in {"constant rate": PYDEEP, "falling rate": ANNEALED}.items():
+        start = time.perf_counter()
+        stack = BernoulliRBMStack(16, **common, **settings).fit(both[0])
+        seconds = time.perf_counter() - start
+        log_z = exact_log_partition(stack, n_jobs=n_jobs)
+        report_machine(f"{name}, exact", stack, both, log_z, 0.0, seconds)
+
+
+def large(images, largest, n_jobs, n_hidden, batch_size, n_epochs, betas):
+    """Train a machine on draws, and print its likelihood by annealing up and down."""
+    random = np.random.default_rng(0)
+    both = [drawn(X, largest, random) for X in images]
+    head(f"{n_hidden} hidden units, drawn pixels, {n_epochs} epochs", both)
+    settings = {"hidden_layer_sizes": n_hidden, "batch_size": batch_size, "n_jobs": n_jobs}
+    start = time.perf_counter()
+    stack = train_on_draws(images[0], largest, n_epochs, COMMON | LARGE | settings, random)
+    seconds, tests = time.perf_counter() - start, []
+    for direction in ("forward", "reverse"):
+        result = annealed_importance_sampling(
+            stack, betas=betas, direction=direction, random_state=0, n_jobs=n_jobs
+        )
+        estimate = result.log_partition, result.standard_error
+        name = f"falling rate, {direction}"
+        tests.append(report_machine(name, stack, both, *estimate, seconds))
+    if abs(tests[0] - tests[1]) > 1.0:
+        print("  The two directions disagree, so neither is to be trusted: take more betas.")
+    return stack
+
+
+def show(ax, images, title):
+    """64 square images as one, each stretched to the whole range of grey."""
+    side = round(images.shape[1] ** 0.5)
+    low, high = images.min(axis=1, keepdims=True), images.max(axis=1, keepdims=True)
+    tiles = ((images - low) / np.maximum(high - low, 1e-9)).reshape(8, 8, side, side)
+    page = np.pad(tiles, ((0, 0), (0, 0), (1, 1), (1, 1)), constant_values=0.5)
+    ax.imshow(page.transpose(0, 2, 1, 3).reshape(8 * (side + 2), -1), cmap="gray")
+    ax.set(title=title, xticks=[], yticks=[])
+
+
+def draw(stack, n_steps, folder):
+    """Write the picture, or say what is missing for it."""
+    try:
+        import matplotlib
+    except ImportError:
+        print("\nNo picture: matplotlib is not installed. pip install '.[plot]' brings it.")
+        return
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(1, 2, figsize=(10, 5.3), layout="constrained")
+    show(axes[0], stack.components_[:64], "64 filters")
+    noise = np.random.default_rng(0).integers(2, size=(64, stack.n_features_in_))
+    show(axes[1], stack.gibbs(noise, n_steps), f"samples, {n_steps} Gibbs steps from noise")
+    folder.mkdir(parents=True, exist_ok=True)
+    figure.savefig(folder / "mnist_likelihood.png", dpi=100)
+    print(f"\nPicture: {folder / 'mnist_likelihood.png'}")
+
+
+def parse_arguments():
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--quick", action="store_true", help="few epochs and betas, in seconds")
+    parser.add_argument("--data", type=Path, help=".npz file (default: scikit-learn's digits)")
+    parser.add_argument("--n-jobs", type=int, help="threads (default: all; changes no number)")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=Path(__file__).parent / "output",
+        help="folder for the picture (default: output/ beside this script)",
+    )
+    return parser.parse_args()
+
+
+def main():
+    """Train, print and draw."""
+    arguments = parse_arguments()
+    *images, largest = load(arguments.data)
+    (n_train, n_pixels), n_test = images[0].shape, len(images[1])
+    is_mnist = (n_train, n_pixels) == (60_000, 784)
+    recipe = QUICK if arguments.quick else MNIST if is_mnist else DIGITS
+    n_hidden, batch_size, small_epochs, large_epochs, betas = recipe
+    print(f"{n_train} images to train on, {n_test} to test, {n_pixels} pixels")
+    print(f"persistent chains, one Gibbs step, minibatches of {batch_size}, no momentum, no decay")
+    small([rounded(X, largest) for X in images], arguments.n_jobs, batch_size, small_epochs)
+    if is_mnist:
+        report(*PUBLISHED["small"])
+    stack = large(images, largest, arguments.n_jobs, n_hidden, batch_size, large_epochs, betas)
+    if is_mnist:
+        report(*PUBLISHED["large"])
+    draw(stack, 200 if arguments.quick else 2000, arguments.output)
+
+
+if __name__ == "__main__":
+    main()
