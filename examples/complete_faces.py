@@ -46,10 +46,15 @@ def load(arguments):
 
 
 def machine_of(visible, quick):
-    """One machine; ten Gibbs steps an update make it a better model of whole images."""
+    """One machine; ten Gibbs steps an update make it a better model of whole images.
+
+    Gaussian units keep their variance of 1: with the smaller ones that they would learn, chains
+    that fill in half an image hardly move.
+    """
     return BernoulliRBMStack(
         (100,) if quick else (200,),
         visible=visible,
+        learn_variance=False,
         learning_rate=0.05,
         n_gibbs_steps=10,
         max_iter=20 if quick else 100,

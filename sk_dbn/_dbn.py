@@ -168,8 +168,8 @@ class DBNClassifier(
         other parameters can be searched as ``pretrainer__learning_rate`` etc., where one was
         passed: None has none. A
         :class:`~sklearn.frozen.FrozenEstimator` of a fitted stack is used as it is, so
-        features learned once serve many classifiers. Pre-training needs 'logistic' or
-        'tanh' as activation.
+        features learned once serve many classifiers. Pre-training needs 'logistic',
+        'tanh' or 'relu' as activation.
 
     class_weight : dict, list of dicts or 'balanced', default=None
         Factor of the loss for each class; 'balanced' is inverse to the frequencies.

@@ -141,7 +141,7 @@ class DeepMLPRegressor(RegressorMixin, BaseDeepNetwork):
         What the hidden layers start from. None and 'passthrough': from `init`. A
         :class:`BernoulliRBMStack` is cloned, given the network's layer sizes, activation
         and dtype, and trained on X; a :class:`~sklearn.frozen.FrozenEstimator` of a fitted
-        one is used as it is. Needs 'logistic' or 'tanh' as activation.
+        one is used as it is. Needs 'logistic', 'tanh' or 'relu' as activation.
 
     loss : {'squared_error', 'poisson'}, default='squared_error'
         Loss to minimise: half the squared error, or half the Poisson deviance with an

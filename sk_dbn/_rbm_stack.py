@@ -78,10 +78,11 @@ class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
     learning_rate : float or array-like of shape (n_layers,), default=0.1
         Step size, one for all layers or one for each. A machine takes a tenth of it for each
         of its sides whose units are Gaussian or rectified linear.
-    annealing : float, default=0.0
+    annealing : 'auto' or float, default='auto'
         Share of `max_iter` over which the learning rate at last falls linearly to zero. The
         steps of a constant rate leave noise in the weights [7]_, of which each layer adds its
-        own, so deep stacks gain most. `partial_fit` keeps the rate constant.
+        own, so deep stacks gain most; persistent chains cannot do without. 'auto': 0.5 with
+        persistent chains, 0.0 with ``algorithm='cd'``. `partial_fit` keeps the rate constant.
     momentum : float, default=0.9
         What the momentum rises to, from 0.5, over the first 1000 updates [6]_.
     algorithm : {'cd', 'pcd', 'fpcd', 'pt'}, default='cd'
@@ -122,16 +123,18 @@ class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         Most epochs, for all layers or for each.
     tol : float, default=0.001
         The least improvement that counts, in nats of the reconstruction's Kullback-Leibler
-        divergence a row.
+        divergence a row (half the squared error of standardised features). Persistent chains
+        do not minimise that, so with them it is used with `early_stopping` only.
     n_iter_no_change : int, default=10
         Epochs without such an improvement after which a layer's training stops, or, with
         `annealing`, its learning rate begins to fall.
     early_stopping : bool or {'reconstruction', 'free_energy'}, default=False
-        Whether to judge improvement on held-out rows and to return to the best epoch. True and
-        'reconstruction': by the divergence of their reconstruction. 'free_energy': by how much
-        higher their free energy is than that of rows trained on, which grows when a machine
-        begins to learn its training set by heart ([5]_, section 6); an epoch is as good as the
-        best before it while the gap is within a standard error.
+        Whether to judge improvement on held-out rows. True and 'reconstruction': by the
+        divergence of their reconstruction, and to return to the best epoch. 'free_energy': by
+        how much higher their free energy is than that of rows trained on, which grows when a
+        machine begins to learn its training set by heart ([5]_, section 6); an epoch is as
+        good as the best before it while the gap is within a standard error. That is early: the
+        likelihood of new rows may still rise for a while.
     validation_fraction : float, default=0.1
         Share of the rows held out. Only used with `early_stopping`.
     shuffle : bool, default=True
@@ -244,7 +247,7 @@ class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         "activation": [StrOptions({"logistic", "tanh", "relu"})],
         "init": [StrOptions(set(NAMES)), Interval(Real, 0, None, closed="left"), list, tuple],
         "learning_rate": [Interval(Real, 0, None, closed="neither"), "array-like"],
-        "annealing": [Interval(Real, 0, 1, closed="both")],
+        "annealing": [StrOptions({"auto"}), Interval(Real, 0, 1, closed="both")],
         "momentum": [Interval(Real, 0, 1, closed="left")],
         "algorithm": [StrOptions({"cd", "pcd", "fpcd", "pt"})],
         "n_gibbs_steps": [Interval(Integral, 1, None, closed="left")],
@@ -281,7 +284,7 @@ class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         activation="logistic",
         init="auto",
         learning_rate=0.1,
-        annealing=0.0,
+        annealing="auto",
         momentum=0.9,
         algorithm="cd",
         n_gibbs_steps=1,
@@ -716,7 +719,7 @@ class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
             Told to keep what was reached when Ctrl-C comes after an epoch.
         """
         sizes, rates, max_iters = self._per_layer()
-        self._check_tempering()
+        self._check_combinations()
         continued = hasattr(self, "_stack") and (partial or self.warm_start)
         if continued:
             self._check_continues(X, sizes)
@@ -745,8 +748,14 @@ class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
             fit = _Fit(run, stack, visible, X, clip, data, order, held_out, random, means, partial)
             self._train(fit, rates, [1] * len(sizes) if partial else max_iters, checkpoint)
 
-    def _check_tempering(self):
-        """Parallel tempering exchanges states of machines that have an energy."""
+    def _check_combinations(self):
+        """Parameters that are right by themselves only."""
+        if self.sparsity_target is not None and self.sparsity_target >= 1:
+            if self.activation != "relu":
+                raise ValueError(
+                    "sparsity_target must be below 1, the share of 1 of binary hidden units, got "
+                    f"{self.sparsity_target!r} with activation={self.activation!r}."
+                )
         if self.algorithm == "pt" and (self.activation == "relu" or self.dropout > 0):
             raise ValueError(
                 "algorithm='pt' exchanges states by their energy, which needs activation "
@@ -867,7 +876,10 @@ class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
             learn_variance=self.learn_variance,
         )
         # A call of partial_fit does not know whether it is the last.
-        annealing = 0.0 if fit.partial else self.annealing
+        annealing = self.annealing
+        if annealing == "auto":
+            annealing = 0.5 if settings.persistent else 0.0
+        annealing = 0.0 if fit.partial else annealing
         try:
             for layer, (rate, max_iter) in enumerate(zip(rates, max_iters, strict=True)):
                 schedule = Schedule(max_iter, self.n_iter_no_change, annealing)
@@ -922,7 +934,7 @@ class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
             schedule,
             self.tol,
             recorder,
-            bool(self.early_stopping),
+            self.early_stopping in (True, "reconstruction"),
             self._reporter(fit, layer, schedule),
         )
         if not converged:

@@ -435,16 +435,18 @@ def _ladder(betas):
 
 def _base_biases(stack, layer, X):
     """Visible biases of a machine without weights, from the means of a layer's input."""
-    kind = stack._stack.kinds[layer]
+    kind, unit = stack._stack.kinds[layer], 1.0
+    if layer == 0 and len(stack._stack.variance):
+        unit = np.sqrt(stack._stack.variance)  # as in BinaryMachine
     if X is None:
-        return partition.base_biases(kind, stack._stack.memories[layer].mu)
+        return partition.base_biases(kind, stack._stack.memories[layer].mu / unit)
     X = stack._read(X, reset=False)
     n = X.shape[0]
     means = sum(
         stack._means_up(X[start : start + PIECE], layer).sum(axis=0, dtype=np.float64)
         for start in range(0, n, PIECE)
     )
-    return partition.base_biases(kind, means / n, n)
+    return partition.base_biases(kind, means / n / unit, n)
 
 
 def _log_partition(stack, layer, machine, given, random_state, n_jobs):

@@ -182,7 +182,7 @@ def test_pieces_hold_no_lock_while_they_wait(digits):
 def test_partial_fit_in_chunks_equals_fit(digits, algorithm, visible):
     """The same minibatches give the same updates: chains, momentum, offsets, steps go on."""
     X, settings = digits[:200], {"shuffle": False, "algorithm": algorithm, "visible": visible}
-    settings |= {"hidden_layer_sizes": 8, "n_chains": 7, "n_iter_no_change": 100}
+    settings |= {"hidden_layer_sizes": 8, "n_chains": 7, "n_iter_no_change": 100, "annealing": 0.0}
     whole = small(**settings, max_iter=2).fit(X)
     chunks = small(**settings, max_iter=1).fit(X)
     for start in range(0, 200, 50):
@@ -270,7 +270,7 @@ def test_the_free_energy_gap_stops_learning_by_heart(digits):
     X = (digits > 0.5).astype(np.float32)
     train, new = X[:150], X[1000:1300]
     for seed in range(2):
-        settings = {"algorithm": "pcd", "learning_rate": 0.02, "max_iter": 150, "tol": 0.0}
+        settings = {"algorithm": "pcd", "learning_rate": 0.02, "max_iter": 150, "annealing": 0.0}
         stack = BernoulliRBMStack((25,), **settings, n_iter_no_change=20, random_state=seed)
         long = clone(stack).fit(train)
         stack.set_params(early_stopping="free_energy", validation_fraction=0.3).fit(train)

@@ -784,7 +784,8 @@ def probe_machine(source, rows, layers, machine, out):
     to_means(machine.visible if machine.visible == RELU else IDENTITY, x, machine.b)
     nats, squares = 0.0, 0.0
     for i in range(n):
-        nats += divergence(machine.visible, machine.variance, v[i], x[i])
+        # Over the variance that Gaussian units have at first, or learning it would raise this.
+        nats += divergence(machine.visible, v[i], x[i])
     if machine.visible != RELU:
         to_means(machine.visible, x, nothing)
     for i in range(n):

@@ -190,15 +190,14 @@ def log_partition(kind, x):
 
 
 @kernel
-def divergence(kind, variance, v, x):
+def divergence(kind, v, x):
     """Kullback-Leibler divergence of a reconstruction from a row of observed means, in nats.
 
-    Of rectified linear units, half the squared error, as of Gaussian units of variance one.
+    Of rectified linear units half the squared error, as of Gaussian units of variance one.
 
     Parameters
     ----------
     kind : int
-    variance : array (n_units,), of Gaussian units; (0,) for ones
     v : array (n_units,), observed means
     x : array (n_units,), products plus biases, of which the units' means are functions; of
         rectified linear units the means
@@ -207,8 +206,7 @@ def divergence(kind, variance, v, x):
     nats = zero
     if kind == IDENTITY or kind == RELU:
         for j in range(x.shape[0]):
-            squares = half * (v[j] - x[j]) * (v[j] - x[j])
-            nats += squares / variance[j] if variance.shape[0] > 0 else squares
+            nats += half * (v[j] - x[j]) * (v[j] - x[j])
         return np.float64(nats)
     # The log-odds of a unit of -1 and 1 are 2 x.
     slope, shift, scale = (one, zero, one) if kind == LOGISTIC else (half, half, one + one)

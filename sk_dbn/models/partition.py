@@ -68,7 +68,10 @@ class BinaryMachine:
         """
         visible, hidden = stack.kinds[layer : layer + 2]
         if hidden not in (LOGISTIC, TANH):
-            raise ValueError("partition functions are known for hidden units of two values only.")
+            raise ValueError(
+                "likelihoods need hidden units of two values, activation='logistic' or 'tanh': "
+                "the noise of rectified linear units (activation='relu') belongs to no energy."
+            )
         parts = (stack.coefs, stack.intercepts_visible, stack.intercepts_hidden)
         W, b, c = (np.array(part[layer], np.float64) for part in parts)
         offset = 0.0

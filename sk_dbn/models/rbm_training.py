@@ -26,7 +26,7 @@ from sk_dbn.models.threads import run_serial
 from sk_dbn.models.traces import Recorder
 from sk_dbn.models.work import SMALL_WORK, Pace, row_blocks, weight_blocks
 
-MOST_PROBED, LEAST_PROBED = 256, 32
+MOST_PROBED, LEAST_PROBED = 256, 64
 MOST_AVERAGED = 4096  # rows that the means of an upper layer's input are taken over
 VARIANCE_RATE = 0.1  # learning rate of the variances' logarithms over that of the weights
 OFFSET_RATE = 0.01  # of the centered gradient (Melchior, Fischer & Wiskott, 2016)
@@ -102,7 +102,7 @@ class Settings:
 def probe_of(order):
     """A few rows, evenly spaced in the order of training."""
     n = len(order)
-    size = min(n, MOST_PROBED, max(LEAST_PROBED, n // 32))
+    size = min(n, MOST_PROBED, max(LEAST_PROBED, n // 16))
     return order[np.linspace(0, n - 1, size).astype(np.int64)]
 
 
@@ -222,7 +222,10 @@ class MachineTraining:
         n_states = settings.n_chains * len(betas)
         if not settings.persistent:
             memory.chains = None
-        elif memory.chains is None or len(memory.chains) != n_states:
+        elif memory.chains is None or (len(memory.chains), memory.n_chains) != (
+            n_states,
+            settings.n_chains,
+        ):
             memory.chains = first_chains(stack, layer, n_states)
         memory.n_chains = settings.n_chains
         if settings.algorithm != "fpcd":
@@ -329,6 +332,9 @@ class MachineTraining:
     def verdict(self, tol):
         """What an epoch is judged by, and by how much it must fall to count as better.
 
+        Persistent chains do not minimise the divergence of reconstructions, which may rise
+        while the likelihood does: without held-out rows every epoch counts as better.
+
         Returns
         -------
         value, margin : float
@@ -337,6 +343,8 @@ class MachineTraining:
         if self.watches_gap:
             gap, standard_error = self.free_energy_gap()
             return gap, -standard_error
+        if self.settings.persistent and self.held_out is None:
+            return self.divergence(), -np.inf
         return self.divergence(), tol
 
     def is_finite(self):

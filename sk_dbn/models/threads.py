@@ -145,7 +145,8 @@ def threads(n_jobs=None, work=math.inf):
         and the serial one elsewhere.
     """
     if work <= SMALL_WORK and n_jobs != 0:
-        yield run_serial
+        with _state.blas:  # a single row may still be one of a wide layer
+            yield run_serial
         return
     n_threads = effective_n_threads(n_jobs)
     owner = _state.owner  # read once: another thread may leave in between
