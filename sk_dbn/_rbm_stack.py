@@ -495,7 +495,8 @@ class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         Returns
         -------
         pseudo_likelihood : ndarray of shape (n_samples,)
-            In nats; for Gaussian units a density in the standardised units.
+            In nats; for Gaussian units a density in the standardised units, -inf where
+            rectified linear units push one so hard that it has none.
         """
         check_is_fitted(self)
         X = self._read(X, reset=False)

@@ -436,15 +436,18 @@ def _ladder(betas):
 def _base_biases(stack, layer, X):
     """Visible biases of a machine without weights, from the means of a layer's input."""
     kind = stack._stack.kinds[layer]
+    # A machine of Gaussian units is annealed in units of their standard deviations.
+    is_gaussian = layer == 0 and stack.visible_ == "gaussian"
+    unit = np.sqrt(stack._stack.variance) if is_gaussian else 1.0
     if X is None:
-        return partition.base_biases(kind, stack._stack.memories[layer].mu)
+        return partition.base_biases(kind, stack._stack.memories[layer].mu / unit)
     X = stack._read(X, reset=False)
     n = X.shape[0]
     means = sum(
         stack._means_up(X[start : start + PIECE], layer).sum(axis=0, dtype=np.float64)
         for start in range(0, n, PIECE)
     )
-    return partition.base_biases(kind, means / n, n)
+    return partition.base_biases(kind, means / n / unit, n)
 
 
 def _log_partition(stack, layer, machine, given, random_state, n_jobs):

@@ -94,8 +94,8 @@ class Memory:
     velocity_variance : ndarray of shape (n_visible,), or (0,) for units that have none
     activity : ndarray of shape (n_hidden,)
         Running mean of the hidden units' means.
-    fast : tuple of ndarrays like the machine's weights and biases, or None
-        Fast weights.
+    fast_W, fast_b, fast_c : ndarrays like the machine's weights and biases
+        Fast weights; of shapes (0, 0), (0,) and (0,) where there are none.
     chains : ndarray of shape (n_chains * n_temperatures, n_hidden) or None
         Hidden samples of the persistent chains.
     retained : float
@@ -110,14 +110,24 @@ class Memory:
     def __init__(self, n_visible, n_hidden, seed, dtype, n_variances=0):
         self.velocity_variance = np.zeros(n_variances, dtype)
         self.activity = np.zeros(n_hidden, dtype)
-        self.fast, self.retained = None, 1.0
+        self.retained = 1.0
         self.velocity_W = np.zeros((n_visible, n_hidden), dtype)
         self.velocity_b, self.velocity_c = np.zeros(n_visible, dtype), np.zeros(n_hidden, dtype)
         self.mu, self.lam = np.zeros(n_visible, dtype), np.zeros(n_hidden, dtype)
+        self.fast_W = np.zeros((0, 0), dtype)
+        self.fast_b, self.fast_c = np.zeros(0, dtype), np.zeros(0, dtype)
         self.chains = None
         self.n_steps = 0
         self.sees_means = True
         self.seed = int(seed)
+
+    def keep_fast(self, wanted):
+        """Go on with the fast weights, from zero where there are none; or forget them."""
+        if wanted != bool(self.fast_W.size):
+            p, q = self.velocity_W.shape if wanted else (0, 0)
+            dtype = self.velocity_W.dtype
+            self.fast_W = np.zeros((p, q), dtype)
+            self.fast_b, self.fast_c = np.zeros(p, dtype), np.zeros(q, dtype)
 
     def __setstate__(self, state):
         self.__dict__.update(_writable(state))
@@ -199,10 +209,8 @@ class Stack:
         """The kernels' view of one machine."""
         memory = self.memories[layer]
         W, b, c = self.coefs[layer], self.intercepts_visible[layer], self.intercepts_hidden[layer]
-        chain = W, b, c
-        fast = np.zeros((0, 0), W.dtype), np.zeros(0, W.dtype), np.zeros(0, W.dtype)
-        if memory.fast is not None:
-            fast = memory.fast
+        chain, fast = (W, b, c), (memory.fast_W, memory.fast_b, memory.fast_c)
+        if memory.fast_W.size:
             chain = tuple(x + f for x, f in zip(chain, fast, strict=True))
         return Machine(
             W,
@@ -386,11 +394,11 @@ class Stack:
         ndarray of shape (n_samples, units[0])
             Samples of the visible units after the last step.
         """
-        W, b, c = self.coefs[0], self.intercepts_visible[0], self.intercepts_hidden[0]
+        v, W, b, c = self.in_unit_variance(v)
         for _ in range(n_steps):
-            h = draw(self.kinds[1], MEANS[self.kinds[1]](v @ W + c), random)
-            v = draw(self.kinds[0], MEANS[self.kinds[0]](h @ W.T + b), random)
-        return v
+            h = draw_given(self.kinds[1], v @ W + c, random)
+            v = draw_given(self.kinds[0], h @ W.T + b, random)
+        return v * np.sqrt(self.variance) if self.kinds[0] == IDENTITY else v
 
 
 def _writable(state):
@@ -410,7 +418,7 @@ def draw(kind, mean, random):
     Parameters
     ----------
     kind : int
-        A code of `KINDS`.
+        A code of `KINDS`, but RELU: of those units the mean is not enough.
     mean : ndarray
     random : numpy.random.RandomState
 
@@ -423,6 +431,27 @@ def draw(kind, mean, random):
     if kind == LOGISTIC:
         return (random.uniform(size=mean.shape) < mean).astype(mean.dtype)
     return np.where(random.uniform(-1.0, 1.0, mean.shape) < mean, 1, -1).astype(mean.dtype)
+
+
+def draw_given(kind, x, random):
+    """Samples of units of a kind, Gaussian ones of variance 1, given the other side.
+
+    Parameters
+    ----------
+    kind : int
+        A code of `KINDS`.
+    x : ndarray
+        Products plus biases.
+    random : numpy.random.RandomState
+
+    Returns
+    -------
+    ndarray like x
+    """
+    if kind == RELU:
+        noise = np.sqrt(expit(x)) * random.standard_normal(x.shape)
+        return np.maximum(x + noise, 0).astype(x.dtype)
+    return draw(kind, MEANS[kind](x), random)
 
 
 def natural_bias(kind, mean, n_samples):
