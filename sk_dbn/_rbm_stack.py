@@ -115,16 +115,17 @@ class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
     sparsity_cost : float, default=0.1
         How strongly. Only used with `sparsity_target`.
     dropout : float, default=0.0
-        Share of the hidden units that are left out for each row and each chain in training
-        [12]_. Not with ``algorithm='pt'``.
+        Share of the hidden units that are left out for each row and each chain in training,
+        where the others count for as much more [12]_. Not with ``algorithm='pt'``.
     batch_size : int, default=10
         Rows of a minibatch.
     max_iter : int or array-like of shape (n_layers,), default=50
         Most epochs, for all layers or for each.
     tol : float, default=0.001
         The least improvement that counts, in nats of the reconstruction's Kullback-Leibler
-        divergence a row (half the squared error of standardised features). Persistent chains
-        do not minimise that, so with them it is used with `early_stopping` only.
+        divergence a row (of Gaussian units minus their log density, which may be negative).
+        Persistent chains do not minimise that, so with them it is used with `early_stopping`
+        only; the gap of free energies has a margin of its own.
     n_iter_no_change : int, default=10
         Epochs without such an improvement after which a layer's training stops, or, with
         `annealing`, its learning rate begins to fall.
@@ -637,20 +638,10 @@ class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         Returns
         -------
         pseudo_likelihood : ndarray of shape (n_samples,)
-            In nats; for Gaussian units a density in the standardised units.
-
-        Raises
-        ------
-        ValueError
-            If the visible units are Gaussian and the hidden ones rectified linear.
+            In nats; for Gaussian units a density in the standardised units, -inf where
+            rectified linear units push one so hard that it has none.
         """
         check_is_fitted(self)
-        if self._stack.has_kinds("gaussian", "relu"):
-            raise ValueError(
-                "score_samples needs a distribution, which Gaussian visible units and rectified "
-                "linear hidden units need not have: nothing bounds either. Use activation "
-                "'logistic' or 'tanh', or judge by reconstruct."
-            )
         X = self._read(X, reset=False)
         stack = self._stack.astype(np.float64)
         with threads(self.n_jobs) as run:

@@ -25,10 +25,10 @@ def visible_states(visible, n_units):
     return V, np.full(len(V), n_units * math.log(0.5))
 
 
-def energies(visible, V, H, W, b, c):
-    """E(v, h) of every pair of rows, (n_v, n_h)."""
-    own = 0.5 * ((V - b) ** 2).sum(axis=1) if visible == "gaussian" else -V @ b
-    return own[:, None] - H @ c - V @ W @ H.T
+def energies(visible, V, H, W, b, c, s=1.0):
+    """E(v, h) of every pair of rows, (n_v, n_h); s are the variances of Gaussian units."""
+    own = ((V - b) ** 2 / (2 * s)).sum(axis=1) if visible == "gaussian" else -V @ b
+    return own[:, None] - H @ c - (V / s) @ W @ H.T
 
 
 def log_sum(x):
@@ -36,11 +36,11 @@ def log_sum(x):
     return x.max() + math.log(np.exp(x - x.max()).sum())
 
 
-def log_partition(visible, hidden, W, b, c):
+def log_partition(visible, hidden, W, b, c, s=1.0):
     """log Z, summed over all pairs of states."""
     V, log_measure = visible_states(visible, len(b))
     H = slow.states(hidden, len(c))
-    return log_sum(log_measure[:, None] - energies(visible, V, H, W, b, c))
+    return log_sum(log_measure[:, None] - energies(visible, V, H, W, b, c, s))
 
 
 def log_unnormalised(visible, beta, v, W, b, c, base):
@@ -88,9 +88,9 @@ def network_log_likelihood(v, kinds, machines):
     ----------
     v : array (n_visible,)
     kinds : list of str, of the layers
-    machines : list of (W, b, c)
+    machines : list of (W, b, c, s)
     """
-    inner = [slow.states(kind, len(c)) for kind, (_, _, c) in zip(kinds[1:-1], machines[:-1])]
+    inner = [slow.states(kind, len(c)) for kind, (_, _, c, _) in zip(kinds[1:-1], machines[:-1])]
     terms = [
         log_joint(path, kinds, machines) for path in itertools.product([np.asarray(v)], *inner)
     ]
@@ -100,31 +100,36 @@ def network_log_likelihood(v, kinds, machines):
 def log_joint(path, kinds, machines):
     """log p(v, h_1, ..., h_L-1) of one state of each layer but the last."""
     below = sum(
-        log_conditional(kinds[i], path[i], path[i + 1], *machines[i][:2])
-        for i in range(len(path) - 1)
+        log_conditional(kinds[i], path[i], path[i + 1], machines[i]) for i in range(len(path) - 1)
     )
-    W, b, c = machines[-1]
-    H = slow.states(kinds[-1], len(c))
-    top = log_sum(-energies(kinds[-2], path[-1][None], H, W, b, c))
-    return below + top - log_partition(kinds[-2], kinds[-1], W, b, c)
+    H = slow.states(kinds[-1], len(machines[-1][2]))
+    top = log_sum(-energies(kinds[-2], path[-1][None], H, *machines[-1]))
+    return below + top - log_partition(kinds[-2], kinds[-1], *machines[-1])
 
 
-def log_conditional(visible, v, h, W, b):
+def log_conditional(visible, v, h, machine):
     """log P(v | h)."""
+    W, b, _, s = machine
     z = W @ h + b
     if visible == "gaussian":
-        return -0.5 * ((v - z) ** 2).sum() - 0.5 * len(v) * math.log(2 * math.pi)
+        return -((v - z) ** 2 / (2 * s) + np.log(2 * math.pi * s) / 2).sum()
     low, high = slow.VALUES[visible]
     return (v * z - np.log(np.exp(low * z) + np.exp(high * z))).sum()
 
 
+def log_posterior(hidden, h, v, machine):
+    """log P(h | v)."""
+    W, _, c, s = machine
+    return log_conditional(hidden, h, v / s, (W.T, c, None, None))
+
+
 def bound(v, kinds, machines):
     """The variational bound of one sample: E_Q[log p(v, h) - log Q(h | v)]."""
-    inner = [slow.states(kind, len(c)) for kind, (_, _, c) in zip(kinds[1:-1], machines[:-1])]
+    inner = [slow.states(kind, len(c)) for kind, (_, _, c, _) in zip(kinds[1:-1], machines[:-1])]
     total = 0.0
     for path in itertools.product([np.asarray(v)], *inner):
         log_q = sum(
-            log_conditional(kinds[i + 1], path[i + 1], path[i], machines[i][0].T, machines[i][2])
+            log_posterior(kinds[i + 1], path[i + 1], path[i], machines[i])
             for i in range(len(path) - 1)
         )
         total += math.exp(log_q) * (log_joint(path, kinds, machines) - log_q)

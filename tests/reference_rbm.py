@@ -2,13 +2,15 @@
 
 Small machines are enumerated state by state; a training step is written out row by row with
 the very random bits that the kernels use, so the two agree to rounding and not on average.
-A kind of unit is named by its values: "binary" (0 and 1), "bipolar" (-1 and 1), "gaussian".
+A kind of unit is named by its values: "binary" (0 and 1), "bipolar" (-1 and 1), "gaussian",
+"rectified".
 """
 
 import itertools
 import math
 
 import numpy as np
+from scipy.special import expit, ndtr
 
 VALUES = {"binary": (0.0, 1.0), "bipolar": (-1.0, 1.0)}
 
@@ -91,6 +93,51 @@ def log_conditionals(v, visible, hidden, W, b, c):
 
 
 # ---------------------------------------------------------------------------
+# Gaussian visible units, integrated by hand
+# ---------------------------------------------------------------------------
+#
+# E(v, h) = sum_i (v_i - b_i)^2 / (2 s_i) - c h - sum_i v_i (W h)_i / s_i, so v given h is normal
+# with the means b + W h and the variances s.
+
+
+def gaussian_log_weights(hidden, W, b, c, s):
+    """log of the integral of exp(-E(v, h)) over v, of every hidden state."""
+    H = states(hidden, len(c))
+    m = b + H @ W.T
+    return H @ c + ((m**2 - b**2) / (2 * s)).sum(axis=1) + 0.5 * np.log(2 * np.pi * s).sum()
+
+
+def gaussian_hidden_distribution(hidden, W, b, c, s):
+    """P(h) of every hidden state."""
+    p = np.exp(gaussian_log_weights(hidden, W, b, c, s))
+    return p / p.sum()
+
+
+def gaussian_log_likelihood(V, hidden, W, b, c, s):
+    """Mean of log p(v) over the rows of V."""
+    H = states(hidden, len(c))
+    own = ((V - b) ** 2 / (2 * s)).sum(axis=1)
+    minus_energies = -own[:, None] + H @ c + (V / s) @ W @ H.T
+    log_z = np.log(np.exp(gaussian_log_weights(hidden, W, b, c, s)).sum())
+    return np.log(np.exp(minus_energies).sum(axis=1)).mean() - log_z
+
+
+def gaussian_gradient(V, hidden, W, b, c, s):
+    """d log-likelihood / d (W, b, c, log s), from the moments of data and machine."""
+    H, p = states(hidden, len(c)), gaussian_hidden_distribution(hidden, W, b, c, s)
+    h, pushes, m = MEANS[hidden]((V / s) @ W + c), H @ W.T, b + H @ W.T
+    data = (
+        V.T @ h / len(V),
+        V.mean(axis=0),
+        h.mean(axis=0),
+        ((V - b) ** 2 / 2 - V * (h @ W.T)).mean(axis=0),
+    )
+    model = m.T @ (p[:, None] * H), p @ m, p @ H, p @ ((s + pushes**2) / 2 - m * pushes)
+    g_W, g_b, g_c, g_log_s = (x - y for x, y in zip(data, model, strict=True))
+    return g_W / s[:, None], g_b / s, g_c, g_log_s / s
+
+
+# ---------------------------------------------------------------------------
 # Random bits, as in the kernels
 # ---------------------------------------------------------------------------
 
@@ -130,25 +177,62 @@ def normal(key, row, unit, n_units):
 # One step of training
 # ---------------------------------------------------------------------------
 
+
+def rectified_mean(x):
+    """The mean of max(0, x + e), for normal e of the variance logistic(x)."""
+    s = np.sqrt(expit(x))
+    return x * ndtr(x / s) + s * np.exp(-0.5 * (x / s) ** 2) / math.sqrt(2 * math.pi)
+
+
 MEANS = {
     "binary": lambda x: 1 / (1 + np.exp(-x)),
     "bipolar": np.tanh,
     "gaussian": lambda x: x,
+    "rectified": rectified_mean,
 }
 
+CHAINS = 2**24  # added to a persistent chain's number where rows have numbers too
 
-def draw(kind, mean, key):
-    """Samples of units with these means, (n_rows, n_units)."""
-    result = np.empty_like(mean)
-    for row, unit in np.ndindex(*mean.shape):
-        if kind == "gaussian":
-            result[row, unit] = mean[row, unit] + normal(key, row, unit, mean.shape[1])
-        else:
-            low, high = VALUES[kind]
-            p = (mean[row, unit] - low) / (high - low)
-            u = (random_word(key, row, unit) >> 8) / 2**24
-            result[row, unit] = high if u < p else low
-    return result
+
+def draw(kind, x, key, variance=None):
+    """Samples of units whose products and biases are x, (n_rows, n_units)."""
+    if kind in VALUES:
+        return draw_values(kind, MEANS[kind](x), key)
+    noise = np.array([[normal(key, *at, x.shape[1]) for at in row] for row in numbers(x.shape)])
+    if kind == "gaussian":
+        return x + np.sqrt(variance) * noise
+    return np.maximum(0.0, x + np.sqrt(expit(x)) * noise)
+
+
+def draw_values(kind, mean, key):
+    """Samples of units of two values that have these means, (n_rows, n_units)."""
+    low, high = VALUES[kind]
+    words = [[random_word(key, *at) for at in row] for row in numbers(mean.shape)]
+    return np.where((np.array(words) >> 8) / 2**24 < (mean - low) / (high - low), high, low)
+
+
+def numbers(shape, first_row=0):
+    """Number of the row and number of the unit, of each unit of each row."""
+    return [[(first_row + i, j) for j in range(shape[1])] for i in range(shape[0])]
+
+
+def retained(key, first_row, shape, dropout):
+    """0 for units that dropout leaves out; the others count for as much more."""
+    words = [[random_word(key, *at) for at in row] for row in numbers(shape, first_row)]
+    return (np.array(words) / WORD >= dropout) / (1 - dropout)
+
+
+def swap_probability(betas, interactions):
+    """That two chains at these inverse temperatures change places (Desjardins et al., 2010)."""
+    return min(1.0, math.exp((betas[0] - betas[1]) * (interactions[1] - interactions[0])))
+
+
+def tempered(beta, W, b, c, s, mu, lam):
+    """Weights and biases at an inverse temperature: beta times the centered interaction.
+
+    (v - mu) W (h - lam) = v W h - mu W h - v W lam + a constant
+    """
+    return beta * W, b + (1 - beta) * (W @ lam), c + (1 - beta) * (mu / s @ W)
 
 
 class SlowMachine:
@@ -159,21 +243,24 @@ class SlowMachine:
     visible, hidden : str, kinds of units
     W, b, c : arrays (n_visible, n_hidden), (n_visible,), (n_hidden,)
     mu : array (n_visible,), first offset of the visible units
+    variance : array (n_visible,), of Gaussian visible units
     """
 
-    def __init__(self, visible, hidden, W, b, c, mu):
+    def __init__(self, visible, hidden, W, b, c, mu, variance=1.0):
         self.visible, self.hidden = visible, hidden
         self.W, self.b, self.c = W.copy(), b.copy(), c.copy()
+        self.variance = np.ones_like(b) * variance
         self.mu, self.lam = mu.copy(), np.zeros_like(c)
         self.velocities = [np.zeros_like(x) for x in (W, b, c)]
+        self.velocity_variance = np.zeros_like(b)
+        self.fast = [np.zeros_like(x) for x in (W, b, c)]
+        self.activity = None
         self.chains = None
         self.n_steps = 0
 
-    def mean_hidden(self, v):
-        return MEANS[self.hidden](v @ self.W + self.c)
-
-    def mean_visible(self, h):
-        return MEANS[self.visible](h @ self.W.T + self.b)
+    @property
+    def parameters(self):
+        return self.W, self.b, self.c
 
     def step(
         self,
@@ -187,38 +274,117 @@ class SlowMachine:
         n_gibbs_steps=1,
         centered=True,
         mean_field=False,
+        variance_rate=0.0,
+        fast_rate=0.0,
+        betas=None,
+        sparsity_target=0.0,
+        sparsity_cost=0.0,
+        dropout=0.0,
+        max_norm=np.inf,
     ):
         """One update from the rows v of a minibatch; with `chains` set, persistent."""
-        key, last_use = derive(seed, self.n_steps), 2 * n_gibbs_steps + 1
+        key, n_hidden = derive(seed, self.n_steps), len(self.c)
+        mask_key = derive(key, 2 * n_gibbs_steps + 2)
         if not mean_field and self.visible != "gaussian":
-            v = draw(self.visible, v, derive(key, last_use))
-        h = self.mean_hidden(v)
-        state = draw(self.hidden, h, derive(key, 0)) if self.chains is None else self.chains
-        for k in range(n_gibbs_steps):
-            v_neg = self.mean_visible(state)
-            if not mean_field:
-                v_neg = draw(self.visible, v_neg, derive(key, 2 * k + 1))
-            h_neg = self.mean_hidden(v_neg)
-            state = draw(self.hidden, h_neg, derive(key, 2 * k + 2))
-        if self.chains is not None:
-            self.chains = state
-        self._update(v, h, v_neg, h_neg, rate, momentum, l2, l1, centered)
-
-    def _update(self, v, h, v_neg, h_neg, rate, momentum, l2, l1, centered):
-        if centered and self.n_steps == 0:
-            self.lam = h.mean(axis=0)
-        mu, lam = (self.mu, self.lam) if centered else (0 * self.mu, 0 * self.lam)
-        # Each phase is divided by the number of its own rows.
-        g_W = (v - mu).T @ (h - lam) / len(v) - (v_neg - mu).T @ (h_neg - lam) / len(v_neg)
-        g_b = v.mean(axis=0) - v_neg.mean(axis=0) - g_W @ lam
-        g_c = h.mean(axis=0) - h_neg.mean(axis=0) - g_W.T @ mu
-        self.gradient = [g_W, g_b, g_c]
-        decay = [l2 * self.W + l1 * np.sign(self.W), 0.0, 0.0]
+            v = draw_values(self.visible, v, derive(key, 2 * n_gibbs_steps + 1))
+        mask = retained(mask_key, 0, (len(v), n_hidden), dropout)
+        x = v / self.variance @ self.W + self.c
+        h = MEANS[self.hidden](x) * mask
+        if betas is not None:
+            v_neg, h_neg = self._tempered(key, n_gibbs_steps, betas)
+        elif self.chains is not None:
+            mask = retained(mask_key, CHAINS, self.chains.shape, dropout)
+            v_neg, h_neg, self.chains = self._gibbs(
+                key, n_gibbs_steps, mean_field, self.chains, mask
+            )
+        else:
+            state = draw(self.hidden, x, derive(key, 0)) * mask
+            v_neg, h_neg, _ = self._gibbs(key, n_gibbs_steps, mean_field, state, mask)
+        push = self._push(sparsity_target, sparsity_cost)
+        self._gradient(v, h, push, v_neg, h_neg, centered)
         now = min(momentum, 1 - 2.0 ** (-1 - math.log2(self.n_steps // 250 + 1)))
-        for i, x in enumerate((self.W, self.b, self.c)):
-            self.velocities[i] = now * self.velocities[i] + rate * (self.gradient[i] - decay[i])
-            x += self.velocities[i]
+        self._step_variance(variance_rate * rate, now)
+        self._step(rate, now, l2, l1)
+        self.W *= np.minimum(1.0, max_norm / np.linalg.norm(self.W, axis=0))
+        self.fast = [
+            0.95 * x + fast_rate * g for x, g in zip(self.fast, self.gradient[:3], strict=True)
+        ]
+        seen = h.mean(axis=0)
+        self.activity = seen if self.activity is None else 0.95 * self.activity + 0.05 * seen
         if centered:
             self.mu = 0.99 * self.mu + 0.01 * v.mean(axis=0)
             self.lam = 0.99 * self.lam + 0.01 * h.mean(axis=0)
         self.n_steps += 1
+
+    def _gibbs(self, key, n_steps, mean_field, state, mask):
+        """Chains under the weights and the fast weights, from hidden samples on."""
+        W, b, c = (x + f for x, f in zip(self.parameters, self.fast, strict=True))
+        for k in range(n_steps):
+            v = MEANS[self.visible](state @ W.T + b)
+            if not mean_field:
+                v = draw(self.visible, state @ W.T + b, derive(key, 2 * k + 1), self.variance)
+            x = v / self.variance @ W + c
+            h = MEANS[self.hidden](x) * mask
+            state = draw(self.hidden, x, derive(key, 2 * k + 2)) * mask
+        return v, h, state
+
+    def _tempered(self, key, n_steps, betas):
+        """Chains at several temperatures, those of the first one first."""
+        n, s = len(self.chains) // len(betas), self.variance
+        lam = np.zeros_like(self.c) if self.activity is None else self.activity
+        machines = [tempered(beta, *self.parameters, s, self.mu, lam) for beta in betas]
+
+        def at_each(field, values):
+            pieces = np.split(values, len(betas))
+            return np.concatenate([field(x, *m) for x, m in zip(pieces, machines, strict=True)])
+
+        for k in range(n_steps):
+            x = at_each(lambda h, W, b, c: h @ W.T + b, self.chains)
+            v = draw(self.visible, x, derive(key, 2 * k + 1), s)
+            x = at_each(lambda v, W, b, c: v / s @ W + c, v)
+            self.chains = draw(self.hidden, x, derive(key, 2 * k + 2))
+            interactions = ((v - self.mu) / s @ self.W * (self.chains - lam)).sum(axis=1)
+            use = derive(key, 2 * n_steps + 3 + k)
+            for chain in range(n):
+                for t in range((key + k) % 2, len(betas) - 1, 2):
+                    pair = np.array([t * n + chain, (t + 1) * n + chain])
+                    u = (random_word(use, chain, t) + 0.5) / WORD
+                    if u < swap_probability(betas[t : t + 2], interactions[pair]):
+                        self.chains[pair] = self.chains[pair[::-1]]
+        return v[:n], MEANS[self.hidden](v[:n] / s @ self.W + self.c)
+
+    def _push(self, target, cost):
+        """Towards the target activity, whose gradient's rows all have it (Hinton, 2012)."""
+        if cost == 0.0 or self.activity is None:
+            return 0.0
+        is_bipolar = self.hidden == "bipolar"
+        return cost * (target - (0.5 + 0.5 * self.activity if is_bipolar else self.activity))
+
+    def _gradient(self, v, h, push, v_neg, h_neg, centered):
+        if centered and self.n_steps == 0:
+            self.lam = h.mean(axis=0)
+        mu, lam = (self.mu, self.lam) if centered else (0 * self.mu, 0 * self.lam)
+        h = h + push
+        # Each phase is divided by the number of its own rows.
+        g_W = (v - mu).T @ (h - lam) / len(v) - (v_neg - mu).T @ (h_neg - lam) / len(v_neg)
+        g_b = v.mean(axis=0) - v_neg.mean(axis=0) - g_W @ lam
+        g_c = h.mean(axis=0) - h_neg.mean(axis=0) - g_W.T @ mu
+        sides = [
+            ((v - self.b) ** 2 / 2 - v * (h @ self.W.T)).mean(axis=0) / self.variance
+            for v, h in ((v, h), (v_neg, h_neg))
+        ]
+        self.gradient = [g_W, g_b, g_c, sides[0] - sides[1]]
+
+    def _step_variance(self, rate, momentum):
+        if rate > 0.0:
+            step = momentum * self.velocity_variance + rate * self.gradient[3]
+            self.velocity_variance = np.clip(step, -0.1, 0.1)
+            self.variance = np.clip(self.variance * np.exp(self.velocity_variance), 0.01, 1.0)
+
+    def _step(self, rate, momentum, l2, l1):
+        decay = [l2 * self.W + l1 * np.sign(self.W), 0.0, 0.0]
+        for i, x in enumerate(self.parameters):
+            self.velocities[i] = momentum * self.velocities[i] + rate * (
+                self.gradient[i] - decay[i]
+            )
+            x += self.velocities[i]

@@ -30,13 +30,16 @@ def stack_of(sizes, n_features=3, scale=1.0, visible="bernoulli", activation="lo
         sizes, visible=visible, activation=activation, max_iter=1, dtype="float64", random_state=0
     ).fit(X)
     stack._stack.theta[:] = scale * random.normal(size=stack._stack.theta.size)
-    stack._stack.variance[:] = 1.0
+    stack._stack.variance[:] = np.linspace(0.5, 0.9, len(stack._stack.variance))
     return stack
 
 
 def machines_of(stack):
-    """Weights, visible and hidden biases of every machine."""
-    parts = stack.coefs_, stack.intercepts_visible_, stack.intercepts_hidden_
+    """Weights, visible and hidden biases and variances of every machine."""
+    variances = [1.0] * stack.n_layers_
+    if stack.visible_ == "gaussian":
+        variances[0] = stack._stack.variance
+    parts = stack.coefs_, stack.intercepts_visible_, stack.intercepts_hidden_, variances
     return list(zip(*parts, strict=True))
 
 
@@ -166,6 +169,48 @@ def test_base_rates_from_data(activation, layer):
 
 
 @pytest.mark.parametrize("direction", ["forward", "reverse"])
+def test_base_of_gaussian_units_has_the_datas_means(direction):
+    """In units of their deviations, as the annealed machine has them: then nothing is to weigh.
+
+    Without weights, the machine whose biases are the data's means is the base itself.
+    """
+    stack = stack_of((2,), visible="gaussian")
+    stack.coefs_[0][:] = 0.0
+    stack.intercepts_hidden_[0][:] = 0.0
+    X = np.random.RandomState(1).normal(size=(50, 3))
+    v = (X - stack._visible.shift) * stack._visible.scale
+    stack.intercepts_visible_[0][:] = v.mean(axis=0)
+    exact = slow.log_partition("gaussian", "binary", *machines_of(stack)[0])
+    given = {"betas": 3, "n_chains": 10, "direction": direction, "random_state": 0}
+    result = annealed_importance_sampling(stack, X=X, **given)
+    np.testing.assert_allclose(result.log_weights, exact, rtol=1e-12)
+    stack._stack.memories[0].mu[:] = v.mean(axis=0)
+    result = annealed_importance_sampling(stack, **given)
+    np.testing.assert_allclose(result.log_weights, exact, rtol=1e-12)
+
+
+@pytest.mark.parametrize("direction", ["forward", "reverse"])
+@pytest.mark.parametrize("activation", ["logistic", "tanh"])
+def test_annealing_of_gaussian_units(activation, direction):
+    """Variances that differ are part of the machine that is annealed."""
+    stack = stack_of((3,), scale=0.6, visible="gaussian", activation=activation)
+    exact = slow.log_partition(*kinds_of(stack), *machines_of(stack)[0])
+    result = annealed_importance_sampling(
+        stack, betas=300, n_chains=400, direction=direction, random_state=0
+    )
+    assert 0 < result.standard_error < 0.05
+    assert abs(result.log_partition - exact) < 4.5 * result.standard_error
+
+
+def test_rectified_units_have_no_partition_function():
+    """Neither two values nor, of Gaussian visible units, a density for sure."""
+    stack = stack_of((3,), activation="relu")
+    for function in (exact_log_partition, annealed_importance_sampling):
+        with pytest.raises(ValueError, match="two values"):
+            function(stack)
+
+
+@pytest.mark.parametrize("direction", ["forward", "reverse"])
 @pytest.mark.parametrize("visible", ["bernoulli", "gaussian"])
 def test_same_bits_for_every_number_of_threads(visible, direction):
     """Work is cut by its shape."""
@@ -194,7 +239,10 @@ def test_probabilities_sum_to_one(activation):
 
 @pytest.mark.parametrize("activation", ["logistic", "tanh"])
 def test_densities_integrate_to_one(activation):
-    """Over the standardised values of Gaussian units, on a grid finer than they vary."""
+    """Over the standardised values of Gaussian units, whatever their variances given the hidden.
+
+    The grid is finer than they vary.
+    """
     stack = stack_of((3,), n_features=2, visible="gaussian", activation=activation)
     v, log_measure = slow.visible_states("gaussian", 2)
     X = v / stack._visible.scale + stack._visible.shift
@@ -257,7 +305,7 @@ def test_bound_is_tight_where_the_posterior_is_exact(n_layers):
     network is the first machine, and its posterior the upward pass.
     """
     stack = stack_of((2, 3, 2)[:n_layers])
-    W, b, c = machines_of(stack)[0]
+    W, b, c, _ = machines_of(stack)[0]
     for layer in range(1, n_layers):
         up = layer % 2 == 1
         stack.coefs_[layer][:] = W.T if up else W
@@ -273,7 +321,7 @@ def test_bound_is_tight_where_the_posterior_is_exact(n_layers):
 @pytest.mark.parametrize("visible, activation, sizes", NETWORKS)
 def test_sampled_bound_is_unbiased(visible, activation, sizes):
     """The mean of 50 estimates within 4.5 of its deviations of the sum over all states."""
-    stack = stack_of(sizes, visible=visible, activation=activation)
+    stack = stack_of(sizes, scale=0.6, visible=visible, activation=activation)
     X = np.repeat(reference_rbm.states("binary", 3)[[1, 6]], 50, axis=0)
     exact = variational_bound(stack, X, n_samples=None)
     gaps = (variational_bound(stack, X, n_samples=20, random_state=0) - exact).reshape(2, 50)
@@ -374,7 +422,7 @@ def test_exact_sums_of_large_machines_are_refused():
 def test_the_smaller_visible_side_is_enumerated():
     """Few visible units are enough, unless they are Gaussian."""
     stack = stack_of((40,), n_features=5)
-    W, b, c = machines_of(stack)[0]
+    W, b, c, _ = machines_of(stack)[0]
     V = np.array(list(itertools.product((0.0, 1.0), repeat=5)))
     expected = slow.log_sum(V @ b + np.logaddexp(0.0, V @ W + c).sum(axis=1))
     assert exact_log_partition(stack) == pytest.approx(expected)

@@ -70,15 +70,15 @@ offset_rate : float, share of a minibatch in the new offsets; 0 for no centering
 fast_rate : float, learning rate of the fast weights; 0 for none
 sparsity_target : float, what the hidden units' mean activity is drawn to
 sparsity_cost : float, how strongly; 0 for not at all
-dropout : float, share of the hidden units dropped for each row
+dropout : float, share of the hidden units dropped for each row; the others count for more
 max_norm : float, the most a hidden unit's weights may have as norm; 0 for any
 variance_rate : float, learning rate of the variances' logarithms over that of the weights
 """
 
 Workspace = namedtuple(
     "Workspace",
-    "v h u chains betas ladder_v ladder_u ladder_h lower gradient h_sums h_pos h_gap h_lam "
-    "v_mu v_pos v_gap v_squares push column_squares sums",
+    "v h u chains betas ladder_v ladder_u ladder_h ladder_b ladder_c h_mu lower gradient h_sums "
+    "h_pos h_gap h_lam v_mu v_pos v_gap v_squares push column_squares sums",
 )
 Workspace.__doc__ = """Buffers of one training run, allocated once.
 
@@ -90,6 +90,9 @@ chains : array (n_chains * n_temperatures, n_hidden), the hidden samples that th
 betas : array (n_temperatures,), inverse temperatures, from 1 down
 ladder_v, ladder_u, ladder_h : arrays (n_chains * n_temperatures, n_visible), likewise, and
     (..., n_hidden); without rows where they are not needed
+ladder_b, ladder_c : arrays (n_temperatures, n_visible) and (n_temperatures, n_hidden), biases
+    of each temperature
+h_mu : array (n_hidden,), the hidden units' products given the visible ones' offsets
 lower : array (n_row_blocks, 2, block_rows * widest layer below)
 gradient : array (n_visible, n_hidden)
 h_sums : array (n_row_blocks + n_chain_blocks, 2, n_hidden), sums of either phase's h
@@ -278,11 +281,20 @@ def dot(x, y):
 
 
 @kernel
-def swap_neighbours(key, betas, parity, chain, n_chains, state, h):
+def interaction(h, h_mu, state, offsets):
+    """(v - mu) W (h - lam) of one chain, see `temper`."""
+    total = 0.0
+    for j in range(state.shape[0]):
+        total += np.float64(h[j] - h_mu[j]) * np.float64(state[j] - offsets[j])
+    return total
+
+
+@kernel
+def swap_neighbours(key, betas, parity, chain, n_chains, h_mu, offsets, state, h):
     """Exchange the states of one chain's neighbouring temperatures (Desjardins et al., 2010).
 
-    With the energy -beta v W h of the interaction, neighbours a and b change places with the
-    probability min(1, exp((beta_a - beta_b) (I_b - I_a))), where I = v W h.
+    Where the energies differ by (beta_b - beta_a) I, neighbours a and b change places with the
+    probability min(1, exp((beta_a - beta_b) (I_b - I_a))), I being the interaction.
 
     Parameters
     ----------
@@ -291,13 +303,15 @@ def swap_neighbours(key, betas, parity, chain, n_chains, state, h):
     parity : int, 0 or 1: which pairs are looked at
     chain : int
     n_chains : int
+    h_mu, offsets : arrays (n_hidden,), see `interaction`
     state : array (n_temperatures * n_chains, n_hidden), hidden samples, updated
     h : array like state, products v W, updated
     """
     row_key = derive(key, chain)
     for t in range(parity, betas.shape[0] - 1, 2):
         a, b = t * n_chains + chain, (t + 1) * n_chains + chain
-        gap = np.float64(dot(state[b], h[b])) - np.float64(dot(state[a], h[a]))
+        gap = interaction(h[b], h_mu, state[b], offsets)
+        gap -= interaction(h[a], h_mu, state[a], offsets)
         u = (np.float64(bits(key, row_key, t)) + 0.5) * 2.0**-32
         if math.log(u) < (np.float64(betas[t]) - np.float64(betas[t + 1])) * gap:
             for j in range(state.shape[1]):
@@ -306,17 +320,45 @@ def swap_neighbours(key, betas, parity, chain, n_chains, state, h):
 
 
 @routine
+def temper(machine, work):
+    """The biases that a machine has at each temperature.
+
+    At an inverse temperature beta the interaction of the centered units is beta (v - mu) W
+    (h - lam), lam being the running means of the hidden units: so at beta = 0 all units are
+    independent and have the means of the data. Were the interaction of 0 and 1 alone taken
+    away, biases that had made up for it would leave most units off, whatever the data are, and
+    the hottest chains would not come by all states.
+
+    Parameters
+    ----------
+    machine : Machine
+    work : Workspace, of which ladder_b, ladder_c and h_mu are written
+    """
+    real, h_mu = machine.W.dtype.type, work.h_mu
+    h_mu[:] = 0
+    for i in range(machine.W.shape[0]):
+        W, mu = machine.W[i], machine.mu[i]
+        if machine.variance.shape[0] > 0:
+            mu /= machine.variance[i]
+        v_lam = dot(W, machine.activity)
+        for j in range(W.shape[0]):
+            h_mu[j] += mu * W[j]
+        for t in range(work.betas.shape[0]):
+            work.ladder_b[t, i] = machine.b[i] + (real(1.0) - work.betas[t]) * v_lam
+    for t in range(work.betas.shape[0]):
+        for j in range(h_mu.shape[0]):
+            work.ladder_c[t, j] = machine.c[j] + (real(1.0) - work.betas[t]) * h_mu[j]
+
+
+@routine
 def tempered_block(machine, rule, key, work, n_chains, lo, hi, v, h):
     """Gibbs steps of some chains at every temperature, with exchanges between neighbours.
-
-    At an inverse temperature beta the interaction is beta v W h, the biases stay: at 0 the
-    units are independent.
 
     Parameters
     ----------
     machine, rule : Machine, Rule
     key : uint32, of this update
-    work : Workspace, of which chains, ladder_v and ladder_h are updated
+    work : Workspace, as `temper` left it; chains, ladder_v and ladder_h are updated
     n_chains : int
     lo, hi : int, which chains
     v : array (hi - lo, n_visible), written: visible samples at the first temperature
@@ -335,14 +377,14 @@ def tempered_block(machine, rule, key, work, n_chains, lo, hi, v, h):
             scale_rows(state, beta, h_t)
             product_nt(h_t, machine.W, v_t)
             u_t = work.ladder_u[first:end] if machine.variance.shape[0] > 0 else v_t
-            draw_visible(machine, machine.b, v_key, first, True, u_t, v_t)
+            draw_visible(machine, work.ladder_b[t], v_key, first, True, u_t, v_t)
             hidden_products(machine, machine.W, v_t, u_t, h_t)
             if t == 0 and step + 1 == rule.n_gibbs_steps:
                 copy_rows(v_t, v)
                 copy_rows(h_t, h)
                 to_means(machine.hidden, h, machine.c)
             scale_rows(h_t, beta, state)
-            to_means(machine.hidden, state, machine.c)
+            to_means(machine.hidden, state, work.ladder_c[t])
             sample(machine.hidden, h_key, first, state)
         swap_key = derive(key, 2 * rule.n_gibbs_steps + 3 + step)
         for chain in range(lo, hi):
@@ -352,6 +394,8 @@ def tempered_block(machine, rule, key, work, n_chains, lo, hi, v, h):
                 (parity + step) % 2,
                 chain,
                 n_chains,
+                work.h_mu,
+                machine.activity,
                 work.chains,
                 work.ladder_h,
             )
@@ -439,12 +483,16 @@ def push_to_target(machine, rule, push):
 def begin_update(machine, rule, step, work, size, n_chains):
     """<h>_data and <h>_data - <h>_model from the sums of the blocks; h's rows of the centering.
 
+    The activity is that of units that were not dropped.
+
     Returns
     -------
     n_rows : int, how many rows of v and h the gradient is a product of
     """
     n_blocks, n_hidden, n_rows = work.h_sums.shape[0], work.h_pos.shape[0], size + n_chains
     real = work.h_pos.dtype.type
+    keep = real(0.0) if step == 0 else real(ACTIVITY_DECAY)
+    take = real(1.0 - keep)
     for j in range(n_hidden):
         pos, neg = real(0.0), real(0.0)
         for block in range(n_blocks):
@@ -452,9 +500,7 @@ def begin_update(machine, rule, step, work, size, n_chains):
             neg += work.h_sums[block, 1, j]
         work.h_pos[j] = pos / real(size)
         work.h_gap[j] = work.h_pos[j] + work.push[j] - neg / real(n_chains)
-        is_first = step == 0
-        keep = real(0.0) if is_first else real(ACTIVITY_DECAY)
-        machine.activity[j] = keep * machine.activity[j] + (real(1.0) - keep) * work.h_pos[j]
+        machine.activity[j] = keep * machine.activity[j] + take * work.h_pos[j]
     if rule.sparsity_cost > 0.0:
         push_to_target(machine, rule, work.push)
     if rule.offset_rate == 0.0:
@@ -713,6 +759,8 @@ def train_machine(source, order, batch, layers, machine, rule, rate, first_step,
         n_chains = work.chains.shape[0] // work.betas.shape[0] if rule.persistent == 1 else size
         key = derive(rule.seed, step)
         momentum = momentum_at(step, rule.momentum)
+        if work.betas.shape[0] > 1:
+            temper(machine, work)
         for block in prange(work.h_sums.shape[0]):
             phases_block(source, rows, layers, machine, rule, key, work, n_chains, block)
         n_rows = begin_update(machine, rule, step, work, size, n_chains)
@@ -784,8 +832,7 @@ def probe_machine(source, rows, layers, machine, out):
     to_means(machine.visible if machine.visible == RELU else IDENTITY, x, machine.b)
     nats, squares = 0.0, 0.0
     for i in range(n):
-        # Over the variance that Gaussian units have at first, or learning it would raise this.
-        nats += divergence(machine.visible, v[i], x[i])
+        nats += divergence(machine.visible, machine.variance, v[i], x[i])
     if machine.visible != RELU:
         to_means(machine.visible, x, nothing)
     for i in range(n):

@@ -182,7 +182,8 @@ def _log_32(x):
     is_large = m > f32(1.4142135)
     m = f32(0.5) * m if is_large else m
     k = k + f32(1.0) if is_large else k
-    return k * f32(0.6931471805599453) + _log1p_32(m - f32(1.0))
+    y = k * f32(0.6931471805599453) + _log1p_32(m - f32(1.0))
+    return y if x == x else x  # a NaN has bits like a number's
 
 
 @kernel(fastmath=EXACT, forceinline=True)
@@ -194,7 +195,8 @@ def _log_64(x):
     is_large = m > f64(1.4142135623730951)
     m = f64(0.5) * m if is_large else m
     k = k + f64(1.0) if is_large else k
-    return k * f64(0.6931471805599453) + _log1p_64(m - f64(1.0))
+    y = k * f64(0.6931471805599453) + _log1p_64(m - f64(1.0))
+    return y if x == x else x  # a NaN has bits like a number's
 
 
 def exp(x):

@@ -10,7 +10,7 @@ import math
 import numpy as np
 from numba import prange
 
-from sk_dbn.kernels.activations import IDENTITY, LOGISTIC
+from sk_dbn.kernels.activations import IDENTITY, LOGISTIC, RELU
 from sk_dbn.kernels.compile import kernel, twins
 from sk_dbn.kernels.random_bits import bits, mix
 from sk_dbn.kernels.units import log_partition, softplus
@@ -20,6 +20,7 @@ u32 = np.uint32
 # Quadrature over a Gaussian unit. Its density given the others is a mixture of normal ones
 # of unit variance, for which the trapezoidal rule errs by 2 exp(-2 pi^2 / STEP^2) < 2e-15.
 STEP, TAIL = 0.75, 8.25
+LEAST_CURVATURE = 1e-3  # of a log-density far out; below it the unit is taken to have none
 
 
 @kernel
@@ -48,6 +49,40 @@ def hidden_energy(kind, x, w, change):
 
 
 @kernel
+def reach(hidden, x, w, change, sign):
+    """How far from its bias a Gaussian unit's density given the others goes on one side.
+
+    Each hidden unit of two values moves the mean by one of two values. Rectified linear ones
+    push the unit outward with the force w softplus(x + w s) <= w (max(x, 0) + log 2 + w s) at a
+    distance s, so that the log-density has at least the curvature 1 - |w|^2, over the w that
+    push; where that is not positive, there is no density.
+
+    Parameters
+    ----------
+    hidden : int
+    x, w, change : see `hidden_energy`, with the change that takes the unit to its bias
+    sign : float, 1 or -1: which side
+
+    Returns
+    -------
+    float
+        Infinite where there is no density.
+    """
+    force, curvature = 0.0, 1.0
+    for j in range(w.shape[0]):
+        push = sign * w[j]
+        if hidden == RELU and push > 0.0:
+            force += push * (max(x[j] + change * w[j], 0.0) + math.log(2.0))
+            curvature -= push * push
+        elif hidden != RELU:
+            # A hidden unit's values are 0 and 1, or -1 and 1.
+            force += max(push, 0.0 if hidden == LOGISTIC else -push)
+    if curvature < LEAST_CURVATURE:
+        return math.inf
+    return force / curvature + TAIL / math.sqrt(curvature)
+
+
+@kernel
 def log_conditional(visible, hidden, v, x, W, b, unit):
     """log P(v_i | v_-i) of one visible unit of one row, for a Gaussian one its density.
 
@@ -59,6 +94,11 @@ def log_conditional(visible, hidden, v, x, W, b, unit):
     W : float64 array (n_visible, n_hidden)
     b : float64 array (n_visible,)
     unit : int
+
+    Returns
+    -------
+    float
+        -inf where rectified linear units leave a Gaussian one without a density.
     """
     w, value = W[unit], v[unit]
     here = hidden_energy(hidden, x, w, 0.0)
@@ -68,12 +108,10 @@ def log_conditional(visible, hidden, v, x, W, b, unit):
         on = b[unit] + hidden_energy(hidden, x, w, 1.0 - value)
         off = hidden_energy(hidden, x, w, -value)
         return -(value * softplus(off - on) + (1.0 - value) * softplus(on - off))
-    low, high = -TAIL, TAIL
-    for j in range(w.shape[0]):
-        # A hidden unit's values are 0 and 1, or -1 and 1.
-        ends = min(w[j], 0.0 if hidden == LOGISTIC else -w[j])
-        low += ends
-        high += max(w[j], 0.0 if hidden == LOGISTIC else -w[j])
+    low = -reach(hidden, x, w, b[unit] - value, -1.0)
+    high = reach(hidden, x, w, b[unit] - value, 1.0)
+    if high - low == math.inf:
+        return -math.inf
     n_nodes = math.ceil((high - low) / STEP) + 1
     own = -0.5 * (value - b[unit]) ** 2 + here
     total = 0.0  # sum of exp(log density - the highest met so far)

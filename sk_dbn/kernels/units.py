@@ -137,6 +137,8 @@ def sample_rectified(key, first_row, bias, z, state):
 def drop(key, first_row, rate, state):
     """Zeros in place of a share of the units, chosen anew for each row.
 
+    What is left is divided by its share, so that on average nothing changes.
+
     Parameters
     ----------
     key : uint32
@@ -145,11 +147,12 @@ def drop(key, first_row, rate, state):
     state : array (n_rows, n_units), updated
     """
     real = state.dtype.type
+    more = real(1.0 / (1.0 - rate))
     for i in range(state.shape[0]):
         row_key = derive(key, i + first_row)
         for j in range(state.shape[1]):
             u = np.float64(bits(key, row_key, j)) * 2.0**-32
-            state[i, j] = real(0.0) if u < rate else state[i, j]
+            state[i, j] = real(0.0) if u < rate else more * state[i, j]
 
 
 @kernel
@@ -190,14 +193,18 @@ def log_partition(kind, x):
 
 
 @kernel
-def divergence(kind, v, x):
+def divergence(kind, variance, v, x):
     """Kullback-Leibler divergence of a reconstruction from a row of observed means, in nats.
 
-    Of rectified linear units half the squared error, as of Gaussian units of variance one.
+    Of Gaussian units, whose observed values have no entropy of their own, minus their log
+    density, plus the most that one of variance 1 can have: (v - x)^2 / (2 s) + log(s) / 2. A
+    unit that learns its variance s lowers that as it explains more. Of rectified linear units,
+    half the squared error, as of Gaussian units of variance 1.
 
     Parameters
     ----------
     kind : int
+    variance : array (n_units,), of Gaussian units; (0,) for ones
     v : array (n_units,), observed means
     x : array (n_units,), products plus biases, of which the units' means are functions; of
         rectified linear units the means
@@ -206,8 +213,12 @@ def divergence(kind, v, x):
     nats = zero
     if kind == IDENTITY or kind == RELU:
         for j in range(x.shape[0]):
-            nats += half * (v[j] - x[j]) * (v[j] - x[j])
-        return np.float64(nats)
+            squares = half * (v[j] - x[j]) * (v[j] - x[j])
+            nats += squares / variance[j] if variance.shape[0] > 0 else squares
+        log_volume = 0.0
+        for j in range(variance.shape[0]):
+            log_volume += 0.5 * math.log(np.float64(variance[j]))
+        return np.float64(nats) + log_volume
     # The log-odds of a unit of -1 and 1 are 2 x.
     slope, shift, scale = (one, zero, one) if kind == LOGISTIC else (half, half, one + one)
     for j in range(x.shape[0]):

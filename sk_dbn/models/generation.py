@@ -80,8 +80,6 @@ class GibbsSampler:
         Standard deviation of Gaussian visible units.
     visible, hidden : int
         Codes of the units' kinds.
-    retained : float
-        Share of the hidden units that dropout leaves in training.
     random : numpy.random.Generator
     """
 
@@ -91,7 +89,6 @@ class GibbsSampler:
     deviation: np.ndarray
     visible: int
     hidden: int
-    retained: float
     random: np.random.Generator
 
     @classmethod
@@ -99,12 +96,12 @@ class GibbsSampler:
         """The sampler of a machine of a stack."""
         parts = stack.coefs, stack.intercepts_visible, stack.intercepts_hidden
         deviation = np.sqrt(stack.variance if layer == 0 else stack.variance[:0])
-        kinds, retained = stack.kinds[layer : layer + 2], stack.memories[layer].retained
-        return cls(*(part[layer] for part in parts), deviation, *kinds, retained, random)
+        kinds = stack.kinds[layer : layer + 2]
+        return cls(*(part[layer] for part in parts), deviation, *kinds, random)
 
     def visible_products(self, h):
         """What P(v | h) depends on, (n_rows, n_visible)."""
-        return (h * h.dtype.type(self.retained)) @ self.W.T + self.b
+        return h @ self.W.T + self.b
 
     def hidden_products(self, v):
         """What P(h | v) depends on, (n_rows, n_hidden)."""

@@ -94,14 +94,12 @@ class Memory:
     velocity_variance : ndarray of shape (n_visible,), or (0,) for units that have none
     activity : ndarray of shape (n_hidden,)
         Running mean of the hidden units' means.
-    fast : tuple of ndarrays like the machine's weights and biases, or None
-        Fast weights.
+    fast_W, fast_b, fast_c : ndarrays like the machine's weights and biases
+        Fast weights; of shapes (0, 0), (0,) and (0,) where there are none.
     chains : ndarray of shape (n_chains * n_temperatures, n_hidden) or None
         Hidden samples of the persistent chains.
     n_chains : int
         How many of these, the first ones, have the machine's own temperature.
-    retained : float
-        Share of the hidden units that dropout leaves.
     n_steps : int
         Updates made so far.
     sees_means : bool
@@ -112,14 +110,23 @@ class Memory:
     def __init__(self, n_visible, n_hidden, seed, dtype, n_variances=0):
         self.velocity_variance = np.zeros(n_variances, dtype)
         self.activity = np.zeros(n_hidden, dtype)
-        self.fast, self.retained = None, 1.0
         self.velocity_W = np.zeros((n_visible, n_hidden), dtype)
         self.velocity_b, self.velocity_c = np.zeros(n_visible, dtype), np.zeros(n_hidden, dtype)
         self.mu, self.lam = np.zeros(n_visible, dtype), np.zeros(n_hidden, dtype)
+        self.fast_W = np.zeros((0, 0), dtype)
+        self.fast_b, self.fast_c = np.zeros(0, dtype), np.zeros(0, dtype)
         self.chains, self.n_chains = None, 0
         self.n_steps = 0
         self.sees_means = True
         self.seed = int(seed)
+
+    def keep_fast(self, wanted):
+        """Go on with the fast weights, from zero where there are none; or forget them."""
+        if wanted != bool(self.fast_W.size):
+            p, q = self.velocity_W.shape if wanted else (0, 0)
+            dtype = self.velocity_W.dtype
+            self.fast_W = np.zeros((p, q), dtype)
+            self.fast_b, self.fast_c = np.zeros(p, dtype), np.zeros(q, dtype)
 
     def __setstate__(self, state):
         self.__dict__.update(_writable(state))
@@ -201,10 +208,8 @@ class Stack:
         """The kernels' view of one machine."""
         memory = self.memories[layer]
         W, b, c = self.coefs[layer], self.intercepts_visible[layer], self.intercepts_hidden[layer]
-        chain = W, b, c
-        fast = np.zeros((0, 0), W.dtype), np.zeros(0, W.dtype), np.zeros(0, W.dtype)
-        if memory.fast is not None:
-            fast = memory.fast
+        chain, fast = (W, b, c), (memory.fast_W, memory.fast_b, memory.fast_c)
+        if memory.fast_W.size:
             chain = tuple(x + f for x, f in zip(chain, fast, strict=True))
         return Machine(
             W,
@@ -265,7 +270,6 @@ class Stack:
         ndarray of shape (n_samples, units[0])
         """
         for layer in reversed(range(self.n_layers)):
-            h = h * h.dtype.type(self.memories[layer].retained)
             x = h @ self.coefs[layer].T + self.intercepts_visible[layer]
             h = MEANS[self.kinds[layer]](x)
         return h

@@ -153,7 +153,6 @@ class Workbench:
         n_states = batch if chains is None else len(chains)
         n_chains = n_states // len(betas)
         is_gaussian = layer == 0 and len(stack.variance) > 0
-        n_ladder = n_states if len(betas) > 1 else 0
         n_rows = centered_rows(batch + n_chains)
         n_row_blocks = n_chain_blocks = n_unit_blocks = 1
         if 8.0 * max(batch, n_chains) * p * q > SMALL_WORK:
@@ -169,9 +168,7 @@ class Workbench:
             h=np.zeros((n_rows, q), dtype),
             u=np.zeros((n_rows if is_gaussian else 0, p), dtype),
             betas=np.array(betas, dtype),
-            ladder_v=np.zeros((n_ladder, p), dtype),
-            ladder_u=np.zeros((n_ladder if is_gaussian else 0, p), dtype),
-            ladder_h=np.zeros((n_ladder, q), dtype),
+            **_ladder(len(betas), n_states, p, q, is_gaussian, dtype),
             chains=np.zeros((n_chains, q), dtype) if chains is None else chains,
             lower=np.zeros((n_row_blocks, 2, block_rows * widest), dtype),
             gradient=np.zeros((p, q), dtype),
@@ -191,6 +188,19 @@ class Workbench:
     def call(self, run):
         """How to call a kernel on this amount of work."""
         return run_serial if self.is_small else run
+
+
+def _ladder(n_temperatures, n_states, p, q, is_gaussian, dtype):
+    """The buffers of chains at several temperatures."""
+    n = n_states if n_temperatures > 1 else 0
+    return {
+        "ladder_v": np.zeros((n, p), dtype),
+        "ladder_u": np.zeros((n if is_gaussian else 0, p), dtype),
+        "ladder_h": np.zeros((n, q), dtype),
+        "ladder_b": np.zeros((n_temperatures, p), dtype),
+        "ladder_c": np.zeros((n_temperatures, q), dtype),
+        "h_mu": np.zeros(q, dtype),
+    }
 
 
 class MachineTraining:
@@ -228,11 +238,7 @@ class MachineTraining:
         ):
             memory.chains = first_chains(stack, layer, n_states)
         memory.n_chains = settings.n_chains
-        if settings.algorithm != "fpcd":
-            memory.fast = None
-        elif memory.fast is None:
-            memory.fast = tuple(np.zeros_like(x) for x in stack.machine(layer)[:3])
-        memory.retained = 1.0 - settings.dropout
+        memory.keep_fast(settings.algorithm == "fpcd")
         self.bench = Workbench(stack, layer, memory.chains, settings.batch_size, betas)
         rule = settings.rule(memory, stack.kinds[layer], self.rate)
         if rule.sparsity_cost > 0.0 and memory.n_steps > 0:
@@ -515,7 +521,8 @@ def gradient_norms(run, training):
     # A copy without velocity: at a rate of zero, its update changes nothing.
     n_variances = len(mine.velocity_variance)
     copy = Memory(*stack.units[layer : layer + 2], mine.seed, stack.theta.dtype, n_variances)
-    copy.mu[:], copy.lam[:], copy.fast = mine.mu, mine.lam, mine.fast
+    copy.mu[:], copy.lam[:], copy.activity[:] = mine.mu, mine.lam, mine.activity
+    copy.fast_W, copy.fast_b, copy.fast_c = mine.fast_W, mine.fast_b, mine.fast_c
     chains = None if mine.chains is None else mine.chains.copy()
     bench = Workbench(stack, layer, chains, len(probe), training.settings.betas)
     stack.memories[layer] = copy

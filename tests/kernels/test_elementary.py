@@ -1,13 +1,13 @@
-"""exp, log1p and tanh against NumPy in higher precision, over their whole range."""
+"""exp, log, log1p, sin and tanh against NumPy in higher precision, over their whole range."""
 
 import numpy as np
 import pytest
 
 from sk_dbn.kernels import elementary
 from sk_dbn.kernels.compile import kernel
-from sk_dbn.kernels.elementary import exp, log1p, tanh
+from sk_dbn.kernels.elementary import exp, log, log1p, sin_turns, tanh
 
-EXP, LOG1P, TANH = range(3)
+EXP, LOG1P, TANH, LOG, SIN_TURNS = range(5)
 DTYPES = [np.float32, np.float64]
 WIDER = {np.float32: np.float64, np.float64: np.longdouble}
 
@@ -25,9 +25,15 @@ def apply(code, x, out):
     elif code == LOG1P:
         for k in range(x.shape[0]):
             out[k] = log1p(x[k])
-    else:
+    elif code == TANH:
         for k in range(x.shape[0]):
             out[k] = tanh(x[k])
+    elif code == LOG:
+        for k in range(x.shape[0]):
+            out[k] = log(x[k])
+    else:
+        for k in range(x.shape[0]):
+            out[k] = sin_turns(x[k])
 
 
 def applied(code, x):
@@ -82,12 +88,52 @@ def test_exp_saturates_at_both_ends(dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_log1p_is_accurate_on_the_unit_interval(dtype):
+def test_log1p_is_accurate_where_it_is_used(dtype):
     """The series in s = x / (2 + x) has no cancellation, so small x keep their last digits."""
-    x = np.concatenate([np.linspace(0, 1, 200_001).astype(dtype), around_zero(dtype, 1.0)])
-    x = x[x >= 0]
+    x = np.concatenate([np.linspace(-0.3, 1, 200_001).astype(dtype), around_zero(dtype, 1.0)])
+    x = x[x >= -0.3]
     exact = np.log1p(x.astype(WIDER[dtype]))
     assert error_in_ulps(applied(LOG1P, x), exact).max() < 3
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_log_is_accurate_of_all_normal_numbers(dtype):
+    """From the smallest to the largest, next to 1 too, where no digit may be lost to k log 2."""
+    near = 1 + np.concatenate([np.linspace(-0.6, 1.2, 200_001), around_zero(dtype, 0.1)])
+    ends = [np.finfo(dtype).tiny, np.sqrt(0.5), np.sqrt(2), np.finfo(dtype).max]
+    ends = [np.nextafter(dtype(x), dtype(y)) for x in ends[1:3] for y in (0, 9)] + ends
+    sizes = around_zero(dtype, np.finfo(dtype).max / 2)
+    x = np.concatenate([near, sizes[sizes > 0], ends]).astype(dtype)
+    exact = np.log(x.astype(WIDER[dtype]))
+    assert applied(LOG, np.ones(9, dtype)).any() == 0
+    assert error_in_ulps(applied(LOG, x), exact)[x != 1].max() < 3
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_log_is_accurate_of_random_bits(dtype):
+    """Of (bits + 1/2) 2^-n, which normal draws are made of: 1/2 as 2^-n and all but 1 as well."""
+    n = 23 if dtype == np.float32 else 32
+    bits = np.concatenate([np.arange(1000), 2**n - 1 - np.arange(1000)])
+    u = ((bits + 0.5) * 2.0**-n).astype(dtype)
+    assert u.max() < 1
+    exact = np.log(u.astype(WIDER[dtype]))
+    assert error_in_ulps(applied(LOG, u), exact).max() < 3
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_sin_turns_is_accurate_over_its_turn_and_a_half(dtype):
+    """Relative to the sine itself, also next to its zeros: the way to the nearest is exact."""
+    around = [zero + around_zero(dtype, 0.2, 5000) for zero in (-0.5, 0.0, 0.5)]
+    t = np.concatenate([np.linspace(-0.75, 0.75, 400_001), *around, [-0.75, 0.75]]).astype(dtype)
+    t = t[np.abs(t) <= 0.75]
+    half_turns = np.round(2 * t)
+    rest = (t - half_turns / 2).astype(WIDER[dtype])
+    turn = 2 * (np.longdouble("3.14159265358979323846264338327950288") + 0 * rest)
+    exact = (np.where(half_turns % 2 == 0, 1, -1) * np.sin(turn * rest)).astype(WIDER[dtype])
+    y, is_zero = applied(SIN_TURNS, t), exact == 0
+    assert is_zero.sum() >= 3 and not y[is_zero].any()
+    assert error_in_ulps(y[~is_zero], exact[~is_zero]).max() < 4
+    assert np.abs(y).max() <= 1 + np.finfo(dtype).eps
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -110,16 +156,22 @@ def test_tanh_is_odd_bounded_and_exact_at_the_ends(dtype):
     assert np.all(y[x >= 20] == 1)
 
 
-@pytest.mark.parametrize("code", [EXP, LOG1P, TANH])
+@pytest.mark.parametrize("code", [EXP, LOG1P, TANH, LOG, SIN_TURNS])
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_functions_are_monotone_to_rounding(dtype, code):
     """No piece of an approximation meets the next with a step down beyond rounding."""
-    low, high = {EXP: (LOW[dtype], 80), LOG1P: (0, 1), TANH: (-20, 20)}[code]
+    low, high = {
+        EXP: (LOW[dtype], 80),
+        LOG1P: (-0.3, 1),
+        TANH: (-20, 20),
+        LOG: (1e-3, 20),
+        SIN_TURNS: (-0.25, 0.25),
+    }[code]
     y = applied(code, np.linspace(low, high, 300_001).astype(dtype))
     assert np.all(np.diff(y) >= -2 * np.spacing(np.abs(y[1:])))
 
 
-@pytest.mark.parametrize("code", [EXP, LOG1P, TANH])
+@pytest.mark.parametrize("code", [EXP, LOG1P, TANH, LOG, SIN_TURNS])
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_nan_survives_among_other_values(dtype, code):
     """Divergence must be seen: a NaN gives a NaN in every lane, its neighbours are untouched."""
@@ -135,7 +187,8 @@ def test_nan_survives_among_other_values(dtype, code):
 def test_values_do_not_depend_on_their_place_in_a_row(dtype):
     """Vector lanes and the scalar remainder of a loop round alike, so rows are independent."""
     x = np.linspace(-9, 9, 37).astype(dtype)
-    for code, values in ((EXP, x), (LOG1P, np.abs(x) / 9), (TANH, x)):
+    cases = (EXP, x), (LOG1P, np.abs(x) / 9), (TANH, x), (LOG, np.exp(x)), (SIN_TURNS, x / 12)
+    for code, values in cases:
         whole = applied(code, values)
         single = np.concatenate([applied(code, values[k : k + 1]) for k in range(37)])
         np.testing.assert_allclose(single, whole, rtol=2 * np.finfo(dtype).eps, atol=0)

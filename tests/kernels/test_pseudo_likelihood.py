@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from scipy.integrate import quad
 
-from sk_dbn.kernels.activations import IDENTITY, LOGISTIC, TANH
+from sk_dbn.kernels.activations import IDENTITY, LOGISTIC, RELU, TANH
 from sk_dbn.kernels.pseudo_likelihood import pseudo_log_likelihood
+from sk_dbn.models.rbm import rectified_log_partition
 from tests import reference_rbm as slow
 
 KINDS = {LOGISTIC: "binary", TANH: "bipolar"}
@@ -63,6 +64,38 @@ def test_gaussian_densities_integrate_to_one(hidden, scale):
         expected += density(v[i]) - top - np.log(integral)
     found = scores(IDENTITY, hidden, v[None], W, b, c)
     np.testing.assert_allclose(found, [expected], rtol=1e-9)
+
+
+@pytest.mark.parametrize("length", [0.2, 0.6, 0.95])
+def test_rectified_units_widen_gaussian_densities(length):
+    """They push a unit outward in proportion to where it is, so no fixed tail is enough.
+
+    At the largest length of its weights the log-density has a curvature of 0.1 far out.
+    """
+    W, b, c = machine()
+    W *= length / np.linalg.norm(W, axis=1, keepdims=True)
+    v, expected = 2.0 * np.random.RandomState(1).normal(size=3), []
+    for i in range(3):
+        moved = np.tile(v, (80_001, 1))
+        moved[:, i] = np.linspace(-400, 400, 80_001)
+        x = rectified_log_partition(moved @ W + c).sum(axis=1)
+        log_density = x - 0.5 * (moved[:, i] - b[i]) ** 2
+        here = rectified_log_partition(v @ W + c).sum() - 0.5 * (v[i] - b[i]) ** 2
+        top = log_density.max()
+        integral = np.exp(log_density - top).sum() * 0.01
+        expected.append(here - top - np.log(integral))
+        assert max(log_density[0], log_density[-1]) < top - 40
+    found = scores(IDENTITY, RELU, v[None], W, b, c)
+    np.testing.assert_allclose(found, [sum(expected)], rtol=1e-8)
+
+
+def test_units_without_a_density():
+    """Pushed by more than they are held, Gaussian units have none: its log is -inf, and soon so."""
+    W, b, c = machine(scale=3.0)
+    assert scores(IDENTITY, RELU, np.zeros((1, 3)), W, b, c)[0] == -np.inf
+    on_one_side = np.array([[0.8, -0.8]])  # |w|^2 is more than 1, but on either side it is less
+    assert np.isfinite(scores(IDENTITY, RELU, np.zeros((1, 1)), on_one_side, b[:1], c))
+    assert scores(IDENTITY, RELU, np.zeros((1, 1)), abs(on_one_side), b[:1], c) == -np.inf
 
 
 @pytest.mark.parametrize("visible", [LOGISTIC, IDENTITY])

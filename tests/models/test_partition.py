@@ -29,7 +29,7 @@ KINDS = [
 def stack_of(visible="bernoulli", hidden="logistic", units=(3, 2, 4), scale=1.0):
     stack = Stack(units, visible, hidden, range(len(units) - 1), np.float64)
     stack.theta[:] = scale * np.random.RandomState(0).normal(size=stack.theta.size)
-    stack.variance[:] = 1.0
+    stack.variance[:] = np.linspace(0.5, 0.9, len(stack.variance))
     return stack
 
 
@@ -37,7 +37,8 @@ def parameters(stack, layer):
     """Kinds, weights and biases of one machine."""
     kinds = [NAMES[kind] for kind in stack.kinds[layer : layer + 2]]
     W, b = stack.coefs[layer], stack.intercepts_visible[layer]
-    return *kinds, W, b, stack.intercepts_hidden[layer]
+    theta = W, b, stack.intercepts_hidden[layer]
+    return (*kinds, *theta, stack.variance) if kinds[0] == "gaussian" else (*kinds, *theta)
 
 
 def by_hidden(machine):
@@ -108,12 +109,16 @@ def test_exact_samples_have_the_exact_distribution(units):
 
 
 def test_exact_samples_of_gaussian_units():
-    """Their means are the hidden states' means, weighted; within 4.5 deviations."""
+    """Their means are the hidden states' means, weighted; within 4.5 deviations.
+
+    They are in units of the standard deviations, as the binary form is.
+    """
     stack, n = stack_of("gaussian", "tanh"), 40_000
     v = exact_samples(run_serial, BinaryMachine.of(stack, 0), n, np.random.RandomState(0))
+    v *= np.sqrt(stack.variance)
     V, _ = slow.visible_states("gaussian", 3)
-    visible, hidden, W, b, c = parameters(stack, 0)
-    p = np.exp(-slow.energies("gaussian", V, reference_rbm.states(hidden, 2), W, b, c)).sum(axis=1)
+    visible, hidden, *theta = parameters(stack, 0)
+    p = np.exp(-slow.energies(visible, V, reference_rbm.states(hidden, 2), *theta)).sum(axis=1)
     p /= p.sum()
     spread = np.sqrt(p @ V**2 - (p @ V) ** 2)
     assert (abs(v.mean(axis=0) - p @ V) < 4.5 * spread / np.sqrt(n)).all()
