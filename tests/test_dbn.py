@@ -576,6 +576,35 @@ def test_a_frozen_stack_must_fit():
     assert_refused(make(activation="logistic", pretrainer=frozen), X, y, rule)
 
 
+@pytest.mark.parametrize("frozen", [False, True])
+def test_relu_is_pre_trained(frozen):
+    """From the stack's layers, of standardised features over their variances.
+
+    Until fine-tuning moves them, the hidden layers are the stack's own features; afterwards the
+    first layer acts on (X - visible_mean_) / visible_scale_ as it did.
+    """
+    X, y = data()
+    X = 20 * X - 7
+    stack = BernoulliRBMStack((8, 6), activation="relu", max_iter=5, random_state=0)
+    pretrainer = FrozenEstimator(stack.fit(X)) if frozen else stack
+    settings = {"activation": "relu", "pretrainer": pretrainer, "dtype": "float64"}
+    if frozen:
+        stack.set_params(dtype="float64").fit(X)
+    still = make(**settings, max_iter=1, solver="sgd", learning_rate_init=1e-12).fit(X, y)
+    assert still.pretrainer_.visible_ == "gaussian"
+    assert (still.pretrainer_.visible_variance_ < 1).any()
+    np.testing.assert_allclose(still.transform(X), still.pretrainer_.transform(X), atol=1e-9)
+    assert still.transform(X).max() > 0
+    a = make(**settings, max_iter=30).fit(X, y)
+    h = (X - a.pretrainer_.visible_mean_) / a.pretrainer_.visible_scale_
+    for W, b in zip(a.coefs_[:-1], a.intercepts_[:-1], strict=True):
+        h = np.maximum(h @ W + b, 0)
+    np.testing.assert_allclose(a.transform(X), h, rtol=1e-9, atol=1e-9)
+    p = np.exp(h @ a.coefs_[-1] + a.intercepts_[-1])
+    np.testing.assert_allclose(a.predict_proba(X), p / p.sum(axis=1, keepdims=True), rtol=1e-9)
+    assert (a.coefs_[0] != still.coefs_[0]).any()
+
+
 def test_selu_has_no_stack():
     """The default pre-trains, so another activation must say that it does not want to."""
     X, y = data()

@@ -37,7 +37,24 @@ def digits():
 
 
 def parameters(stack):
-    return [*stack.coefs_, *stack.intercepts_hidden_, *stack.intercepts_visible_]
+    parts = [*stack.coefs_, *stack.intercepts_hidden_, *stack.intercepts_visible_]
+    return parts if stack.visible_variance_ is None else [*parts, stack.visible_variance_]
+
+
+# Every algorithm with a setting that has a memory of its own, or a pass over the weights.
+ALGORITHMS = {
+    "cd": {"algorithm": "cd", "dropout": 0.3},
+    "pcd": {"algorithm": "pcd", "sparsity_target": 0.2},
+    "fpcd": {"algorithm": "fpcd", "max_norm": 1.0, "dropout": 0.2},
+    "pt": {"algorithm": "pt", "n_temperatures": 3, "sparsity_target": 0.2, "max_norm": 1.0},
+}
+UNITS = [
+    (visible, activation)
+    for visible in ("bernoulli", "gaussian")
+    for activation in ("logistic", "tanh", "relu")
+]
+KINDS = [(algorithm, *units) for algorithm in ALGORITHMS for units in UNITS
+         if (algorithm, units[1]) != ("pt", "relu")]  # fmt: skip
 
 
 def assert_same(one, other):
@@ -53,6 +70,9 @@ def assert_same(one, other):
         BernoulliRBMStack((8, 6), activation="tanh", max_iter=5),
         BernoulliRBMStack((8,), algorithm="pcd", n_chains=20, max_iter=5, dtype="float64"),
         BernoulliRBMStack((8,), early_stopping=True, max_iter=5),
+        BernoulliRBMStack((8, 6), activation="relu", dropout=0.2, max_iter=5),
+        BernoulliRBMStack((8,), algorithm="fpcd", n_chains=20, max_norm=1.0, max_iter=5),
+        BernoulliRBMStack((8,), algorithm="pt", n_chains=5, sparsity_target=0.1, max_iter=5),
     ]
 )
 def test_scikit_learn_contract(estimator, check):
@@ -72,15 +92,17 @@ def test_defaults_are_scikit_learns():
 # ---------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("algorithm", ["cd", "pcd"])
-def test_n_jobs_changes_no_bit(algorithm):
+@pytest.mark.parametrize("algorithm, visible, activation", KINDS)
+def test_n_jobs_changes_no_bit(algorithm, visible, activation):
     """The work is cut by its shape and random bits are addressed by what they are for."""
-    X = np.random.RandomState(0).uniform(size=(300, 300))
-    settings = {"algorithm": algorithm, "batch_size": 100, "max_iter": 2}
-    stacks = [small(hidden_layer_sizes=(200, 150), n_jobs=n, **settings).fit(X) for n in (1, 2)]
+    X = np.random.RandomState(0).uniform(size=(200, 300))
+    settings = {"visible": visible, "activation": activation, "batch_size": 100, "max_iter": 1}
+    settings |= {"n_chains": 40, "hidden_layer_sizes": (200, 150), **ALGORITHMS[algorithm]}
+    stacks = [small(n_jobs=n, **settings).fit(X) for n in (1, 2)]
     assert_same(*stacks)
     np.testing.assert_array_equal(*(stack.transform(X) for stack in stacks))
-    np.testing.assert_array_equal(*(stack.gradient_trace_.weight_norm for stack in stacks))
+    for name in ("weight_norm", "reconstruction_kl", "weight_grad_norm"):
+        np.testing.assert_array_equal(*(getattr(s.gradient_trace_, name) for s in stacks))
 
 
 def test_storage_does_not_matter(digits):
@@ -134,15 +156,32 @@ def test_a_row_alone_agrees_with_its_batch(digits, dtype):
     np.testing.assert_allclose(alone, together, rtol=1e-6 if dtype == "float32" else 1e-12)
 
 
-def test_pickled_and_copied_stacks_go_on_alike(digits):
-    """Chains, velocities and random numbers survive pickling."""
-    stack = small(algorithm="pcd", n_chains=10).fit(digits[:100])
+@pytest.mark.parametrize("algorithm, visible, activation", KINDS)
+def test_pickled_and_copied_stacks_go_on_alike(digits, algorithm, visible, activation):
+    """Chains, fast weights, activities, velocities and random numbers survive pickling."""
+    settings = {"visible": visible, "activation": activation, "n_chains": 10, "max_iter": 2}
+    stack = small(**settings, **ALGORITHMS[algorithm]).fit(digits[:100])
+    if algorithm == "pt":
+        assert len(stack._stack.memories[0].chains) == 10 * 3
     twins = [pickle.loads(pickle.dumps(stack)), copy.deepcopy(stack)]
     stack.partial_fit(digits[100:200])
     for twin in twins:
         twin.partial_fit(digits[100:200])
         assert_same(stack, twin)
         np.testing.assert_array_equal(stack.transform(digits), twin.transform(digits))
+
+
+@pytest.mark.parametrize("lost", ["chains", "fast_W", "activity", "velocity_variance"])
+def test_what_a_machine_remembers_matters(digits, lost):
+    """Else the test above would not notice that it was lost."""
+    algorithm = "pt" if lost == "activity" else "fpcd"
+    settings = {"visible": "gaussian", "n_chains": 10, **ALGORITHMS[algorithm]}
+    stack = small(**settings).fit(digits[:100])
+    twin = copy.deepcopy(stack)
+    getattr(twin._stack.memories[0], lost)[:] = 0
+    stack.partial_fit(digits[100:200])
+    twin.partial_fit(digits[100:200])
+    assert (stack.coefs_[0] != twin.coefs_[0]).any()
 
 
 def test_parameters_are_pickled_once_and_training_goes_on_in_them(digits):
@@ -155,9 +194,10 @@ def test_parameters_are_pickled_once_and_training_goes_on_in_them(digits):
     assert_same(twin, stack.partial_fit(digits[:100]))
 
 
-def test_memory_mapped_stacks_go_on(digits, tmp_path):
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_memory_mapped_stacks_go_on(digits, tmp_path, algorithm):
     """joblib's workers get large arrays read-only; training writes to copies of them."""
-    stack = small(algorithm="pcd", n_chains=10).fit(digits[:100])
+    stack = small(visible="gaussian", n_chains=10, **ALGORITHMS[algorithm]).fit(digits[:100])
     joblib.dump(stack, tmp_path / "stack.joblib")
     mapped = joblib.load(tmp_path / "stack.joblib", mmap_mode="r")
     np.testing.assert_array_equal(mapped.transform(digits), stack.transform(digits))
@@ -177,17 +217,30 @@ def test_pieces_hold_no_lock_while_they_wait(digits):
 # ---------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("algorithm", ["cd", "pcd"])
-@pytest.mark.parametrize("visible", ["bernoulli", "gaussian"])
-def test_partial_fit_in_chunks_equals_fit(digits, algorithm, visible):
-    """The same minibatches give the same updates: chains, momentum, offsets, steps go on."""
-    X, settings = digits[:200], {"shuffle": False, "algorithm": algorithm, "visible": visible}
+@pytest.mark.parametrize("algorithm, visible, activation", KINDS)
+def test_partial_fit_in_chunks_equals_fit(digits, algorithm, visible, activation):
+    """The same minibatches give the same updates: chains, momentum, offsets, steps go on.
+
+    So do fast weights and the running activities that the target is compared with.
+    """
+    X, settings = digits[:200], {"shuffle": False, "visible": visible, "activation": activation}
     settings |= {"hidden_layer_sizes": 8, "n_chains": 7, "n_iter_no_change": 100, "annealing": 0.0}
+    settings |= ALGORITHMS[algorithm]
     whole = small(**settings, max_iter=2).fit(X)
     chunks = small(**settings, max_iter=1).fit(X)
     for start in range(0, 200, 50):
         chunks.partial_fit(X[start : start + 50])
     assert_same(whole, chunks)
+
+
+@pytest.mark.parametrize("algorithm, visible, activation", KINDS)
+def test_warm_start_goes_on_like_fit(digits, algorithm, visible, activation):
+    """Two calls of an epoch are one of two: nothing that a machine remembers begins anew."""
+    X, settings = digits[:100], {"shuffle": False, "visible": visible, "activation": activation}
+    settings |= {"hidden_layer_sizes": 8, "n_chains": 7, "annealing": 0.0, **ALGORITHMS[algorithm]}
+    whole = small(**settings, max_iter=2).fit(X)
+    warm = small(**settings, max_iter=1, warm_start=True).fit(X).fit(X)
+    assert_same(whole, warm)
 
 
 def test_partial_fit_from_nothing_and_warm_start(digits):
@@ -442,6 +495,128 @@ def test_complete_takes_an_all_missing_row_for_a_chain_of_its_own():
     np.testing.assert_allclose(means.mean(axis=0), samples.mean(axis=0), atol=0.025)
 
 
+# Kinds of units, and what training alone does
+# ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("activation, feature", [
+    ("logistic", expit), ("tanh", np.tanh), ("relu", lambda x: np.maximum(x, 0)),
+])  # fmt: skip
+def test_features_know_neither_noise_nor_dropout(digits, activation, feature):
+    """Both belong to training: transform is each layer's function of the one below, every time.
+
+    Nor is a feature scaled for what dropout left out, and fast weights have no part in it.
+    """
+    settings = {"activation": activation, "dropout": 0.5, "algorithm": "fpcd", "n_chains": 10}
+    stack = small(dtype="float64", **settings).fit(digits[:200])
+    assert stack._stack.memories[0].fast_W.any()
+    h = digits[:20]
+    for W, c in zip(stack.coefs_, stack.intercepts_hidden_, strict=True):
+        h = feature(h @ W + c)
+    np.testing.assert_allclose(stack.transform(digits[:20]), h, rtol=1e-12)
+    np.testing.assert_array_equal(*(stack.transform(digits[:20]) for _ in range(2)))
+
+
+def test_dropout_leaves_one_machine(digits):
+    """Units that were left counted for more in training, so all of them speak as they are.
+
+    That is what is reconstructed, and what the trace says of it.
+    """
+    X, stack = digits[:64], small(hidden_layer_sizes=8, dropout=0.5, dtype="float64")
+    stack.set_params(max_iter=5, tol=0.0, shuffle=False, learning_rate=0.3).fit(digits)
+    x = stack.transform(X) @ stack.coefs_[0].T + stack.intercepts_visible_[0]
+    np.testing.assert_allclose(stack.reconstruct(X), expit(x), rtol=1e-12)
+    probe = digits[rbm_training.probe_of(np.arange(len(digits)))]
+    error = ((probe - stack.reconstruct(probe)) ** 2).mean()
+    assert stack.gradient_trace_.reconstruction_mse[-1, 0] == pytest.approx(error)
+
+
+@pytest.mark.parametrize("visible", ["bernoulli", "gaussian"])
+def test_max_norm_bounds_the_weights_of_each_hidden_unit(digits, visible):
+    """The columns of coefs_, to which a hidden unit's weights belong; rows may be longer."""
+    settings = {"visible": visible, "max_norm": 0.5, "max_iter": 5, "learning_rate": 0.5}
+    stack = small(hidden_layer_sizes=(90, 4), dtype="float64", **settings).fit(digits[:200])
+    first, second = (np.linalg.norm(W, axis=0).max() for W in stack.coefs_)
+    assert first == pytest.approx(0.5) and second < 0.5 + 1e-12
+    assert np.linalg.norm(stack.coefs_[0], axis=1).max() > 0.5
+
+
+@pytest.mark.parametrize(
+    "activation, dropout, target",
+    [
+        ("logistic", 0.0, 0.15),
+        ("logistic", 0.5, 0.4),
+        ("tanh", 0.0, 0.15),
+        ("relu", 0.0, 0.15),
+        ("relu", 0.5, 0.15),
+    ],
+)
+def test_activity_is_drawn_to_its_target(digits, activation, dropout, target):
+    """The mean activity of features, none of which are dropped, comes near the target."""
+    settings = {"activation": activation, "dropout": dropout, "max_iter": 20, "tol": 0.0}
+    gaps = []
+    for cost in (0.0, 1.0):
+        stack = BernoulliRBMStack(
+            (20,), sparsity_target=target, sparsity_cost=cost, random_state=0, **settings
+        ).fit(digits[:500])
+        activity = stack.transform(digits[:500]).mean(axis=0)
+        if activation == "tanh":
+            activity = 0.5 + 0.5 * activity
+        gaps.append(abs(activity - target).mean())
+    assert gaps[1] < min(0.08, 0.35 * gaps[0])
+
+
+def test_variances_are_learned_where_they_say_something():
+    """Of two features that go together, one is noisy: its variance given the hidden is larger.
+
+    Otherwise it is the feature's, 1, and the first layer acts on standardised values.
+    """
+    random = np.random.RandomState(0)
+    z = random.normal(size=(1000, 1))
+    X = np.hstack([z + 0.1 * random.normal(size=(1000, 3)), z + 2 * random.normal(size=(1000, 3))])
+    settings = {"hidden_layer_sizes": (10,), "visible": "gaussian", "max_iter": 50}
+    s = small(**settings).fit(X).visible_variance_
+    assert s[:3].max() < 0.6 * s[3:].min() and s.max() <= 1.0
+    fixed = small(**settings, learn_variance=False).fit(X)
+    np.testing.assert_array_equal(fixed.visible_variance_, 1.0)
+    np.testing.assert_allclose(fixed.visible_scale_, X.std(axis=0), rtol=1e-6)
+    assert small().fit(random.uniform(size=(20, 3))).visible_variance_ is None
+
+
+def test_upper_layers_are_trained_on_the_features():
+    """Those that transform gives, of which learned variances are a part.
+
+    A second machine that hardly learns keeps the biases that its input's means gave it.
+    """
+    X = load_breast_cancer().data
+    settings = {"learning_rate": [0.1, 1e-12], "dtype": "float64", "max_iter": 5}
+    stack = small(**settings).fit(X)
+    assert stack.visible_variance_.mean() < 0.95
+    v = (X - stack.visible_mean_) / stack.visible_scale_
+    p = expit(v @ stack.coefs_[0] + stack.intercepts_hidden_[0]).mean(axis=0)
+    np.testing.assert_allclose(stack.intercepts_visible_[1], np.log(p / (1 - p)), atol=1e-8)
+
+
+def test_gibbs_and_reconstructions_are_in_the_units_of_the_data():
+    """Gaussian samples keep mean and spread of the features; variances are those of units of 1."""
+    random = np.random.RandomState(0)
+    X = random.normal(size=(2000, 2)) * [1.0, 100.0] + [5.0, -300.0]
+    stack = small(hidden_layer_sizes=3, visible="gaussian", dtype="float64").fit(X)
+    after = stack.gibbs(X, 5)
+    assert (abs(after.mean(axis=0) - X.mean(axis=0)) < 0.5 * X.std(axis=0)).all()
+    np.testing.assert_allclose(after.std(axis=0), X.std(axis=0), rtol=0.3)
+
+
+@pytest.mark.parametrize("method", ["gibbs", "reconstruct", "score_samples", "free_energy"])
+@pytest.mark.parametrize("algorithm, visible, activation", KINDS)
+def test_every_kind_says_something_finite(digits, algorithm, visible, activation, method):
+    """Of digits, by all that a fitted stack offers of its first machine."""
+    settings = {"visible": visible, "activation": activation, "n_chains": 5}
+    stack = small(**settings, max_iter=1, **ALGORITHMS[algorithm]).fit(digits[:50])
+    out = getattr(stack, method)(digits[:20])
+    assert len(out) == 20 and np.isfinite(out).all()
+
+
 @pytest.mark.filterwarnings("ignore:X has values in")
 @pytest.mark.parametrize("visible", ["auto", "bernoulli", "gaussian"])
 @pytest.mark.parametrize("shift", [0.0, 3.0])
@@ -557,6 +732,14 @@ def test_held_out_values_are_clipped_too(digits):
         ({"early_stopping": True, "validation_fraction": 0.999}, "validation_fraction"),
         ({"n_jobs": 0}, "n_jobs"),
         ({"dtype": np.float16}, "'dtype' .* Got .*float16"),
+        ({"learn_variance": "yes"}, "'learn_variance'"),
+        ({"n_temperatures": 1}, "'n_temperatures'"),
+        ({"max_norm": 0}, "'max_norm'"),
+        ({"sparsity_target": 0.0}, "'sparsity_target'"),
+        ({"sparsity_cost": -1}, "'sparsity_cost'"),
+        ({"dropout": 1.0}, "'dropout'"),
+        ({"algorithm": "pt", "activation": "relu"}, "algorithm='pt' .*activation='relu'"),
+        ({"algorithm": "pt", "dropout": 0.1}, "algorithm='pt' .*dropout=0.1"),
     ],
 )
 def test_bad_parameters(digits, settings, message):
@@ -670,10 +853,12 @@ def continue_by(stack, X, how):
 @pytest.mark.parametrize("how", ["partial_fit", "warm start"])
 @pytest.mark.parametrize("n_chains", [10, 20])
 @pytest.mark.parametrize("reason", ["divergence", "interrupt"])
-def test_a_continued_stack_is_left_as_it_was(digits, monkeypatch, how, n_chains, reason):
+@pytest.mark.parametrize("algorithm", ["pcd", "fpcd", "pt"])
+def test_a_continued_stack_is_left_as_it_was(digits, monkeypatch, how, n_chains, reason, algorithm):
     """What training changes in place is put back: a failed call might not have been made."""
     X, random = digits[:100], np.random.RandomState(0)
-    settings = {"algorithm": "pcd", "n_chains": 10, "warm_start": True, "random_state": random}
+    settings = {"n_chains": 10, "warm_start": True, "random_state": random}
+    settings |= {"visible": "gaussian", **ALGORITHMS[algorithm], "max_norm": None}
     stack = small(**settings).fit(X)
     before = pickle.dumps(stack)
     stack.set_params(n_chains=n_chains)
