@@ -15,7 +15,14 @@ from sklearn.base import (
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import check_array, check_is_fitted, validate_data
+from sklearn.utils._set_output import ADAPTERS_MANAGER, _get_output_config
+from sklearn.utils.validation import (
+    FLOAT_DTYPES,
+    _check_feature_names_in,
+    check_array,
+    check_is_fitted,
+    validate_data,
+)
 
 from sk_dbn._architecture import PRECISIONS, first_weights, layer_sizes
 from sk_dbn._transaction import all_or_nothing
@@ -419,7 +426,8 @@ class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         Returns
         -------
         X_original : ndarray of shape (n_samples, n_features)
-            In the units of the training data.
+            In the units of the training data. An array whatever `set_output` says, as
+            scikit-learn's inverse transformations.
         """
         check_is_fitted(self)
         H = check_array(X, dtype=[np.float64, np.float32], input_name="X")
@@ -548,8 +556,9 @@ class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Samples, in which NaN stands for what was not observed. A row may have nothing
-            else: it gets what the machine expects knowing nothing.
+            Samples, in which NaN (or None, or pandas' NA) stands for what was not observed. A
+            row may have nothing else: it gets what the machine expects knowing nothing.
+            Bernoulli units read values beyond their range clipped, as in `transform`.
         n_steps : int, default=500
             Gibbs steps whose mean is taken.
         n_burn_in : int, default=100
@@ -564,9 +573,11 @@ class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         Returns
         -------
         X_new : ndarray of shape (n_samples, n_features)
-            X, in its own floating-point dtype (`dtype` for integers), with missing values
+            X, in its own floating-point dtype (float64 for others), with missing values
             replaced: by the mean over the steps of their mean given the hidden units, which
-            has less noise than the mean of the samples.
+            has less noise than the mean of the samples. What was observed is returned as it
+            was given. After ``set_output(transform="pandas")`` a data frame with the names of
+            the features, as the imputers of scikit-learn return it.
 
         See Also
         --------
@@ -589,9 +600,9 @@ class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         check_is_fitted(self)
         _check_count("n_steps", n_steps, at_least=1)
         _check_count("n_burn_in", n_burn_in, at_least=0)
-        X = self._read(X, reset=False, allow_nan=True)
+        X_given, X = X, self._read(X, reset=False, allow_nan=True)
         stack, random = self._stack, self._generator(random_state)
-        X_new = X.astype(X.dtype if X.dtype.kind == "f" else stack.theta.dtype)
+        X_new = X.copy()
         incomplete = np.flatnonzero(np.isnan(X).any(axis=1))
         settings = n_steps, n_burn_in, random, sample_posterior
         with threads(1):
@@ -601,7 +612,7 @@ class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
                 (v,) = self._pieces(np.where(missing, 0, X[rows]), stack)
                 v = self._visible.to_data(generation.complete(stack, v, missing, *settings))
                 X_new[rows] = np.where(missing, v, X_new[rows])
-        return X_new
+        return self._in_container(X_new, X_given)
 
     def free_energy(self, X):
         """Compute the free energy of samples in the first machine, -log sum_h exp(-E(v, h)).
@@ -687,10 +698,10 @@ class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
 
     def _read(self, X, reset, allow_nan=False):
         """X as scikit-learn accepts it, in the caller's dtype where kernels can read that."""
-        storage = {"accept_sparse": "csr"}
-        if allow_nan:
-            storage = {"ensure_all_finite": "allow-nan"}
-        X = validate_data(self, X, dtype="numeric", reset=reset, **storage)
+        storage = {"accept_sparse": "csr", "dtype": "numeric"}
+        if allow_nan:  # which other numbers than floating-point ones do not have
+            storage = {"ensure_all_finite": "allow-nan", "dtype": FLOAT_DTYPES}
+        X = validate_data(self, X, reset=reset, **storage)
         if X.dtype.kind not in "biuf":
             raise ValueError(f"X must hold real numbers, got dtype {X.dtype}.")
         return X
@@ -1006,6 +1017,14 @@ class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         """Means of the visible units in the units of the training data."""
         v = self._stack.astype(H.dtype).means_down(H)
         return self._visible.to_data(v).astype(self._stack.theta.dtype, copy=False)
+
+    def _in_container(self, X_new, X):
+        """X_new as a data frame like X, where `set_output` asks for one."""
+        container = _get_output_config("transform", self)["dense"]
+        if container == "default":
+            return X_new
+        names = _check_feature_names_in(self)
+        return ADAPTERS_MANAGER.adapters[container].create_container(X_new, X, columns=names)
 
     def _generator(self, random_state):
         """What samples are drawn from: given by the caller, or going on from training."""
