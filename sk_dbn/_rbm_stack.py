@@ -97,7 +97,8 @@ class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         consists of means, the visible units are reconstructed by their means. 'pcd':
         persistent contrastive divergence, whose chains start from noise and go on from one
         update to the next. 'fpcd': the same with fast weights, which drive chains away from
-        where they have been [10]_. 'pt': persistent chains at several temperatures that
+        where they have been [10]_; their learning rate is `learning_rate` and stays constant
+        while that of the machine falls. 'pt': persistent chains at several temperatures that
         exchange their states [11]_; not with ``activation='relu'``.
     n_gibbs_steps : int, default=1
         Gibbs steps of each chain in an update.
@@ -131,8 +132,9 @@ class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
     tol : float, default=0.001
         The least improvement that counts, in nats of the reconstruction's Kullback-Leibler
         divergence a row (of Gaussian units minus their log density, which may be negative).
-        Persistent chains do not minimise that, so with them it is used with `early_stopping`
-        only; the gap of free energies has a margin of its own.
+        Persistent chains do not minimise that, so with them it is used with
+        ``early_stopping=True`` only. It plays no part with ``early_stopping='free_energy'``,
+        whose margin is a standard error.
     n_iter_no_change : int, default=10
         Epochs without such an improvement after which a layer's training stops, or, with
         `annealing`, its learning rate begins to fall.
@@ -142,7 +144,8 @@ class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         how much higher their free energy is than that of rows trained on, which grows when a
         machine begins to learn its training set by heart ([5]_, section 6); an epoch is as
         good as the best before it while the gap is within a standard error. That is early: the
-        likelihood of new rows may still rise for a while.
+        likelihood of new rows may still rise for a while. It needs no partition function, so
+        it serves rectified linear units too.
     validation_fraction : float, default=0.1
         Share of the rows held out. Only used with `early_stopping`.
     shuffle : bool, default=True
@@ -155,7 +158,8 @@ class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
     dtype : {'float32', 'float64', np.float32, np.float64} or np.dtype, default='float32'
         Precision of parameters and output.
     n_jobs : int, default=None
-        Number of threads; None: as many as the process may use. It changes no result.
+        Number of threads; None: as many as the process may use. It changes no result. `gibbs`,
+        `sample` and `complete` draw in one thread, whatever it is.
     verbose : int, default=0
         Whether to print each epoch's progress.
     random_state : int, RandomState instance or None, default=None

@@ -337,6 +337,21 @@ def test_the_free_energy_gap_stops_learning_by_heart(digits):
         assert gap[-1] > gap.min()
 
 
+@pytest.mark.parametrize("visible, activation", UNITS)
+def test_the_gap_is_that_of_free_energies(digits, visible, activation):
+    """For every kind of units, with a partition function or without, which cancels."""
+    X = digits[:100]
+    settings = {"visible": visible, "activation": activation, "shuffle": False, "random_state": 1}
+    stack = BernoulliRBMStack(
+        (20,), max_iter=15, early_stopping="free_energy", validation_fraction=0.4, **settings
+    ).fit(X)
+    held_out = np.zeros(100, dtype=bool)
+    held_out[np.random.RandomState(1).permutation(100)[:40]] = True
+    energy = stack.free_energy(X)
+    gap = energy[held_out].mean() - energy[~held_out].mean()
+    assert stack.gradient_trace_.free_energy_gap[-1, 0] == pytest.approx(gap, abs=1e-3)
+
+
 def test_trace(digits):
     """Row 0 is the state before training; 'batch' has a row a minibatch; None is off."""
     X = digits[:100]
