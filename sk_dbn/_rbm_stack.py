@@ -945,9 +945,9 @@ class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         )
         if not converged:
             warnings.warn(
-                f"Training of layer {layer + 1} diverged in epoch {schedule.n_iter + 1} and was "
-                "stopped; the parameters are those of the epoch before. Lower learning_rate "
-                "or momentum, or scale the data.",
+                f"Training of layer {layer + 1} of {fit.stack.n_layers} diverged in epoch "
+                f"{schedule.n_iter + 1} and was stopped; the parameters are those of the epoch "
+                "before. Lower learning_rate or momentum, or scale the data.",
                 ConvergenceWarning,
             )
 
@@ -959,8 +959,8 @@ class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
             fit.end_epoch()
             if self.verbose:
                 print(
-                    f"[{type(self).__name__}] Layer {layer + 1}, iteration {schedule.n_iter}, "
-                    f"reconstruction KL = {divergence:.4f}, "
+                    f"[{type(self).__name__}] Layer {layer + 1} of {fit.stack.n_layers}, "
+                    f"iteration {schedule.n_iter}, reconstruction KL = {divergence:.4f}, "
                     f"time = {time.perf_counter() - start:.2f}s"
                 )
 

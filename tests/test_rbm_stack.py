@@ -891,7 +891,7 @@ def test_bad_numbers_of_steps_and_samples(digits, method, name, value, least):
 def test_divergence_stops_training_with_the_last_good_parameters():
     """Gaussian units have no bound: a rate that blows them up is noticed and undone."""
     X = np.random.RandomState(0).normal(size=(200, 30)) * np.ones(30)
-    with pytest.warns(ConvergenceWarning, match="diverged.*learning_rate"):
+    with pytest.warns(ConvergenceWarning, match="layer 1 of 1 diverged.*learning_rate"):
         stack = small(hidden_layer_sizes=(40,), learning_rate=1e6, max_iter=50).fit(X)
     assert all(np.isfinite(x).all() for x in parameters(stack))
 

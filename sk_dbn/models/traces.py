@@ -91,7 +91,8 @@ class GradientTrace:
         Returns
         -------
         pandas.DataFrame
-            Columns ``epoch``, ``layer`` (from 1) and one for each quantity.
+            Columns ``epoch``, ``layer`` (from 0, as the arrays' columns) and one for each
+            quantity.
 
         Raises
         ------
@@ -108,7 +109,7 @@ class GradientTrace:
         n_rows, n_layers = self.weight_grad_norm.shape
         columns = {
             "epoch": np.repeat(self.epoch, n_layers),
-            "layer": np.tile(np.arange(1, n_layers + 1), n_rows),
+            "layer": np.tile(np.arange(n_layers), n_rows),
         }
         for field in fields(self)[1:]:
             values = getattr(self, field.name)
