@@ -92,6 +92,7 @@ def test_quickstart_draws(quickstart):
         ("deep_network_gradients.py", "accuracy"),
         ("dimension_reduction.py", "accuracy"),
         ("mnist_likelihood.py", "reverse"),
+        ("which_inputs_matter.py", "importance"),
     ],
 )
 def test_examples_need_no_matplotlib(script, says, tmp_path):
@@ -126,6 +127,18 @@ def test_dimension_reduction(tmp_path):
     for _, stack, pca in rows:
         assert float(stack) > 0.4  # chance is 0.1
         assert float(pca) > 0.4
+
+
+def test_which_inputs_matter(tmp_path):
+    """The pixels that matter say more than as many chosen by chance, half of them nearly all."""
+    output = run("which_inputs_matter.py", "--quick", "--output", tmp_path)
+    assert_is_picture(tmp_path / "which_inputs_matter.png")
+    everything = float(re.search(r"all pixels: (\S+)", output)[1])
+    rows = rows_of(output, r"^ +(\d+) +(\d\.\d+) +\d\.\d+ +(\d\.\d+) ± ")
+    assert [int(row[0]) for row in rows] == [3, 6, 10, 13, 19, 32]
+    for _, importance, chance in rows:
+        assert float(importance) > float(chance)
+    assert float(rows[-1][1]) > everything - 0.03
 
 
 def test_complete_faces(tmp_path):
