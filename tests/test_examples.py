@@ -162,6 +162,15 @@ def test_complete_faces_takes_a_file_of_images(tmp_path):
     assert_is_picture(tmp_path / "complete_faces.png")
 
 
+def test_few_labels():
+    """More labels are worth more than any start, and every model is far better than chance."""
+    output = run("few_labels.py", "--quick")
+    rows = rows_of(output, r"^ +(\d+)" + r" +(\d\.\d+) ± \d\.\d+" * 4 + "$")
+    assert [int(row[0]) for row in rows] == [50, 200]
+    for few, many in zip(*(row[1:] for row in rows), strict=True):
+        assert 0.7 < float(few) < float(many)  # chance is 0.1
+
+
 def test_deep_network_gradients(tmp_path):
     """The gradient that vanishes is seen before training, and the network then learns nothing."""
     output = run("deep_network_gradients.py", "--quick", "--output", tmp_path)
