@@ -91,7 +91,8 @@ def main():
     # A machine needs some thousands of updates; more rows make more of them an epoch.
     max_iter = 10 if arguments.quick else int(np.clip(600_000 / n_train, 10, 100))
     stack = BernoulliRBMStack(SIZES, max_iter=max_iter, random_state=0).fit(parts[0])
-    print(f"the stack learned its features in {time.perf_counter() - start:.1f} s\n")
+    seconds = time.perf_counter() - start
+    print(f"the stack learned its features in {seconds:.1f} s\n", flush=True)
     print("labels" + "".join(f"{name:>22}" for name in NAMES))
     counts = (50, 200) if arguments.quick else (20, 50, 100, 200, 500, 1000, 10_000)
     for n_labels in sorted({min(n, n_train) for n in counts}):
