@@ -27,10 +27,10 @@ from sk_dbn.kernels.statistics import layer_health
 from sk_dbn.kernels.units import (
     divergence,
     drop,
-    log_partition,
     sample,
     sample_gaussian,
     sample_rectified,
+    sum_log_partitions,
     to_means,
 )
 
@@ -718,8 +718,8 @@ def gradient_block(machine, rule, update, work, block):
         v_gap[i] = v_pos[i] - v_gap[i] / real(update.n_chains)
     if rule.offset_rate > 0.0:
         center_block(machine, work, scale, at, update.n_rows, lo, hi, work.v_mu[block])
-    g = work.gradient[lo:hi]
-    product_tn(scale, work.v[: update.n_rows, lo:hi], work.h[: update.n_rows], real(0.0), g)
+    g, n_rows = work.gradient[lo:hi], update.n_rows
+    product_tn(scale, work.v[:n_rows, lo:hi], work.h[:n_rows], real(0.0), g)
     if rule.most_step > 0.0:
         W, velocity, sums = machine.W[lo:hi], machine.velocity_W[lo:hi], work.sums[block]
         sums[0] = sum_step_squares(velocity, g, real(update.rate), real(update.momentum))
@@ -761,13 +761,13 @@ def step_block(machine, rule, update, work, block):
     real, share = machine.W.dtype.type, work.share[0]
     lo, hi = bounds_of_block(machine, work, block)
     rate, momentum = real(update.rate * share), real(update.momentum * share)
-    g = work.gradient[lo:hi]
     if machine.variance.shape[0] > 0 and rule.variance_rate > 0.0:
         step_variances(machine, rule, update, rate, momentum, work, lo, hi)
     sums, n = work.sums[block], (hi - lo) * machine.W.shape[1]
     W, velocity = machine.W[lo:hi].reshape(n), machine.velocity_W[lo:hi].reshape(n)
+    g = work.gradient[lo:hi].reshape(n)
     sums[0], sums[1], sums[2] = step_weights(
-        W, velocity, g.reshape(n), rate, momentum, real(rule.l2), real(rule.l1)
+        W, velocity, g, rate, momentum, real(rule.l2), real(rule.l1)
     )
     sums[3] = step_visible(machine, rule, update, rate, momentum, work, lo, hi)
     if rule.max_norm > 0.0:
@@ -906,9 +906,7 @@ def free_energy(machine, v, x):
             energy += 0.5 * gap * gap / np.float64(machine.variance[i])
         else:
             energy -= np.float64(v[i]) * np.float64(machine.b[i])
-    for j in range(x.shape[0]):
-        energy -= np.float64(log_partition(machine.hidden, x[j]))
-    return energy
+    return energy - sum_log_partitions(machine.hidden, x)
 
 
 @entry
