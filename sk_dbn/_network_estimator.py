@@ -17,7 +17,7 @@ from sklearn.utils.optimize import _check_optimize_result
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from sk_dbn._architecture import PRECISIONS, first_weights, layer_sizes
-from sk_dbn._pretraining import check_pretrainable, frozen_stack
+from sk_dbn._pretraining import check_pretrainable, frozen_stack, warn_of_overruled
 from sk_dbn._rbm_stack import BernoulliRBMStack
 from sk_dbn._transaction import all_or_nothing
 from sk_dbn.models.data import Data, canonical_order
@@ -298,6 +298,7 @@ class BaseDeepNetwork(BaseEstimator, metaclass=ABCMeta):
             stack.set_params(init=list(self.init[:-1]))
         elif self.init != "auto":
             stack.set_params(init=self.init)
+        warn_of_overruled(pretrainer, stack)
         if stack.n_jobs is None:
             stack.set_params(n_jobs=self.n_jobs)
         return stack

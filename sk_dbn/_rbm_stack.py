@@ -15,7 +15,14 @@ from sklearn.base import (
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import check_array, check_is_fitted, validate_data
+from sklearn.utils._set_output import ADAPTERS_MANAGER, _get_output_config
+from sklearn.utils.validation import (
+    FLOAT_DTYPES,
+    _check_feature_names_in,
+    check_array,
+    check_is_fitted,
+    validate_data,
+)
 
 from sk_dbn._architecture import PRECISIONS, first_weights, layer_sizes
 from sk_dbn._transaction import all_or_nothing
@@ -90,7 +97,8 @@ class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         consists of means, the visible units are reconstructed by their means. 'pcd':
         persistent contrastive divergence, whose chains start from noise and go on from one
         update to the next. 'fpcd': the same with fast weights, which drive chains away from
-        where they have been [10]_. 'pt': persistent chains at several temperatures that
+        where they have been [10]_; their learning rate is `learning_rate` and stays constant
+        while that of the machine falls. 'pt': persistent chains at several temperatures that
         exchange their states [11]_; not with ``activation='relu'``.
     n_gibbs_steps : int, default=1
         Gibbs steps of each chain in an update.
@@ -124,8 +132,9 @@ class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
     tol : float, default=0.001
         The least improvement that counts, in nats of the reconstruction's Kullback-Leibler
         divergence a row (of Gaussian units minus their log density, which may be negative).
-        Persistent chains do not minimise that, so with them it is used with `early_stopping`
-        only; the gap of free energies has a margin of its own.
+        Persistent chains do not minimise that, so with them it is used with
+        ``early_stopping=True`` only. It plays no part with ``early_stopping='free_energy'``,
+        whose margin is a standard error.
     n_iter_no_change : int, default=10
         Epochs without such an improvement after which a layer's training stops, or, with
         `annealing`, its learning rate begins to fall.
@@ -135,7 +144,8 @@ class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         how much higher their free energy is than that of rows trained on, which grows when a
         machine begins to learn its training set by heart ([5]_, section 6); an epoch is as
         good as the best before it while the gap is within a standard error. That is early: the
-        likelihood of new rows may still rise for a while.
+        likelihood of new rows may still rise for a while. It needs no partition function, so
+        it serves rectified linear units too.
     validation_fraction : float, default=0.1
         Share of the rows held out. Only used with `early_stopping`.
     shuffle : bool, default=True
@@ -148,7 +158,8 @@ class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
     dtype : {'float32', 'float64', np.float32, np.float64} or np.dtype, default='float32'
         Precision of parameters and output.
     n_jobs : int, default=None
-        Number of threads; None: as many as the process may use. It changes no result.
+        Number of threads; None: as many as the process may use. It changes no result. `gibbs`,
+        `sample` and `complete` draw in one thread, whatever it is.
     verbose : int, default=0
         Whether to print each epoch's progress.
     random_state : int, RandomState instance or None, default=None
@@ -421,7 +432,8 @@ class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         Returns
         -------
         X_original : ndarray of shape (n_samples, n_features)
-            In the units of the training data.
+            In the units of the training data. An array whatever `set_output` says, as
+            scikit-learn's inverse transformations.
         """
         check_is_fitted(self)
         H = check_array(X, dtype=[np.float64, np.float32], input_name="X")
@@ -550,8 +562,9 @@ class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Samples, in which NaN stands for what was not observed. A row may have nothing
-            else: it gets what the machine expects knowing nothing.
+            Samples, in which NaN (or None, or pandas' NA) stands for what was not observed. A
+            row may have nothing else: it gets what the machine expects knowing nothing.
+            Bernoulli units read values beyond their range clipped, as in `transform`.
         n_steps : int, default=500
             Gibbs steps whose mean is taken.
         n_burn_in : int, default=100
@@ -566,9 +579,11 @@ class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         Returns
         -------
         X_new : ndarray of shape (n_samples, n_features)
-            X, in its own floating-point dtype (`dtype` for integers), with missing values
+            X, in its own floating-point dtype (float64 for others), with missing values
             replaced: by the mean over the steps of their mean given the hidden units, which
-            has less noise than the mean of the samples.
+            has less noise than the mean of the samples. What was observed is returned as it
+            was given. After ``set_output(transform="pandas")`` a data frame with the names of
+            the features, as the imputers of scikit-learn return it.
 
         See Also
         --------
@@ -591,9 +606,9 @@ class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         check_is_fitted(self)
         _check_count("n_steps", n_steps, at_least=1)
         _check_count("n_burn_in", n_burn_in, at_least=0)
-        X = self._read(X, reset=False, allow_nan=True)
+        X_given, X = X, self._read(X, reset=False, allow_nan=True)
         stack, random = self._stack, self._generator(random_state)
-        X_new = X.astype(X.dtype if X.dtype.kind == "f" else stack.theta.dtype)
+        X_new = X.copy()
         incomplete = np.flatnonzero(np.isnan(X).any(axis=1))
         settings = n_steps, n_burn_in, random, sample_posterior
         with threads(1):
@@ -603,7 +618,7 @@ class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
                 (v,) = self._pieces(np.where(missing, 0, X[rows]), stack)
                 v = self._visible.to_data(generation.complete(stack, v, missing, *settings))
                 X_new[rows] = np.where(missing, v, X_new[rows])
-        return X_new
+        return self._in_container(X_new, X_given)
 
     def free_energy(self, X):
         """Compute the free energy of samples in the first machine, -log sum_h exp(-E(v, h)).
@@ -689,10 +704,10 @@ class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
 
     def _read(self, X, reset, allow_nan=False):
         """X as scikit-learn accepts it, in the caller's dtype where kernels can read that."""
-        storage = {"accept_sparse": "csr"}
-        if allow_nan:
-            storage = {"ensure_all_finite": "allow-nan"}
-        X = validate_data(self, X, dtype="numeric", reset=reset, **storage)
+        storage = {"accept_sparse": "csr", "dtype": "numeric"}
+        if allow_nan:  # which other numbers than floating-point ones do not have
+            storage = {"ensure_all_finite": "allow-nan", "dtype": FLOAT_DTYPES}
+        X = validate_data(self, X, reset=reset, **storage)
         if X.dtype.kind not in "biuf":
             raise ValueError(f"X must hold real numbers, got dtype {X.dtype}.")
         return X
@@ -931,9 +946,9 @@ class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         )
         if not converged:
             warnings.warn(
-                f"Training of layer {layer + 1} diverged in epoch {schedule.n_iter + 1} and was "
-                "stopped; the parameters are those of the epoch before. Lower learning_rate "
-                "or momentum, or scale the data.",
+                f"Training of layer {layer + 1} of {fit.stack.n_layers} diverged in epoch "
+                f"{schedule.n_iter + 1} and was stopped; the parameters are those of the epoch "
+                "before. Lower learning_rate or momentum, or scale the data.",
                 ConvergenceWarning,
             )
 
@@ -945,8 +960,8 @@ class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
             fit.end_epoch()
             if self.verbose:
                 print(
-                    f"[{type(self).__name__}] Layer {layer + 1}, iteration {schedule.n_iter}, "
-                    f"reconstruction KL = {divergence:.4f}, "
+                    f"[{type(self).__name__}] Layer {layer + 1} of {fit.stack.n_layers}, "
+                    f"iteration {schedule.n_iter}, reconstruction KL = {divergence:.4f}, "
                     f"time = {time.perf_counter() - start:.2f}s"
                 )
 
@@ -1007,6 +1022,14 @@ class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         """Means of the visible units in the units of the training data."""
         v = self._stack.astype(H.dtype).means_down(H)
         return self._visible.to_data(v).astype(self._stack.theta.dtype, copy=False)
+
+    def _in_container(self, X_new, X):
+        """X_new as a data frame like X, where `set_output` asks for one."""
+        container = _get_output_config("transform", self)["dense"]
+        if container == "default":
+            return X_new
+        names = _check_feature_names_in(self)
+        return ADAPTERS_MANAGER.adapters[container].create_container(X_new, X, columns=names)
 
     def _generator(self, random_state):
         """What samples are drawn from: given by the caller, or going on from training."""

@@ -92,6 +92,7 @@ def test_quickstart_draws(quickstart):
         ("deep_network_gradients.py", "accuracy"),
         ("dimension_reduction.py", "accuracy"),
         ("mnist_likelihood.py", "reverse"),
+        ("which_inputs_matter.py", "importance"),
     ],
 )
 def test_examples_need_no_matplotlib(script, says, tmp_path):
@@ -128,6 +129,18 @@ def test_dimension_reduction(tmp_path):
         assert float(pca) > 0.4
 
 
+def test_which_inputs_matter(tmp_path):
+    """The pixels that matter say more than as many chosen by chance, half of them nearly all."""
+    output = run("which_inputs_matter.py", "--quick", "--output", tmp_path)
+    assert_is_picture(tmp_path / "which_inputs_matter.png")
+    everything = float(re.search(r"all pixels: (\S+)", output)[1])
+    rows = rows_of(output, r"^ +(\d+) +(\d\.\d+) +\d\.\d+ +(\d\.\d+) ± ")
+    assert [int(row[0]) for row in rows] == [3, 6, 10, 13, 19, 32]
+    for _, importance, chance in rows:
+        assert float(importance) > float(chance)
+    assert float(rows[-1][1]) > everything - 0.03
+
+
 def test_complete_faces(tmp_path):
     """Whatever looks at the upper half does better than the mean image, the machines too."""
     output = run("complete_faces.py", "--quick", "--output", tmp_path)
@@ -147,6 +160,15 @@ def test_complete_faces_takes_a_file_of_images(tmp_path):
     )
     assert "35 images to train on, 5 to complete, 10 x 17 pixels" in output
     assert_is_picture(tmp_path / "complete_faces.png")
+
+
+def test_few_labels():
+    """More labels are worth more than any start, and every model is far better than chance."""
+    output = run("few_labels.py", "--quick")
+    rows = rows_of(output, r"^ +(\d+)" + r" +(\d\.\d+) ± \d\.\d+" * 4 + "$")
+    assert [int(row[0]) for row in rows] == [50, 200]
+    for few, many in zip(*(row[1:] for row in rows), strict=True):
+        assert 0.7 < float(few) < float(many)  # chance is 0.1
 
 
 def test_deep_network_gradients(tmp_path):

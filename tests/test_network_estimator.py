@@ -1186,7 +1186,7 @@ def test_trace_becomes_a_table(kind):
     frame = trace.to_frame()
     assert isinstance(frame, pd.DataFrame) and len(frame) == 21
     assert frame.columns[:2].tolist() == ["epoch", "layer"]
-    line = frame[(frame.epoch == 2) & (frame.layer == 3)].iloc[0]
+    line = frame[(frame.epoch == 2) & (frame.layer == 2)].iloc[0]
     assert line.weight_grad_norm == trace.weight_grad_norm[2, 2]
 
 
