@@ -93,6 +93,7 @@ def test_quickstart_draws(quickstart):
         ("dimension_reduction.py", "accuracy"),
         ("mnist_likelihood.py", "reverse"),
         ("which_inputs_matter.py", "importance"),
+        ("sensor_windows.py", "accuracy"),
     ],
 )
 def test_examples_need_no_matplotlib(script, says, tmp_path):
@@ -199,6 +200,44 @@ def test_mnist_likelihood(tmp_path):
     assert test[4][1] > test[3][1] + 1.0
     assert abs(test[4][1] - test[5][1]) < 1.0
     assert "disagree" not in output
+
+
+SENSOR_ROWS = r"^ +(\d+) +(\d\.\d+) +\S+ +(\d\.\d+)$"
+
+
+def test_sensor_windows(tmp_path):
+    """The class is how fast a wave is, not where it starts: no linear function of its values.
+
+    So PCA's features leave a linear classifier little better than chance, 0.25.
+    """
+    output = run("sensor_windows.py", "--quick", "--output", tmp_path)
+    assert_is_picture(tmp_path / "sensor_windows.png")
+    rows = rows_of(output, SENSOR_ROWS)
+    assert [int(row[0]) for row in rows] == [20, 40]
+    for _, stack, pca in rows:
+        assert float(stack) > float(pca) + 0.1
+
+
+def test_sensor_windows_takes_a_file_of_windows(tmp_path):
+    """Of any number of channels, readings and classes, whatever these are called."""
+    random = np.random.RandomState(0)
+    X, y = random.normal(size=(80, 2, 50)).astype("float16"), np.repeat(["sit", "walk"], 40)
+    X[y == "walk"] *= 3  # of the same mean
+    path = tmp_path / "windows.npz"
+    np.savez(path, X_train=X[::2], y_train=y[::2], X_test=X[1::2], y_test=y[1::2])
+    output = run("sensor_windows.py", "--quick", "--data", path, "--output", tmp_path)
+    assert "40 windows to train on, 40 to test, 2 channels of 50 readings, 2 classes" in output
+    assert len(rows_of(output, SENSOR_ROWS)) == 2
+    assert_is_picture(tmp_path / "sensor_windows.png")
+
+
+def test_gaussian_stability_benchmark():
+    """No run leaves NaN without a warning, and at the default rate none diverges at all."""
+    output = run("benchmarks/gaussian_stability.py", "--quick")
+    rows = rows_of(output, r"^(\d\S+.*?) +(\d+) +(\d+) +(\d+) +(\d+)$")
+    assert [int(row[1]) for row in rows] == [10, 10]
+    assert all(int(row[3]) == 0 for row in rows)
+    assert "default" in rows[1][0] and int(rows[1][2]) == 0
 
 
 def test_network_epoch_benchmark():

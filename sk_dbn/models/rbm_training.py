@@ -32,7 +32,10 @@ MOST_AVERAGED = 4096  # rows that the means of an upper layer's input are taken 
 # (Hinton, 2012, section 13.2): this share of the learning rate for each side that has them.
 UNBOUNDED_RATE = 0.1
 MOST_STEP = 0.1  # of their weights, as a share of the weights' norm
-VARIANCE_RATE = 0.1  # learning rate of the variances' logarithms over that of the weights
+# Learning rate of the variances' logarithms over that of the weights. Chains that start at the
+# data do not see what else becomes probable when variances shrink, so there they follow the
+# weights slowly, which costs less of the likelihood.
+VARIANCE_RATE, PERSISTENT_VARIANCE_RATE = 0.01, 0.1
 OFFSET_RATE = 0.01  # of the centered gradient (Melchior, Fischer & Wiskott, 2016)
 
 
@@ -85,6 +88,7 @@ class Settings:
         """The kernels' view, for the machine that remembers this and has these kinds of units."""
         is_unbounded = visible in UNBOUNDED or hidden in UNBOUNDED
         is_sparse = self.sparsity_target is not None
+        variance_rate = PERSISTENT_VARIANCE_RATE if self.persistent else VARIANCE_RATE
         return Rule(
             persistent=int(self.persistent),
             # Persistent chains are samples, whatever the data are.
@@ -100,7 +104,7 @@ class Settings:
             sparsity_cost=float(self.sparsity_cost) if is_sparse else 0.0,
             dropout=float(self.dropout),
             max_norm=float(self.max_norm or 0.0),
-            variance_rate=VARIANCE_RATE if self.learn_variance else 0.0,
+            variance_rate=variance_rate if self.learn_variance else 0.0,
             most_step=MOST_STEP if is_unbounded else 0.0,
         )
 
