@@ -1,5 +1,7 @@
 """Deep belief networks for classification."""
 
+from numbers import Real
+
 import numpy as np
 import scipy.sparse
 from sklearn.base import (
@@ -9,7 +11,7 @@ from sklearn.base import (
     _fit_context,
 )
 from sklearn.metrics import accuracy_score
-from sklearn.utils._param_validation import StrOptions
+from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.class_weight import compute_class_weight, compute_sample_weight
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import (
@@ -174,6 +176,12 @@ class DBNClassifier(
     class_weight : dict, list of dicts or 'balanced', default=None
         Factor of the loss for each class; 'balanced' is inverse to the frequencies.
 
+    label_smoothing : float, default=0.0
+        Share of each label that is spread evenly over all classes, in [0, 1) [9]_: with k
+        classes the true one's target is 1 - label_smoothing + label_smoothing / k. In a
+        multi-label problem, and with two classes, y becomes y (1 - label_smoothing) +
+        label_smoothing / 2. Losses are those of such targets, of validation rows too.
+
     unlabeled : label, default=None
         The label that means "no label", such as -1. Rows that have it pre-train and are
         left out of fine-tuning and of `score`. None: every label is a class.
@@ -278,6 +286,9 @@ class DBNClassifier(
     .. [8] Hinton, G. E., Osindero, S. & Teh, Y.-W. (2006). A fast learning algorithm for
        deep belief nets. Neural Computation 18. Section 4.
 
+    .. [9] Szegedy, C., Vanhoucke, V., Ioffe, S., Shlens, J. & Wojna, Z. (2016). Rethinking
+       the Inception architecture for computer vision. CVPR. Section 7.
+
     Examples
     --------
     >>> from sk_dbn import DBNClassifier
@@ -295,6 +306,7 @@ class DBNClassifier(
     _parameter_constraints: dict = {
         **BaseDeepNetwork._parameter_constraints,
         "class_weight": [StrOptions({"balanced"}), dict, list, None],
+        "label_smoothing": [Interval(Real, 0, 1, closed="left")],
         "unlabeled": [object],
     }
 
@@ -327,6 +339,7 @@ class DBNClassifier(
         init="auto",
         pretrainer=None,
         class_weight=None,
+        label_smoothing=0.0,
         unlabeled=None,
         trace="epoch",
         dtype="float32",
@@ -358,6 +371,7 @@ class DBNClassifier(
         self.init = init
         self.pretrainer = pretrainer
         self.class_weight = class_weight
+        self.label_smoothing = label_smoothing
         self.unlabeled = unlabeled
         self.trace = trace
         self.dtype = dtype
@@ -612,6 +626,7 @@ class DBNClassifier(
             self._check_classes(y[labelled], classes)
             if not incremental:
                 self._check_same_classes(y[labelled])
+        self._loss_option = self.label_smoothing
         targets = np.zeros((len(y), y.shape[1] if y.ndim == 2 else 1), self.dtype)
         targets[labelled] = self._encode_labels(y[labelled])
         return targets

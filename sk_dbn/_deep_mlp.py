@@ -1,15 +1,24 @@
 """Deep networks for regression."""
 
+from numbers import Real
+
 import numpy as np
 from sklearn.base import RegressorMixin, _fit_context
 from sklearn.metrics import r2_score
-from sklearn.utils._param_validation import StrOptions
+from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import column_or_1d, validate_data
 
 from sk_dbn._network_estimator import BaseDeepNetwork, is_stochastic
 
-OUTPUT_ACTIVATIONS = {"squared_error": "identity", "poisson": "exp"}
+OUTPUT_ACTIVATIONS = {
+    "squared_error": "identity",
+    "absolute_error": "identity",
+    "huber": "identity",
+    "quantile": "identity",
+    "poisson": "exp",
+    "gamma": "exp",
+}
 
 
 class DeepMLPRegressor(RegressorMixin, BaseDeepNetwork):
@@ -143,9 +152,26 @@ class DeepMLPRegressor(RegressorMixin, BaseDeepNetwork):
         and dtype, and trained on X; a :class:`~sklearn.frozen.FrozenEstimator` of a fitted
         one is used as it is. Needs 'logistic', 'tanh' or 'relu' as activation.
 
-    loss : {'squared_error', 'poisson'}, default='squared_error'
-        Loss to minimise: half the squared error, or half the Poisson deviance with an
-        exponential output, which needs y >= 0.
+    loss : {'squared_error', 'absolute_error', 'huber', 'quantile', 'poisson', 'gamma'}, \
+            default='squared_error'
+        Loss to minimise, a mean over samples:
+
+        - 'squared_error', half of it: predicts the mean;
+        - 'absolute_error': predicts the median;
+        - 'huber', half the squared error up to an error of `delta`, linear beyond it, so that
+          outliers count for less [8]_;
+        - 'quantile', the pinball loss: predicts the `quantile` [9]_;
+        - 'poisson', half the Poisson deviance with an exponential output, for y >= 0;
+        - 'gamma', half the gamma deviance with an exponential output, for y > 0.
+
+        Of several outputs the sum is minimised. As in scikit-learn, their mean is reported,
+        but for 'poisson' and 'gamma', of which it is the sum.
+
+    quantile : float, default=None
+        The quantile to predict, between 0 and 1. Used, and needed, by ``loss='quantile'``.
+
+    delta : float, default=1.0
+        The error at which ``loss='huber'`` turns from square to linear, in units of y.
 
     trace : {'epoch', 'batch'} or None, default='epoch'
         How often a row is added to `gradient_trace_`; None turns it off.
@@ -240,6 +266,11 @@ class DeepMLPRegressor(RegressorMixin, BaseDeepNetwork):
     .. [7] Klambauer, G., Unterthiner, T., Mayr, A. & Hochreiter, S. (2017).
        Self-normalizing neural networks. NeurIPS. Equation 2.
 
+    .. [8] Huber, P. J. (1964). Robust estimation of a location parameter. Annals of
+       Mathematical Statistics 35.
+
+    .. [9] Koenker, R. & Bassett, G. (1978). Regression quantiles. Econometrica 46.
+
     Examples
     --------
     >>> from sk_dbn import DeepMLPRegressor
@@ -258,6 +289,8 @@ class DeepMLPRegressor(RegressorMixin, BaseDeepNetwork):
     _parameter_constraints: dict = {
         **BaseDeepNetwork._parameter_constraints,
         "loss": [StrOptions(set(OUTPUT_ACTIVATIONS))],
+        "quantile": [Interval(Real, 0, 1, closed="neither"), None],
+        "delta": [Interval(Real, 0, None, closed="neither")],
     }
 
     def __init__(
@@ -289,6 +322,8 @@ class DeepMLPRegressor(RegressorMixin, BaseDeepNetwork):
         init="auto",
         pretrainer=None,
         loss="squared_error",
+        quantile=None,
+        delta=1.0,
         trace="epoch",
         dtype="float32",
         n_jobs=None,
@@ -319,6 +354,8 @@ class DeepMLPRegressor(RegressorMixin, BaseDeepNetwork):
         self.init = init
         self.pretrainer = pretrainer
         self.loss = loss
+        self.quantile = quantile
+        self.delta = delta
         self.trace = trace
         self.dtype = dtype
         self.n_jobs = n_jobs
@@ -421,8 +458,18 @@ class DeepMLPRegressor(RegressorMixin, BaseDeepNetwork):
                 f"{targets.shape[1]}."
             )
         self._loss, self.out_activation_ = self.loss, OUTPUT_ACTIVATIONS[self.loss]
+        self._loss_option = self._find_loss_option()
         self.n_outputs_ = self._n_output_units = targets.shape[1]
         return targets
+
+    def _find_loss_option(self):
+        """The number that goes with the loss."""
+        if self.loss == "quantile" and self.quantile is None:
+            raise ValueError(
+                "quantile must be a number between 0 and 1 for loss='quantile', got None; 0.5 "
+                "is the median."
+            )
+        return {"quantile": self.quantile, "huber": self.delta}.get(self.loss, 0.0)
 
     def _encode_validation(self, y):
         targets = y.reshape(len(y), -1).astype(self.dtype, order="C")
@@ -430,7 +477,17 @@ class DeepMLPRegressor(RegressorMixin, BaseDeepNetwork):
             raise ValueError(f"y has values too large for dtype={np.dtype(self.dtype).name!r}.")
         if self.loss == "poisson" and (targets < 0).any():
             raise ValueError(f"y must be non-negative for loss='poisson', got {targets.min()}.")
+        if self.loss == "gamma" and (targets <= 0).any():
+            raise ValueError(
+                f"y must be positive for loss='gamma', got {targets.min()} as "
+                f"{np.dtype(self.dtype).name}."
+            )
         return targets
 
     def _score_outputs(self, outputs, y, sample_weight):
         return r2_score(y, self._to_prediction(outputs), sample_weight=sample_weight)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.target_tags.positive_only = self.loss in ("poisson", "gamma")
+        return tags

@@ -139,7 +139,7 @@ class BaseDeepNetwork(BaseEstimator, metaclass=ABCMeta):
 
     @abstractmethod
     def _encode_targets(self, y, labelled, first, incremental, classes):
-        """y as the loss reads it; sets ``_loss``, ``out_activation_``, ``n_outputs_``."""
+        """y as the loss reads it; sets ``_loss``, ``_loss_option``, ``out_activation_``, ..."""
 
     @abstractmethod
     def _encode_validation(self, y):
@@ -365,13 +365,14 @@ class BaseDeepNetwork(BaseEstimator, metaclass=ABCMeta):
             rows, held_out = self._split(rows, samples)
         data = self._open(samples.X)
         parts = data, samples.targets, samples.weight, self._loss
-        train = TrainingSet(*parts, samples.repeated(rows))
+        train = TrainingSet(*parts, samples.repeated(rows), self._loss_option)
         if X_val is not None or y_val is not None:
             return train, self._given_validation(X_val, y_val)
         if held_out is None:
             return train, None
         held_out = samples.repeated(held_out)
-        return train, Validation(TrainingSet(*parts, held_out), samples.y[held_out])
+        rows = TrainingSet(*parts, held_out, self._loss_option)
+        return train, Validation(rows, samples.y[held_out])
 
     def _split(self, rows, samples):
         """Set a validation_fraction of the rows aside."""
@@ -406,8 +407,8 @@ class BaseDeepNetwork(BaseEstimator, metaclass=ABCMeta):
             )
         no_weight = np.empty(0, self.dtype)
         order = np.arange(X_val.shape[0])
-        rows = TrainingSet(self._open(X_val), targets, no_weight, self._loss, order)
-        return Validation(rows, y_val)
+        parts = self._open(X_val), targets, no_weight, self._loss, order, self._loss_option
+        return Validation(TrainingSet(*parts), y_val)
 
     def _start_trace(self, run, train, batch_size, first):
         """A recorder, going on with the trace of a network that is trained further."""

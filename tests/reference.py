@@ -69,7 +69,26 @@ OUTPUT_ACTIVATIONS = {
     "binary_log_loss": "logistic",
     "log_loss": "softmax",
     "poisson": "exp",
+    "absolute_error": "identity",
+    "huber": "identity",
+    "quantile": "identity",
+    "gamma": "exp",
 }
+
+# Each loss with what it has to be told: huber where it turns linear, quantile which one, the log
+# losses how much of a label is spread over the classes.
+LOSSES = [
+    ("squared_error", 0.0),
+    ("binary_log_loss", 0.0),
+    ("binary_log_loss", 0.3),
+    ("log_loss", 0.0),
+    ("log_loss", 0.3),
+    ("poisson", 0.0),
+    ("absolute_error", 0.0),
+    ("huber", 0.7),
+    ("quantile", 0.2),
+    ("gamma", 0.0),
+]
 
 
 def xlogy(x, y):
@@ -82,21 +101,47 @@ def one_hot(targets, n_classes):
     return np.eye(n_classes)[np.asarray(targets)[:, 0].astype(int)]
 
 
-def row_losses(loss, outputs, targets):
-    """The loss of each row, from the output activations."""
-    p, y = outputs, targets
-    if loss == "squared_error":
-        return 0.5 * ((p - y) ** 2).sum(axis=1)
-    if loss == "poisson":
-        return (p - y + xlogy(y, y / p)).sum(axis=1)
+def smooth(loss, targets, n_outputs, option):
+    """Targets as numbers, some of them spread evenly over the classes or the two labels."""
     if loss == "log_loss":
-        return -xlogy(one_hot(y, p.shape[1]), p).sum(axis=1)
-    return -(xlogy(y, p) + xlogy(1 - y, 1 - p)).sum(axis=1)
+        return (1 - option) * one_hot(targets, n_outputs) + option / n_outputs
+    if loss == "binary_log_loss":
+        return (1 - option) * targets + option / 2
+    return targets
 
 
-def mean_loss(loss, outputs, targets, weight):
+def row_losses(loss, outputs, targets, option=0.0):
+    """The loss of each row, from the output activations."""
+    p, y = outputs, smooth(loss, targets, outputs.shape[1], option)
+    gap = np.abs(p - y)
+    losses = {
+        "squared_error": lambda: 0.5 * gap**2,
+        "absolute_error": lambda: gap,
+        "huber": lambda: np.where(gap < option, 0.5 * gap**2, option * (gap - 0.5 * option)),
+        "quantile": lambda: np.where(y > p, option, 1 - option) * gap,
+        "poisson": lambda: p - y + xlogy(y, y / p),
+        "gamma": lambda: y / p - 1 - np.log(y / p),
+        "log_loss": lambda: -xlogy(y, p),
+        "binary_log_loss": lambda: -(xlogy(y, p) + xlogy(1 - y, 1 - p)),
+    }
+    return losses[loss]().sum(axis=1)
+
+
+def output_deltas(loss, outputs, targets, option=0.0):
+    """The derivative of each row's loss in the products that enter the output activation."""
+    p, y = outputs, smooth(loss, targets, outputs.shape[1], option)
+    if loss == "absolute_error":
+        return np.sign(p - y)
+    if loss == "huber":
+        return np.clip(p - y, -option, option)
+    if loss == "quantile":
+        return np.where(p > y, 1 - option, -option)
+    return (p - y) / p if loss == "gamma" else p - y
+
+
+def mean_loss(loss, outputs, targets, weight, option=0.0):
     """Weighted mean of the rows' losses."""
-    return np.average(row_losses(loss, outputs, targets), weights=weight)
+    return np.average(row_losses(loss, outputs, targets, option), weights=weight)
 
 
 # ---------------------------------------------------------------------------
@@ -113,12 +158,11 @@ def forward(X, coefs, intercepts, activations):
     return products, values
 
 
-def backward(X, targets, weight, coefs, intercepts, activations, loss):
+def backward(X, targets, weight, coefs, intercepts, activations, loss, option=0.0):
     """Gradients of the weighted mean loss with respect to each W and each b."""
     activations = [*activations, OUTPUT_ACTIVATIONS[loss]]
     products, values = forward(X, coefs, intercepts, activations)
-    y = one_hot(targets, coefs[-1].shape[1]) if loss == "log_loss" else targets
-    delta = (values[-1] - y) * (weight / weight.sum())[:, None]
+    delta = output_deltas(loss, values[-1], targets, option) * (weight / weight.sum())[:, None]
     coef_grads, intercept_grads = [], []
     for layer in range(len(coefs) - 1, -1, -1):
         coef_grads.insert(0, values[layer].T @ delta)
@@ -295,7 +339,7 @@ def layer_health(a, low, high, dead_range=1e-6):
 # ---------------------------------------------------------------------------
 
 
-def train(network, X, targets, weight, loss, batches, solver, settings, memory=None):
+def train(network, X, targets, weight, loss, batches, solver, settings, memory=None, option=0.0):
     """Minibatch training of float64 lists of coefs and intercepts, in place.
 
     Parameters
@@ -307,6 +351,7 @@ def train(network, X, targets, weight, loss, batches, solver, settings, memory=N
     solver : str
     settings : dict for the solver; alpha is the L2 penalty of the weights
     memory : dict, what the solver remembered from an earlier call
+    option : float, of the loss
 
     Returns
     -------
@@ -325,8 +370,8 @@ def train(network, X, targets, weight, loss, batches, solver, settings, memory=N
         outputs = forward(x, coefs, intercepts, names)[1][-1]
         squares = sum((W**2).sum() for W in coefs)
         of_loss = 0.5 * alpha * squares / w.sum() if penalised else 0.0
-        totals += len(rows) * np.array([mean_loss(loss, outputs, y, w), of_loss])
-        gradients = backward(x, y, w, coefs, intercepts, network["activations"], loss)
+        totals += len(rows) * np.array([mean_loss(loss, outputs, y, w, option), of_loss])
+        gradients = backward(x, y, w, coefs, intercepts, network["activations"], loss, option)
         for layer, (G, g) in enumerate(zip(*gradients, strict=True)):
             W, b = coefs[layer], intercepts[layer]
             before = W.copy()

@@ -42,6 +42,10 @@ SETTINGS = [
     *[DBNClassifier(**PLAIN, solver=solver) for solver in ("adamw", "nadam", "rmsprop", "lbfgs")],
     DeepMLPRegressor((10,), solver="sgd", learning_rate_init=0.01, learning_rate="adaptive"),
     DBNClassifier((10,), solver="sgd", learning_rate_init=0.1, pretrainer="passthrough"),
+    *[DeepMLPRegressor(**SMALL, loss=loss) for loss in ("absolute_error", "huber")],
+    *[DeepMLPRegressor(**SMALL, activation="tanh", loss=loss) for loss in ("poisson", "gamma")],
+    DeepMLPRegressor(**SMALL, loss="quantile", quantile=0.5),
+    DBNClassifier(**PLAIN, label_smoothing=0.1),
     DeepMLPRegressor((10,), solver="adagrad", learning_rate_init=0.1),
     DBNClassifier((10,), solver="adagrad", learning_rate_init=0.1, pretrainer="passthrough"),
 ]

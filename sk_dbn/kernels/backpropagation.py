@@ -19,12 +19,13 @@ from sk_dbn.kernels.losses import output_delta
 from sk_dbn.kernels.optimisers import ADAMW, end_step, to_step
 from sk_dbn.kernels.products import product_nt, product_tn
 
-Examples = namedtuple("Examples", "targets sample_weight loss")
+Examples = namedtuple("Examples", "targets sample_weight loss option")
 Examples.__doc__ = """What the network is to say of each sample, and what counts as wrong.
 
 targets : array (n_samples, n_outputs), or (n_samples, 1) class numbers for log_loss
 sample_weight : array (n_samples,), or (0,) for all ones
 loss : int, code
+option : float, what the loss has to be told, see `losses.output_delta`
 """
 
 Workspace = namedtuple(
@@ -75,7 +76,13 @@ def rows_block(source, examples, rows, layers, work, batch, block):
         a = out
     delta = layer_values(work.deltas, work, layers, n_layers, batch, lo, hi)
     sums = output_delta(
-        examples.loss, a, examples.targets, rows[lo:hi], examples.sample_weight, delta
+        examples.loss,
+        examples.option,
+        a,
+        examples.targets,
+        rows[lo:hi],
+        examples.sample_weight,
+        delta,
     )
     work.row_sums[block, 0] = sums[0]
     work.row_sums[block, 1] = sums[1]

@@ -23,6 +23,10 @@ from sk_dbn.models.work import SMALL_WORK, Pace, row_blocks, weight_blocks
 GRADIENT_ROWS = 512  # rows of a piece of the full gradient
 MOST_PROBED, LEAST_PROBED = 256, 32
 
+# Losses that are reported as a mean over outputs, as scikit-learn's networks do it; others as
+# their sum. What is minimised is the sum in any case.
+MEANS_OF_OUTPUTS = ("squared_error", "absolute_error", "huber", "quantile")
+
 
 class Network:
     """Layers whose weights and biases are views of one flat vector.
@@ -170,6 +174,9 @@ class TrainingSet:
     loss : str
     order : int64 ndarray
         The samples to train on, a repeated one as often as it counts.
+    option : float, default=0.0
+        What the loss has to be told: the quantile, where huber turns linear, or how much the
+        log losses smooth the labels.
     """
 
     data: object
@@ -177,11 +184,12 @@ class TrainingSet:
     sample_weight: np.ndarray
     loss: str
     order: np.ndarray
+    option: float = 0.0
 
     @property
     def examples(self):
         """The kernels' view."""
-        return Examples(self.targets, self.sample_weight, LOSSES[self.loss])
+        return Examples(self.targets, self.sample_weight, LOSSES[self.loss], float(self.option))
 
     @property
     def total_weight(self):
@@ -192,15 +200,13 @@ class TrainingSet:
 
     @property
     def loss_factor(self):
-        """What the summed loss is multiplied by to be reported: a mean over outputs."""
-        if self.loss == "squared_error":
-            return 1.0 / self.targets.shape[1]
-        return 1.0
+        """What the loss, summed over outputs, is multiplied by to be reported."""
+        return 1.0 / self.targets.shape[1] if self.loss in MEANS_OF_OUTPUTS else 1.0
 
     def loss_of(self, outputs):
         """The reported loss of the network's outputs for the rows of `order`."""
-        code, weight = LOSSES[self.loss], self.sample_weight
-        total, weights = sum_loss(code, outputs, self.targets, self.order, weight)
+        of_loss = LOSSES[self.loss], float(self.option)
+        total, weights = sum_loss(*of_loss, outputs, self.targets, self.order, self.sample_weight)
         return self.loss_factor * total / (weights or 1.0)  # zero where no row counts
 
     @property

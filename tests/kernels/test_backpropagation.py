@@ -10,7 +10,6 @@ import pytest
 
 from sk_dbn.kernels.activations import ACTIVATIONS
 from sk_dbn.kernels.backpropagation import accumulate_gradient, train_minibatches
-from sk_dbn.kernels.losses import LOSSES
 from sk_dbn.kernels.optimisers import SOLVERS
 from sk_dbn.models.data import Data
 from sk_dbn.models.network import (
@@ -27,6 +26,7 @@ from tests import reference
 
 ROOT = Path(__file__).resolve().parents[2]
 N_SAMPLES = 19
+LOSSES = pytest.mark.parametrize(("loss", "option"), reference.LOSSES)
 TRAINABLE = [name for name in ACTIVATIONS if name != "step"]
 SETTINGS = {
     "momentum": 0.9,
@@ -41,9 +41,11 @@ SETTINGS = {
 class Problem:
     """A network, samples for it, and the reference's view of both."""
 
-    def __init__(self, units, activations, loss, dtype=np.float64, weighted=True, seed=0):
+    def __init__(
+        self, units, activations, loss, dtype=np.float64, weighted=True, seed=0, option=0.0
+    ):
         random = np.random.RandomState(seed)
-        self.activations, self.loss = activations, loss
+        self.activations, self.loss, self.option = activations, loss, option
         self.network = Network(units, activations, reference.OUTPUT_ACTIVATIONS[loss], dtype)
         for W, b in zip(self.network.coefs, self.network.intercepts, strict=True):
             W[:] = random.normal(size=W.shape) / np.sqrt(len(W))
@@ -55,7 +57,7 @@ class Problem:
         self.order = random.permutation(N_SAMPLES)
         kernel_weight = self.weight if weighted else np.empty(0, dtype)
         self.training_set = TrainingSet(
-            Data(self.X, dtype), self.targets, kernel_weight, loss, self.order
+            Data(self.X, dtype), self.targets, kernel_weight, loss, self.order, option
         )
 
     def draw_targets(self, random, n_outputs):
@@ -65,6 +67,8 @@ class Problem:
             return random.poisson(1.0, size=(N_SAMPLES, n_outputs))
         if self.loss == "binary_log_loss":
             return random.randint(2, size=(N_SAMPLES, n_outputs))
+        if self.loss == "gamma":
+            return random.gamma(1.0, size=(N_SAMPLES, n_outputs))
         return random.normal(size=(N_SAMPLES, n_outputs))
 
     def optimiser(self, solver, **settings):
@@ -81,7 +85,8 @@ class Problem:
         names = [*self.activations, reference.OUTPUT_ACTIVATIONS[self.loss]]
         parameters = self.network.coefs, self.network.intercepts
         outputs = reference.forward(self.X[rows], *parameters, names)[1][-1]
-        return reference.mean_loss(self.loss, outputs, self.targets[rows], self.weight[rows])
+        samples = self.targets[rows], self.weight[rows]
+        return reference.mean_loss(self.loss, outputs, *samples, self.option)
 
     def gradient(self, rows, batch=5, run=run_serial):
         bench = Workbench(self.network, batch)
@@ -104,15 +109,15 @@ def batches_of(order, size):
 
 
 @pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("loss", list(LOSSES))
+@LOSSES
 @pytest.mark.parametrize("activation", TRAINABLE)
-def test_gradient_equals_central_differences(activation, loss, weighted):
+def test_gradient_equals_central_differences(activation, loss, option, weighted):
     """For every weight and bias, the gradient is what the reference's loss does when it moves.
 
     In float64 with h = 1e-5 the differences are good to 1e-9; rows in pieces of 5 make the last
     piece short, and a repeated row must count twice.
     """
-    problem = Problem([3, 4, 3, 2], [activation] * 2, loss, weighted=weighted)
+    problem = Problem([3, 4, 3, 2], [activation] * 2, loss, weighted=weighted, option=option)
     rows = np.r_[problem.order[:12], problem.order[:2]]
     value, gradient = problem.gradient(rows)
     assert value == pytest.approx(problem.reference_loss(rows), rel=1e-12)
@@ -134,13 +139,13 @@ def test_gradient_equals_the_reference_for_mixed_layers(seed, dtype):
     """Each layer uses its own activation's derivative, those with kept slopes among others."""
     names = list(np.random.RandomState(seed).permutation(TRAINABLE))
     units = [6, *np.random.RandomState(seed).randint(1, 9, size=len(names)), 3]
-    for loss in LOSSES:
-        problem = Problem(units, names, loss, dtype, seed=seed)
+    for loss, option in reference.LOSSES:
+        problem = Problem(units, names, loss, dtype, seed=seed, option=option)
         rows, n = problem.order, problem.network
         _, gradient = problem.gradient(rows, batch=7)
         samples = problem.X[rows], problem.targets[rows], problem.weight[rows].astype(float)
         parameters = [[part.astype(float) for part in parts] for parts in (n.coefs, n.intercepts)]
-        expected = problem.flat(*reference.backward(*samples, *parameters, names, loss))
+        expected = problem.flat(*reference.backward(*samples, *parameters, names, loss, option))
         error = np.abs(gradient - expected).max() / np.abs(expected).max()
         assert error < 500 * np.finfo(dtype).eps
 
@@ -162,25 +167,33 @@ def torch_activations(torch):
     }
 
 
-def torch_losses(torch):
+def torch_losses(torch, option):
     """Mean over rows of the sum over outputs, from the products of the last layer."""
     f = torch.nn.functional
     return {
         "squared_error": lambda z, y: 0.5 * ((z - y) ** 2).sum(1).mean(),
         "binary_log_loss": lambda z, y: (
-            f.binary_cross_entropy_with_logits(z, y, reduction="none").sum(1).mean()
+            f.binary_cross_entropy_with_logits(z, (1 - option) * y + option / 2, reduction="none")
+            .sum(1)
+            .mean()
         ),
-        "log_loss": lambda z, y: f.cross_entropy(z, y[:, 0].long()),
+        "log_loss": lambda z, y: f.cross_entropy(z, y[:, 0].long(), label_smoothing=option),
         "poisson": lambda z, y: f.poisson_nll_loss(z, y, reduction="none").sum(1).mean(),
+        "absolute_error": lambda z, y: f.l1_loss(z, y, reduction="none").sum(1).mean(),
+        "huber": lambda z, y: f.huber_loss(z, y, reduction="none", delta=option).sum(1).mean(),
+        "quantile": lambda z, y: (
+            torch.maximum(option * (y - z), (option - 1) * (y - z)).sum(1).mean()
+        ),
+        "gamma": lambda z, y: (z + y * torch.exp(-z)).sum(1).mean(),
     }
 
 
-@pytest.mark.parametrize("loss", list(LOSSES))
+@LOSSES
 @pytest.mark.parametrize("activation", TRAINABLE)
-def test_gradient_equals_torch(activation, loss):
+def test_gradient_equals_torch(activation, loss, option):
     """An independent implementation, automatic differentiation, finds the same gradient."""
     torch = pytest.importorskip("torch")
-    problem = Problem([5, 6, 4, 3], [activation] * 2, loss, weighted=False)
+    problem = Problem([5, 6, 4, 3], [activation] * 2, loss, weighted=False, option=option)
     f = torch_activations(torch)[activation]
     parts = [
         [torch.tensor(part, requires_grad=True) for part in parts]
@@ -190,7 +203,7 @@ def test_gradient_equals_torch(activation, loss):
     for layer, (W, b) in enumerate(zip(*parts, strict=True)):
         a = a @ W + b
         a = f(a) if layer < 2 else a
-    torch_losses(torch)[loss](a, torch.tensor(problem.targets)).backward()
+    torch_losses(torch, option)[loss](a, torch.tensor(problem.targets)).backward()
     expected = problem.flat(*[[part.grad.numpy() for part in kind] for kind in parts])
     _, gradient = problem.gradient(problem.order)
     np.testing.assert_allclose(gradient, expected, rtol=1e-10, atol=1e-13)
@@ -220,14 +233,14 @@ def test_gradient_does_not_depend_on_the_pieces():
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("solver", SOLVERS)
-@pytest.mark.parametrize("loss", list(LOSSES))
-def test_epochs_equal_the_reference(loss, solver, dtype):
+@LOSSES
+def test_epochs_equal_the_reference(loss, option, solver, dtype):
     """Weights, loss and norms after three epochs of minibatches in a given order.
 
     Of 19 samples in batches of 4 the last batch has 3: its gradient is a mean over 3. The penalty
     is divided by the sum of the minibatch's weights and touches no bias; for adamw it is a decay.
     """
-    problem = Problem([5, 7, 4, 3], ["tanh", "swish"], loss, dtype)
+    problem = Problem([5, 7, 4, 3], ["tanh", "swish"], loss, dtype, option=option)
     expected, memory = problem.reference_network(), {"step": 0}
     training = Training(problem.network, problem.training_set, problem.optimiser(solver), 4)
     tolerance = 1e-3 if dtype == np.float32 else 1e-10
@@ -236,7 +249,13 @@ def test_epochs_equal_the_reference(loss, solver, dtype):
         data = problem.X, problem.targets, problem.weight.astype(float), loss
         rate = 0.02 / (epoch + 1)
         data_loss, penalty, norms = reference.train(
-            expected, *data, batches_of(order, 4), solver, {**SETTINGS, "rate": rate}, memory
+            expected,
+            *data,
+            batches_of(order, 4),
+            solver,
+            {**SETTINGS, "rate": rate},
+            memory,
+            option,
         )
         training.norms[:] = 0
         value = training.epoch(run_serial, order, rate)
