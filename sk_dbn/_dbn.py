@@ -72,9 +72,10 @@ class DBNClassifier(
         on all rows at once and suits small data.
 
     alpha : float, default=0.0001
-        Strength of the L2 penalty of the weights, divided by the minibatch's weight when
-        added to the loss. With ``solver='adamw'`` the decoupled decay: each update
-        shrinks the weights by the learning rate times alpha.
+        Strength of the penalty of the weights, L2 unless `l1_ratio` says otherwise, divided by
+        the minibatch's weight when added to the loss. With ``solver='adamw'`` the decoupled
+        decay: each update moves the weights against the penalty's gradient, undivided, by the
+        learning rate.
 
     batch_size : int, default='auto'
         Rows of a minibatch; 'auto' is ``min(200, n_samples)``. Not used by 'lbfgs'.
@@ -172,6 +173,25 @@ class DBNClassifier(
         :class:`~sklearn.frozen.FrozenEstimator` of a fitted stack is used as it is, so
         features learned once serve many classifiers. Pre-training needs 'logistic',
         'tanh' or 'relu' as activation.
+
+    l1_ratio : float, default=0.0
+        Share of the L1 norm in the penalty, which for the weights W of all layers is
+        ``alpha * (l1_ratio * |W|_1 + (1 - l1_ratio) / 2 * |W|_2^2)``. Weights that nothing
+        holds then stay close to zero. Not for 'lbfgs'.
+
+    max_norm : float, default=None
+        The most that the incoming weights of a unit may have as L2 norm, in hidden layers
+        and in the output: after each update, longer ones are scaled down to it [10]_. None: no
+        bound. Not for 'lbfgs'.
+
+    clip_norm : float, default=None
+        The most that the gradient of all layers together may have as L2 norm, penalty
+        included, as it enters the solver: a longer one is scaled down to it [11]_, after
+        `clip_value`. Not for 'lbfgs'.
+
+    clip_value : float, default=None
+        The most that a component of the gradient may be in size: larger ones are cut to it.
+        Not for 'lbfgs'.
 
     class_weight : dict, list of dicts or 'balanced', default=None
         Factor of the loss for each class; 'balanced' is inverse to the frequencies.
@@ -289,6 +309,12 @@ class DBNClassifier(
     .. [9] Szegedy, C., Vanhoucke, V., Ioffe, S., Shlens, J. & Wojna, Z. (2016). Rethinking
        the Inception architecture for computer vision. CVPR. Section 7.
 
+    .. [10] Srivastava, N., Hinton, G., Krizhevsky, A., Sutskever, I. & Salakhutdinov, R.
+       (2014). Dropout: a simple way to prevent neural networks from overfitting. JMLR 15.
+
+    .. [11] Pascanu, R., Mikolov, T. & Bengio, Y. (2013). On the difficulty of training
+       recurrent neural networks. ICML. Algorithm 1.
+
     Examples
     --------
     >>> from sk_dbn import DBNClassifier
@@ -338,6 +364,10 @@ class DBNClassifier(
         max_fun=15000,
         init="auto",
         pretrainer=None,
+        l1_ratio=0.0,
+        max_norm=None,
+        clip_norm=None,
+        clip_value=None,
         class_weight=None,
         label_smoothing=0.0,
         unlabeled=None,
@@ -370,6 +400,10 @@ class DBNClassifier(
         self.max_fun = max_fun
         self.init = init
         self.pretrainer = pretrainer
+        self.l1_ratio = l1_ratio
+        self.max_norm = max_norm
+        self.clip_norm = clip_norm
+        self.clip_value = clip_value
         self.class_weight = class_weight
         self.label_smoothing = label_smoothing
         self.unlabeled = unlabeled

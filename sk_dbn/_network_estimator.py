@@ -41,6 +41,14 @@ from sk_dbn.models.threads import threads
 # Integer weights up to this mean stand for repeated rows, beyond it they multiply losses.
 MOST_REPEATS = 10
 
+# What 'lbfgs' cannot do, the value that stands for not asking it to, and why it cannot.
+NOT_FOR_LBFGS = {
+    "l1_ratio": (0.0, "whose line search needs a loss that has a derivative everywhere"),
+    "max_norm": (None, "whose steps nothing may change afterwards"),
+    "clip_norm": (None, "whose line search needs the gradient as it is"),
+    "clip_value": (None, "whose line search needs the gradient as it is"),
+}
+
 
 @dataclass
 class Samples:
@@ -126,6 +134,10 @@ class BaseDeepNetwork(BaseEstimator, metaclass=ABCMeta):
             Options(Real, {np.inf}),
         ],
         "max_fun": [Interval(Integral, 1, None, closed="left")],
+        "l1_ratio": [Interval(Real, 0, 1, closed="both")],
+        "max_norm": [Interval(Real, 0, None, closed="neither"), None],
+        "clip_norm": [Interval(Real, 0, None, closed="neither"), None],
+        "clip_value": [Interval(Real, 0, None, closed="neither"), None],
         "trace": [StrOptions({"epoch", "batch"}), None],
         "dtype": PRECISIONS,
         "n_jobs": [Integral, None],
@@ -159,6 +171,7 @@ class BaseDeepNetwork(BaseEstimator, metaclass=ABCMeta):
             self._validate_params()  # which the decorator leaves out once the network is fitted
         if incremental and self.early_stopping:
             raise ValueError("partial_fit does not support early_stopping=True")
+        self._check_solver()
         # What leaves the range of numbers is met by a check of the loss and the weights.
         in_range = np.errstate(over="ignore", invalid="ignore")
         with all_or_nothing(self) as checkpoint, threads(self.n_jobs) as run, in_range:
@@ -178,6 +191,16 @@ class BaseDeepNetwork(BaseEstimator, metaclass=ABCMeta):
             else:
                 self._fit_minibatches(run, train, validation, batch_size, checkpoint, incremental)
         return self
+
+    def _check_solver(self):
+        """Nothing may be asked of a solver that it cannot do."""
+        for name, (off, reason) in NOT_FOR_LBFGS.items() if self.solver == "lbfgs" else ():
+            value = getattr(self, name)
+            if value != off:
+                raise ValueError(
+                    f"{name} must be {off!r} for solver='lbfgs', {reason}, got {value!r}; take a "
+                    "solver that works on minibatches, such as 'adam'."
+                )
 
     def _read_samples(self, run, X, y, sample_weight, first, incremental, classes):
         """Validate, encode and weigh what was given."""
@@ -461,12 +484,12 @@ class BaseDeepNetwork(BaseEstimator, metaclass=ABCMeta):
                 beta_1=self.beta_1,
                 beta_2=self.beta_2,
                 epsilon=self.epsilon,
-                alpha=self.alpha,
             )
             schedule = self.learning_rate if self.solver == "sgd" else "constant"
             self._schedule = Schedule(schedule, self.learning_rate_init, self.power_t)
-        state = self._optimiser.kernel_state
-        self._optimiser.kernel_state = state._replace(alpha=float(self.alpha))
+        self._optimiser.set_bounds(
+            self.alpha, self.l1_ratio, self.clip_value, self.clip_norm, self.max_norm
+        )
 
     def _fit_minibatches(self, run, train, validation, batch_size, checkpoint, incremental):
         """Epoch after epoch until the loss or the score no longer improves."""

@@ -198,11 +198,11 @@ def adam(theta, g, t, memory, *, rate, beta_1, beta_2, epsilon, **_):
     return theta - rate_t * m / (np.sqrt(v) + epsilon)
 
 
-def adamw(theta, g, t, memory, *, rate, beta_1, beta_2, epsilon, alpha, decays, **_):
+def adamw(theta, g, t, memory, *, rate, beta_1, beta_2, epsilon, decays, alpha, l1=0.0, **_):
     """Loshchilov & Hutter (2019), algorithm 2; `decays` says which parameters decay."""
     _, _, m_hat, v_hat = moments(g, t, memory, beta_1, beta_2)
     step = m_hat / (np.sqrt(v_hat) + epsilon)
-    return theta - rate * (step + alpha * theta * decays)
+    return theta - rate * (step + (alpha * theta + l1 * np.sign(theta)) * decays)
 
 
 def nadam(theta, g, t, memory, *, rate, beta_1, beta_2, epsilon, **_):
@@ -339,6 +339,16 @@ def layer_health(a, low, high, dead_range=1e-6):
 # ---------------------------------------------------------------------------
 
 
+def clipped(gradients, *, clip_value=np.inf, clip_norm=np.inf, **_):
+    """Each component brought into [-clip_value, clip_value], then all scaled down to clip_norm.
+
+    Pascanu, Mikolov & Bengio (2013), algorithm 1.
+    """
+    gradients = [np.clip(g, -clip_value, clip_value) for g in gradients]
+    norm = np.sqrt(sum((g**2).sum() for g in gradients))
+    return [g * min(1.0, clip_norm / (norm or 1.0)) for g in gradients]
+
+
 def train(network, X, targets, weight, loss, batches, solver, settings, memory=None, option=0.0):
     """Minibatch training of float64 lists of coefs and intercepts, in place.
 
@@ -349,7 +359,8 @@ def train(network, X, targets, weight, loss, batches, solver, settings, memory=N
     loss : str
     batches : list of arrays of row numbers
     solver : str
-    settings : dict for the solver; alpha is the L2 penalty of the weights
+    settings : dict for the solver; alpha and l1 are the L2 and L1 penalty of the weights,
+        clip_value and clip_norm bound the gradient, max_norm the columns of the weights
     memory : dict, what the solver remembered from an earlier call
     option : float, of the loss
 
@@ -362,24 +373,28 @@ def train(network, X, targets, weight, loss, batches, solver, settings, memory=N
     memory = {"step": 0} if memory is None else memory
     coefs, intercepts = network["coefs"], network["intercepts"]
     names = [*network["activations"], OUTPUT_ACTIVATIONS[loss]]
-    alpha, totals, norms = settings["alpha"], np.zeros(2), np.zeros((len(coefs), 3))
+    totals, norms = np.zeros(2), np.zeros((len(coefs), 3))
+    alpha, l1 = settings["alpha"], settings.get("l1", 0.0)
     penalised = solver != "adamw"
     for rows in batches:
         memory["step"] += 1
         x, y, w = X[rows], targets[rows], weight[rows]
         outputs = forward(x, coefs, intercepts, names)[1][-1]
-        squares = sum((W**2).sum() for W in coefs)
-        of_loss = 0.5 * alpha * squares / w.sum() if penalised else 0.0
-        totals += len(rows) * np.array([mean_loss(loss, outputs, y, w, option), of_loss])
+        penalty = sum(0.5 * alpha * (W**2).sum() + l1 * np.abs(W).sum() for W in coefs) / w.sum()
+        of_loss = mean_loss(loss, outputs, y, w, option)
+        totals += len(rows) * np.array([of_loss, penalty if penalised else 0.0])
         gradients = backward(x, y, w, coefs, intercepts, network["activations"], loss, option)
-        for layer, (G, g) in enumerate(zip(*gradients, strict=True)):
-            W, b = coefs[layer], intercepts[layer]
-            before = W.copy()
-            penalty = alpha * W / w.sum() if penalised else 0.0
-            for theta, grad, decays in ((W, G + penalty, True), (b, g, False)):
-                kept = memory.setdefault((layer, decays), {})
-                step = SOLVERS[solver]
-                theta[:] = step(theta, grad, memory["step"], kept, **settings, decays=decays)
-            ratio = np.linalg.norm(W - before) / (np.linalg.norm(before) or np.inf)
-            norms[layer] += np.linalg.norm(G), np.linalg.norm(g), ratio
+        norms[:, :2] += [[np.linalg.norm(g) for g in pair] for pair in zip(*gradients, strict=True)]
+        entering = [G.copy() for G in gradients[0]]
+        for G, W in zip(entering, coefs, strict=True):
+            G += (alpha * W + l1 * np.sign(W)) / w.sum() if penalised else 0.0
+        entering = clipped([*entering, *gradients[1]], **settings)
+        before = [W.copy() for W in coefs]
+        for k, (theta, g) in enumerate(zip([*coefs, *intercepts], entering, strict=True)):
+            kept, decays = memory.setdefault(k, {}), k < len(coefs)
+            theta[:] = SOLVERS[solver](theta, g, memory["step"], kept, **settings, decays=decays)
+        for layer, (W, V) in enumerate(zip(before, coefs, strict=True)):
+            norms[layer, 2] += np.linalg.norm(V - W) / (np.linalg.norm(W) or np.inf)
+            lengths = np.linalg.norm(V, axis=0)
+            V *= np.minimum(1.0, settings.get("max_norm", np.inf) / np.maximum(lengths, 1e-300))
     return *(totals / sum(map(len, batches))), norms

@@ -45,6 +45,8 @@ SETTINGS = [
     *[DeepMLPRegressor(**SMALL, loss=loss) for loss in ("absolute_error", "huber")],
     *[DeepMLPRegressor(**SMALL, activation="tanh", loss=loss) for loss in ("poisson", "gamma")],
     DeepMLPRegressor(**SMALL, loss="quantile", quantile=0.5),
+    DeepMLPRegressor(**SMALL, l1_ratio=0.5, max_norm=3.0, clip_norm=5.0, clip_value=1.0),
+    DBNClassifier(**PLAIN, l1_ratio=0.5, max_norm=3.0, clip_norm=5.0, clip_value=1.0),
     DBNClassifier(**PLAIN, label_smoothing=0.1),
     DeepMLPRegressor((10,), solver="adagrad", learning_rate_init=0.1),
     DBNClassifier((10,), solver="adagrad", learning_rate_init=0.1, pretrainer="passthrough"),

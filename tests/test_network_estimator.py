@@ -20,7 +20,7 @@ import scipy.sparse
 import sklearn
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import Ridge
+from sklearn.linear_model import ElasticNet, Ridge
 from sklearn.model_selection import GridSearchCV
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import make_pipeline
@@ -335,6 +335,124 @@ def test_alpha_shrinks_the_weights(kind):
     weak, strong = (make(kind, alpha=a, **params).fit(X, y) for a in (0.1, 10.0))
     norm = [np.linalg.norm(e.coefs_[0]) for e in (weak, strong)]
     assert norm[1] < norm[0]
+
+
+# ---------------------------------------------------------------------------
+# What holds gradients and weights back
+# ---------------------------------------------------------------------------
+
+BOUNDS = {"l1_ratio": 0.5, "max_norm": 0.9, "clip_norm": 0.1, "clip_value": 0.01}
+
+
+@both
+def test_the_first_loss_has_both_penalties(kind):
+    """alpha (l1_ratio |W|_1 + (1 - l1_ratio) / 2 |W|^2) over the rows, of weights alone."""
+    X, y = data(kind)
+    rng = np.random.default_rng(3)
+    shapes = [(5, 8), (8, 6), (6, 1 if kind == "regressor" else 3)]
+    arrays = [rng.normal(size=shape) for shape in shapes]
+    params = {"init": arrays, "dtype": "float64", "batch_size": 90, "max_iter": 1}
+    without, with_both = (
+        make(kind, alpha=alpha, l1_ratio=0.3, **params).fit(X, y).loss_ for alpha in (0.0, 2.0)
+    )
+    penalty = sum(0.6 * np.abs(W).sum() + 0.7 * (W**2).sum() for W in arrays) / 90
+    assert with_both - without == pytest.approx(penalty, rel=1e-9)
+
+
+@pytest.mark.parametrize("l1_ratio", [0.0, 0.4, 1.0])
+def test_a_linear_model_with_both_penalties_is_an_elastic_net(l1_ratio):
+    """The same minimum; weights that are zero there come as close as the last steps are long.
+
+    Which is at most the rate times twice the penalty's slope, 0.003 * 2 * 20 / 300.
+    """
+    X, y = data("regressor", 300)
+    X = np.hstack([X[:, :1], np.random.default_rng(7).normal(size=(300, 20))])
+    theirs = ElasticNet(alpha=20 / 300, l1_ratio=l1_ratio, tol=1e-10).fit(X, y)
+    params = {"hidden_layer_sizes": (), "alpha": 20.0, "solver": "sgd", "momentum": 0.0, "tol": 0}
+    params |= {"learning_rate_init": 0.003, "batch_size": 300, "max_iter": 5000, "trace": None}
+    params["n_iter_no_change"] = np.inf
+    mine = make("regressor", l1_ratio=l1_ratio, **params).fit(X, y)
+    np.testing.assert_allclose(mine.coefs_[0][:, 0], theirs.coef_, atol=1e-3)
+    assert (l1_ratio > 0) == (theirs.coef_ == 0).any()
+
+
+@both
+@pytest.mark.parametrize("solver", ["sgd", "adam", "adamw"])
+def test_no_unit_is_longer_than_max_norm(kind, solver):
+    """In hidden layers and in the output, though some first weights are."""
+    X, y = data(kind)
+    params = {"solver": solver, "learning_rate_init": 0.1}
+    norms = [
+        np.concatenate([np.linalg.norm(W, axis=0) for W in estimator.coefs_])
+        for estimator in (make(kind, max_norm=m, **params).fit(X, y) for m in (None, 0.8))
+    ]
+    assert norms[0].max() > 0.9
+    assert norms[1].max() < 0.8 + 1e-6
+
+
+@both
+def test_clipping_shortens_steps_and_not_the_trace(kind):
+    """Of plain descent the step's norm is the rate times clip_norm; the trace is of before."""
+    X, y = data(kind)
+    params = {"solver": "sgd", "momentum": 0.0, "alpha": 0.0, "batch_size": 90, "max_iter": 1}
+    params |= {"learning_rate_init": 1.0, "dtype": "float64"}
+    start = make(kind, **{**params, "learning_rate_init": 1e-30}).fit(X, y)
+    plain, clipped = (make(kind, clip_norm=m, **params).fit(X, y) for m in (None, 0.01))
+    step = parameters(clipped) - parameters(start)
+    assert np.linalg.norm(step) == pytest.approx(0.01)
+    full = parameters(plain) - parameters(start)
+    np.testing.assert_allclose(step, 0.01 * full / np.linalg.norm(full), atol=1e-12)
+    a, b = plain.gradient_trace_, clipped.gradient_trace_
+    np.testing.assert_allclose(a.weight_grad_norm, b.weight_grad_norm, rtol=1e-12)
+    cut = make(kind, clip_value=0.001, **params).fit(X, y)
+    step = parameters(cut) - parameters(start)
+    np.testing.assert_allclose(step, np.clip(full, -0.001, 0.001), atol=1e-12)
+
+
+def test_clipping_saves_a_network_that_would_diverge():
+    """Steps of bounded length do not grow without bound."""
+    X, y = data("regressor")
+    params = {"solver": "sgd", "activation": "identity", "learning_rate_init": 1.0, "max_iter": 50}
+    with pytest.warns(ConvergenceWarning, match="diverged"):
+        make("regressor", **params).fit(X, y)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message=".*diverged")
+        make("regressor", clip_norm=0.1, **params).fit(X, y)
+
+
+@both
+@pytest.mark.parametrize("bounds", [*({name: BOUNDS[name]} for name in BOUNDS), BOUNDS], ids=str)
+def test_bounds_are_bounds_everywhere(kind, bounds):
+    """For any number of threads, in partial_fit as in fit, and of a copy."""
+    X, y = big_problem(kind)
+    params = {"hidden_layer_sizes": (130, 90), "batch_size": 200, "max_iter": 3, **bounds}
+    one, two = (make(kind, n_jobs=n_jobs, **params).fit(X, y) for n_jobs in (1, 2))
+    assert_same(one, two)
+    partly, classes = make(kind, **params), {} if kind == "regressor" else {"classes": np.unique(y)}
+    for _ in range(3):
+        partly = pickled(partly.partial_fit(X, y, **classes))
+    np.testing.assert_array_equal(parameters(partly), parameters(one))
+    plain = make(kind, **{**params, **dict.fromkeys(bounds, None), "l1_ratio": 0.0}).fit(X, y)
+    assert not np.array_equal(parameters(plain), parameters(one))
+
+
+@both
+def test_partial_fit_listens_to_new_bounds(kind):
+    """They may be changed between calls, as alpha may."""
+    X, y = data(kind)
+    estimator = make(kind, learning_rate_init=0.1).fit(X, y)
+    assert max(np.linalg.norm(W, axis=0).max() for W in estimator.coefs_) > 0.6
+    estimator.set_params(max_norm=0.5).partial_fit(X, y)
+    assert max(np.linalg.norm(W, axis=0).max() for W in estimator.coefs_) < 0.5 + 1e-6
+
+
+@both
+@pytest.mark.parametrize("name", BOUNDS)
+def test_lbfgs_has_no_bounds(kind, name):
+    """An option that could not act is an error that names it, its value and the remedy."""
+    X, y = data(kind)
+    rule = rf"{name} must be .* for solver='lbfgs', .* got {BOUNDS[name]}; take .* 'adam'"
+    assert_refused(make(kind, solver="lbfgs", **{name: BOUNDS[name]}), X, y, rule)
 
 
 # ---------------------------------------------------------------------------
@@ -1247,6 +1365,10 @@ BAD_PARAMETERS = {
     "unknown schedule": ({"learning_rate": "optimal"}, "'learning_rate' .* 'optimal'"),
     "rate of zero": ({"learning_rate_init": 0}, "'learning_rate_init' .* 0"),
     "negative alpha": ({"alpha": -1}, "'alpha' .* -1"),
+    "a share of 2": ({"l1_ratio": 2}, "'l1_ratio' .* 2"),
+    "no norm": ({"max_norm": 0.0}, "'max_norm' .* 0.0"),
+    "a gradient of zero": ({"clip_norm": 0}, "'clip_norm' .* 0"),
+    "negative components": ({"clip_value": -1.0}, "'clip_value' .* -1.0"),
     "momentum of 2": ({"momentum": 2}, "'momentum' .* 2"),
     "batches of zero": ({"batch_size": 0}, "'batch_size' .* 0"),
     "no epochs": ({"max_iter": 0}, "'max_iter' .* 0"),

@@ -4,6 +4,9 @@ A minibatch takes two parallel regions whatever the depth: blocks of rows go for
 back through all layers, then blocks of weight rows form their gradient with one product
 over the whole minibatch and are updated while in cache. The blocks follow from the shape
 of the problem, so the number of threads does not change a bit of the result.
+
+A bound on the norm of the whole gradient, and one on the norm of each unit's weights, are known
+only when all blocks are done: either takes one region more.
 """
 
 from collections import namedtuple
@@ -16,7 +19,7 @@ from sk_dbn.kernels.compile import EXACT, STRICT, kernel, routine, twins, view
 from sk_dbn.kernels.feed_forward import forward_layer, weights
 from sk_dbn.kernels.gather import gather
 from sk_dbn.kernels.losses import output_delta
-from sk_dbn.kernels.optimisers import ADAMW, end_step, to_step
+from sk_dbn.kernels.optimisers import ADAMW, add_signs, clip, end_step, to_step
 from sk_dbn.kernels.products import product_nt, product_tn
 
 Examples = namedtuple("Examples", "targets sample_weight loss option")
@@ -30,7 +33,7 @@ option : float, what the loss has to be told, see `losses.output_delta`
 
 Workspace = namedtuple(
     "Workspace",
-    "values_at values deltas slopes gradient row_sums layer_sums",
+    "values_at values deltas slopes gradient row_sums layer_sums column_squares",
 )
 Workspace.__doc__ = """Buffers of one training run, allocated once.
 
@@ -39,8 +42,13 @@ values, deltas : arrays (batch * sum of units,), activations and their derivativ
 slopes : array like values, or (0,) when no activation needs it
 gradient : array (n_parameters,)
 row_sums : float64 array (n_row_blocks, 2), loss and weight of each block of rows
-layer_sums : float64 array (n_weight_blocks, n_layers, 5), see `update_block`
+layer_sums : float64 array (n_weight_blocks, n_layers, 7), see `update_block`
+column_squares : float64 array (n_weight_blocks, sum of units), of each unit's incoming weights,
+    or (n_weight_blocks, 0) when their norm has no bound
 """
+
+# What `update_block` is to do.
+GRADIENT, STEP, BOTH = range(3)
 
 
 @view
@@ -96,6 +104,21 @@ def rows_block(source, examples, rows, layers, work, batch, block):
 
 
 @kernel
+def stretches(layers, layer, block, n_blocks):
+    """Where the block-th part of a layer's parameters lies in the flat vector.
+
+    Returns
+    -------
+    w_lo, w_hi, b_lo, b_hi : int, of the weights, in whole rows, and of the biases
+    """
+    p, q = layers.units[layer], layers.units[layer + 1]
+    at, lo, hi = layers.weights_at[layer], block * p // n_blocks, (block + 1) * p // n_blocks
+    w_lo, w_hi = at + lo * q, at + hi * q
+    at, lo, hi = layers.biases_at[layer], block * q // n_blocks, (block + 1) * q // n_blocks
+    return w_lo, w_hi, at + lo, at + hi
+
+
+@kernel
 def gradient_block(layers, work, batch, size, layer, scale, beta, block, n_blocks):
     """gradient = scale a^T delta + beta gradient, for a part of one layer's parameters.
 
@@ -106,28 +129,20 @@ def gradient_block(layers, work, batch, size, layer, scale, beta, block, n_block
     layer : int
     scale, beta : scalars of the parameters' dtype; beta is 0 or 1
     block, n_blocks : int, which part: of the weights' rows and of the biases
-
-    Returns
-    -------
-    w_lo, w_hi, b_lo, b_hi : int, the stretches of the flat vector that were written
     """
-    p, q = layers.units[layer], layers.units[layer + 1]
+    q = layers.units[layer + 1]
+    w_lo, w_hi, b_lo, b_hi = stretches(layers, layer, block, n_blocks)
     a = layer_values(work.values, work, layers, layer, batch, 0, size)
     delta = layer_values(work.deltas, work, layers, layer + 1, batch, 0, size)
-    lo, hi = block * p // n_blocks, (block + 1) * p // n_blocks
-    w_lo, w_hi = layers.weights_at[layer] + lo * q, layers.weights_at[layer] + hi * q
-    if hi > lo:
-        g = work.gradient[w_lo:w_hi].reshape(hi - lo, q)
-        product_tn(scale, a[:, lo:hi], delta, beta, g)
-    lo, hi = block * q // n_blocks, (block + 1) * q // n_blocks
-    b_lo, b_hi = layers.biases_at[layer] + lo, layers.biases_at[layer] + hi
-    g_bias = work.gradient[b_lo:b_hi]
+    if w_hi > w_lo:
+        lo, hi = (w_lo - layers.weights_at[layer]) // q, (w_hi - layers.weights_at[layer]) // q
+        product_tn(scale, a[:, lo:hi], delta, beta, work.gradient[w_lo:w_hi].reshape(hi - lo, q))
+    lo, g_bias = b_lo - layers.biases_at[layer], work.gradient[b_lo:b_hi]
     if beta == 0:
         g_bias[:] = 0
     for i in range(size):
-        for j in range(hi - lo):
+        for j in range(b_hi - b_lo):
             g_bias[j] += scale * delta[i, lo + j]
-    return w_lo, w_hi, b_lo, b_hi
 
 
 @kernel
@@ -152,34 +167,131 @@ def _share(total_weight):
     return 0.0 if total_weight == 0.0 else 1.0 / total_weight
 
 
+@kernel(fastmath=STRICT)
+def scale_all(factor, x):
+    """x *= factor."""
+    for k in range(x.shape[0]):
+        x[k] *= factor
+
+
 @routine
-def update_block(layers, optimiser, rate, step, work, batch, size, total_weight, block):
+def restrain(optimiser, sign_decay, theta, g, g_bias, sums):
+    """What is rarely asked for of a gradient: the L1 penalty, and bounds.
+
+    Parameters
+    ----------
+    optimiser : Optimiser
+    sign_decay : float, factor of the weights' signs
+    theta, g : arrays (n_weights,), weights and their gradient, updated
+    g_bias : array (n_biases,), updated
+    sums : float64 array (7,), of which the last two are written, see `update_block`
+    """
+    sums[5] = add_signs(sign_decay, theta, g) if optimiser.l1 > 0.0 else 0.0
+    if optimiser.clip_value > 0.0:
+        clip(optimiser.clip_value, g)
+        clip(optimiser.clip_value, g_bias)
+    sums[6] = 0.0  # in double precision: an exploding gradient's square is beyond the single one
+    for k in range(g.shape[0]):
+        sums[6] += np.float64(g[k]) * np.float64(g[k])
+    for k in range(g_bias.shape[0]):
+        sums[6] += np.float64(g_bias[k]) * np.float64(g_bias[k])
+
+
+@routine
+def sum_column_squares(layers, work, layer, w_lo, w_hi, block):
+    """Sums of squares of the columns of some rows of a layer's weights."""
+    q, at = layers.units[layer + 1], work.values_at[layer + 1]
+    out = work.column_squares[block, at : at + q]
+    out[:] = 0
+    for k in range(w_lo, w_hi, q):
+        for j in range(q):
+            out[j] += np.float64(layers.theta[k + j]) * np.float64(layers.theta[k + j])
+
+
+@routine
+def update_block(
+    layers, optimiser, rate, step, work, batch, size, total_weight, stage, factor, block
+):
     """In every layer, the block-th part of the parameters: gradient, then update.
 
     Leaves in ``work.layer_sums[block, layer]`` the sums of squares of the weights'
-    gradient (without penalty), weights, weights' step, biases' gradient, biases' step.
+    gradient (without penalty), weights, weights' step, biases' gradient, biases' step; where
+    there is an L1 penalty or a bound, the sum of the weights' sizes, and that of squares of
+    the whole gradient as it enters the solver.
+
+    Parameters
+    ----------
+    stage : int, GRADIENT, STEP or BOTH
+    factor : float, what the gradient is multiplied by before the step, if that is a stage of its
+        own
     """
     real = layers.theta.dtype.type
     n_blocks = work.layer_sums.shape[0]
     share = _share(total_weight)
     scale = real(share if share > 0.0 else 1.0)  # where nothing counts, the deltas are zero
-    decay = real(0.0 if optimiser.code == ADAMW else optimiser.alpha * share)
+    coupled = 0.0 if optimiser.code == ADAMW else share
+    restrained = optimiser.l1 > 0.0 or optimiser.clip_value > 0.0 or stage == GRADIENT
     for layer in range(layers.units.shape[0] - 1):
-        w_lo, w_hi, b_lo, b_hi = gradient_block(
-            layers, work, batch, size, layer, scale, real(0.0), block, n_blocks
-        )
+        w_lo, w_hi, b_lo, b_hi = stretches(layers, layer, block, n_blocks)
         sums = work.layer_sums[block, layer]
         theta, g = layers.theta[w_lo:w_hi], work.gradient[w_lo:w_hi]
-        sums[0], sums[1] = sum_squares(g), sum_squares(theta)
-        add_scaled(decay, theta, g)
-        to_step(optimiser, rate, step, True, w_lo, theta, g)
-        add_scaled(real(1.0), g, theta)
-        sums[2] = sum_squares(g)
-        theta, g = layers.theta[b_lo:b_hi], work.gradient[b_lo:b_hi]
-        sums[3] = sum_squares(g)
-        to_step(optimiser, rate, step, False, b_lo, theta, g)
-        add_scaled(real(1.0), g, theta)
-        sums[4] = sum_squares(g)
+        bias, g_bias = layers.theta[b_lo:b_hi], work.gradient[b_lo:b_hi]
+        if stage != STEP:
+            gradient_block(layers, work, batch, size, layer, scale, real(0.0), block, n_blocks)
+            sums[0], sums[1], sums[3] = sum_squares(g), sum_squares(theta), sum_squares(g_bias)
+            add_scaled(real(optimiser.alpha * coupled), theta, g)
+            if restrained:
+                restrain(optimiser, optimiser.l1 * coupled, theta, g, g_bias, sums)
+        if stage == STEP:
+            scale_all(real(factor), g)
+            scale_all(real(factor), g_bias)
+        if stage != GRADIENT:
+            to_step(optimiser, rate, step, True, w_lo, theta, g)
+            if optimiser.l1 > 0.0 and optimiser.code == ADAMW:
+                add_signs(-rate * optimiser.l1, theta, g)
+            add_scaled(real(1.0), g, theta)
+            sums[2] = sum_squares(g)
+            to_step(optimiser, rate, step, False, b_lo, bias, g_bias)
+            add_scaled(real(1.0), g_bias, bias)
+            sums[4] = sum_squares(g_bias)
+            if optimiser.max_norm > 0.0:
+                sum_column_squares(layers, work, layer, w_lo, w_hi, block)
+
+
+@routine(fastmath=EXACT)
+def norm_factor(most, work):
+    """What the gradient is to be multiplied by to have a norm of no more than `most`."""
+    squares = 0.0
+    for block in range(work.layer_sums.shape[0]):
+        for layer in range(work.layer_sums.shape[1]):
+            squares += work.layer_sums[block, layer, 6]
+    norm = np.sqrt(squares)
+    return most / norm if norm > most else 1.0
+
+
+@routine(fastmath=EXACT)
+def column_factors(most, work):
+    """What each unit's weights are to be multiplied by to have a norm of no more than `most`.
+
+    The factors take the place of the first block's sums of squares.
+    """
+    for j in range(work.column_squares.shape[1]):
+        squares = 0.0
+        for block in range(work.column_squares.shape[0]):
+            squares += work.column_squares[block, j]
+        work.column_squares[0, j] = most / np.sqrt(squares) if squares > most * most else 1.0
+
+
+@routine
+def shrink_block(layers, work, block):
+    """Multiply a part of the rows of each layer's weights by their columns' factors."""
+    for layer in range(layers.units.shape[0] - 1):
+        w_lo, w_hi, _, _ = stretches(layers, layer, block, work.layer_sums.shape[0])
+        q, at = layers.units[layer + 1], work.values_at[layer + 1]
+        factors = work.column_squares[0, at : at + q]
+        for k in range(w_lo, w_hi, q):
+            for j in range(q):
+                layers.theta[k + j] *= factors[j]
 
 
 @routine(fastmath=EXACT)
@@ -196,12 +308,12 @@ def sum_rows(work):
 
 
 @routine
-def end_minibatch(alpha, work, size, loss, norms):
+def end_minibatch(optimiser, work, size, loss, norms):
     """Add one minibatch to the running sums of the loss and of the trace.
 
     Parameters
     ----------
-    alpha : float, L2 penalty
+    optimiser : Optimiser
     work : Workspace
     size : int, rows of the minibatch
     loss : float64 array (3,), updated: data loss and penalty (means over the minibatch
@@ -213,6 +325,8 @@ def end_minibatch(alpha, work, size, loss, norms):
     share = _share(weight)
     loss[0] += data_loss * share * size
     loss[2] += size
+    # The decay of adamw is not a part of what it minimises.
+    penalty = 0.0 if optimiser.code == ADAMW else share * size
     for layer in range(norms.shape[0]):
         g_squares, w_squares, step_squares, b_squares = 0.0, 0.0, 0.0, 0.0
         for block in range(work.layer_sums.shape[0]):
@@ -221,7 +335,9 @@ def end_minibatch(alpha, work, size, loss, norms):
             w_squares += sums[1]
             step_squares += sums[2]
             b_squares += sums[3]
-        loss[1] += 0.5 * alpha * w_squares * share * size
+            if optimiser.l1 > 0.0:
+                loss[1] += optimiser.l1 * sums[5] * penalty
+        loss[1] += 0.5 * optimiser.alpha * w_squares * penalty
         norms[layer, 0] += np.sqrt(g_squares)
         norms[layer, 1] += np.sqrt(b_squares)
         norms[layer, 2] += np.sqrt(step_squares / w_squares) if w_squares > 0.0 else 0.0
@@ -246,6 +362,7 @@ def train_minibatches(
     work : Workspace, overwritten
     loss, norms : see `end_minibatch`
     """
+    clips = optimiser.clip_norm > 0.0
     for k in range(rates.shape[0]):
         rows = order[k * batch : min((k + 1) * batch, order.shape[0])]
         for block in prange(work.row_sums.shape[0]):
@@ -261,12 +378,32 @@ def train_minibatches(
                 batch,
                 size,
                 total_weight,
+                GRADIENT if clips else BOTH,
+                1.0,
                 block,
             )
+        if clips:
+            factor = norm_factor(optimiser.clip_norm, work)
+            for block in prange(work.layer_sums.shape[0]):
+                update_block(
+                    layers,
+                    optimiser,
+                    rates[k],
+                    first_step + k + 1,
+                    work,
+                    batch,
+                    size,
+                    total_weight,
+                    STEP,
+                    factor,
+                    block,
+                )
+        if optimiser.max_norm > 0.0:
+            column_factors(optimiser.max_norm, work)
+            for block in prange(work.layer_sums.shape[0]):
+                shrink_block(layers, work, block)
         end_step(optimiser, first_step + k + 1)
-        # The decay of adamw is not a part of what it minimises.
-        alpha = 0.0 if optimiser.code == ADAMW else optimiser.alpha
-        end_minibatch(alpha, work, size, loss, norms)
+        end_minibatch(optimiser, work, size, loss, norms)
 
 
 @routine

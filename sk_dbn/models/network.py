@@ -122,8 +122,10 @@ class OptimiserState:
     ----------
     solver : {'sgd', 'adam', 'adamw', 'nadam', 'rmsprop', 'adagrad'}
     network : Network
-    momentum, beta_1, beta_2, epsilon, alpha : float
+    momentum, beta_1, beta_2, epsilon : float
     nesterov : bool
+    **bounds
+        See `set_bounds`.
     """
 
     def __init__(
@@ -136,7 +138,7 @@ class OptimiserState:
         beta_1=0.9,
         beta_2=0.999,
         epsilon=1e-8,
-        alpha=0.0,
+        **bounds,
     ):
         size, dtype = network.theta.size, network.theta.dtype
         has_first = solver not in ("rmsprop", "adagrad")
@@ -150,9 +152,32 @@ class OptimiserState:
             beta_1=float(beta_1),
             beta_2=float(beta_2),
             epsilon=float(epsilon),
-            alpha=float(alpha),
+            **dict.fromkeys(("alpha", "l1", "clip_value", "clip_norm", "max_norm"), 0.0),
         )
         self.n_steps = 0
+        self.set_bounds(**bounds)
+
+    def set_bounds(self, alpha=0.0, l1_ratio=0.0, clip_value=None, clip_norm=None, max_norm=None):
+        """Say what holds gradients and weights back from now on.
+
+        Parameters
+        ----------
+        alpha : float
+            Penalty of the weights; for adamw the decoupled decay.
+        l1_ratio : float
+            Share of the L1 norm in the penalty, the rest being half the squares.
+        clip_value, clip_norm : float or None
+            The most that a component of the gradient, and its norm, may be in size.
+        max_norm : float or None
+            The most that a unit's incoming weights may have as norm.
+        """
+        self.kernel_state = self.kernel_state._replace(
+            alpha=alpha * (1.0 - l1_ratio),
+            l1=alpha * float(l1_ratio),
+            clip_value=float(clip_value or 0.0),
+            clip_norm=float(clip_norm or 0.0),
+            max_norm=float(max_norm or 0.0),
+        )
 
     def __setstate__(self, state):
         self.__dict__.update(state)
@@ -225,9 +250,11 @@ class Workbench:
     network : Network
     batch : int
         Most rows that are worked on together.
+    has_max_norm : bool, default=False
+        Whether the norm of each unit's weights is to be bounded.
     """
 
-    def __init__(self, network, batch):
+    def __init__(self, network, batch, has_max_norm=False):
         units, theta = network.units, network.theta
         work = 2.0 * batch * theta.size
         fan_in = int(units[:-1].max())
@@ -246,7 +273,8 @@ class Workbench:
             slopes=np.zeros(slopes, theta.dtype),
             gradient=np.zeros_like(theta),
             row_sums=np.zeros((n_row_blocks, 2)),
-            layer_sums=np.zeros((n_weight_blocks, network.n_layers, 5)),
+            layer_sums=np.zeros((n_weight_blocks, network.n_layers, 7)),
+            column_squares=np.zeros((n_weight_blocks, values_at[-1] if has_max_norm else 0)),
         )
 
     def call(self, run):
@@ -269,7 +297,7 @@ class Training:
         self.network = network
         self.training_set = training_set
         self.optimiser = optimiser
-        self.bench = Workbench(network, batch_size)
+        self.bench = Workbench(network, batch_size, optimiser.kernel_state.max_norm > 0.0)
         self.norms = np.zeros((network.n_layers, 3))
         self._pace = Pace()
 

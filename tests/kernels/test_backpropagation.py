@@ -267,6 +267,125 @@ def test_epochs_equal_the_reference(loss, option, solver, dtype):
     np.testing.assert_allclose(problem.network.theta, theta, rtol=tolerance, atol=tolerance)
 
 
+BOUNDS = {
+    "l1": {"l1_ratio": 0.4},
+    "only l1": {"l1_ratio": 1.0},
+    "components": {"clip_value": 0.03},
+    "norm": {"clip_norm": 0.5},
+    "a norm that no gradient has": {"clip_norm": 1e6},
+    "units": {"max_norm": 0.9},
+    "all": {"l1_ratio": 0.4, "clip_value": 0.1, "clip_norm": 0.5, "max_norm": 1.1},
+}
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize("bounds", BOUNDS)
+def test_bounded_epochs_equal_the_reference(bounds, solver, dtype):
+    """Penalties, then bounds of components, then of the norm, then the step, then its units.
+
+    Loss and norms are what they are without bounds: the norms are those of the data's gradient.
+    """
+    problem = Problem([5, 7, 4, 3], ["tanh", "swish"], "log_loss", dtype)
+    expected, memory, bounds = problem.reference_network(), {"step": 0}, BOUNDS[bounds]
+    optimiser = problem.optimiser(solver, **bounds)
+    training = Training(problem.network, problem.training_set, optimiser, 4)
+    ratio, tolerance = bounds.get("l1_ratio", 0.0), 1e-3 if dtype == np.float32 else 1e-10
+    settings = {**SETTINGS, **bounds, "rate": 0.02}
+    settings |= {"alpha": (1 - ratio) * SETTINGS["alpha"], "l1": ratio * SETTINGS["alpha"]}
+    data = problem.X, problem.targets, problem.weight.astype(float), "log_loss"
+    for _ in range(3):
+        batches = batches_of(problem.order, 4)
+        *losses, norms = reference.train(expected, *data, batches, solver, settings, memory)
+        training.norms[:] = 0
+        value = training.epoch(run_serial, problem.order, 0.02)
+        assert value == pytest.approx(sum(losses), rel=tolerance)
+        np.testing.assert_allclose(training.norms, norms, rtol=tolerance)
+    theta = problem.flat(expected["coefs"], expected["intercepts"])
+    np.testing.assert_allclose(problem.network.theta, theta, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_bounds_that_nothing_reaches_change_nothing(solver):
+    """Bit for bit: forming the gradient and stepping in two regions is what one region does."""
+    far = {"clip_value": 1e30, "clip_norm": 1e30, "max_norm": 1e30}
+    for n_blocks in ((1, 1), (3, 2)):
+        plain, bounded = (
+            minibatch_calls(
+                Problem([5, 7, 3], ["gelu"], "log_loss"), "serial", [5], n_blocks, solver, **bounds
+            )
+            for bounds in ({}, far)
+        )
+        assert all(map(np.array_equal, plain, bounded))
+
+
+def test_clipped_gradients_equal_torch():
+    """torch's own clipping, of a gradient without penalty, then a plain step of descent."""
+    torch = pytest.importorskip("torch")
+    for bounds in ({"clip_norm": 0.1}, {"clip_value": 0.01}):
+        problem = Problem([5, 6, 3], ["tanh"], "log_loss", weighted=False)
+        before = problem.network.theta.copy()
+        _, gradient = problem.gradient(problem.order)
+        parameter = torch.nn.Parameter(torch.tensor(before))
+        parameter.grad = torch.tensor(gradient)
+        if "clip_norm" in bounds:
+            torch.nn.utils.clip_grad_norm_([parameter], 0.1)
+        else:
+            torch.nn.utils.clip_grad_value_([parameter], 0.01)
+        optimiser = problem.optimiser("sgd", alpha=0.0, momentum=0.0, nesterov=False, **bounds)
+        training = Training(problem.network, problem.training_set, optimiser, N_SAMPLES)
+        training.epoch(run_serial, problem.order, 1.0)
+        step = before - problem.network.theta
+        # torch adds 1e-6 to the norm that it divides by
+        np.testing.assert_allclose(step, parameter.grad.numpy(), rtol=2e-5, atol=1e-14)
+        assert np.abs(step).max() < 0.9 * np.abs(gradient).max()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_no_unit_outgrows_max_norm(dtype):
+    """After every update, in every layer; what is shorter stays as it is, and so do biases."""
+    problem = Problem([5, 7, 4, 3], ["tanh", "relu"], "squared_error", dtype)
+    optimiser = problem.optimiser("sgd", momentum=0.0, max_norm=1.0)
+    training = Training(problem.network, problem.training_set, optimiser, 4)
+    before = problem.network.theta.copy()
+    training.epoch(run_serial, problem.order[:4], 0.0)
+    ours = problem.network
+    theirs = Problem([5, 7, 4, 3], ["tanh", "relu"], "squared_error", dtype).network
+    assert np.array_equal(theirs.theta, before)
+    for W, V, b, c in zip(ours.coefs, theirs.coefs, ours.intercepts, theirs.intercepts):
+        norms = np.linalg.norm(V, axis=0)
+        assert (norms < 1).any() and (norms > 1).any()
+        np.testing.assert_array_equal(W[:, norms < 1], V[:, norms < 1])
+        np.testing.assert_allclose(W, V / np.maximum(norms, 1), rtol=10 * np.finfo(dtype).eps)
+        np.testing.assert_array_equal(b, c)
+    for _ in range(5):
+        training.epoch(run_serial, problem.order, 0.5)
+        for W in ours.coefs:
+            assert np.linalg.norm(W, axis=0).max() < 1 + 10 * np.finfo(dtype).eps
+
+
+def test_an_exploding_gradient_can_be_clipped():
+    """One whose square is beyond single precision still has a norm, and a direction."""
+    problem = Problem([4, 3], [], "squared_error", np.float32)
+    problem.X[:] *= 1e12
+    optimiser = problem.optimiser("sgd", alpha=0.0, momentum=0.0, nesterov=False, clip_norm=2.0)
+    training = Training(problem.network, problem.training_set, optimiser, N_SAMPLES)
+    before = problem.network.theta.copy()
+    training.epoch(run_serial, problem.order, 1.0)
+    assert np.linalg.norm(problem.network.theta - before) == pytest.approx(2.0, rel=1e-5)
+
+
+@pytest.mark.parametrize("bounds", [{"clip_norm": 1.0}, {"clip_value": 1.0}, {"max_norm": 1.0}])
+def test_bounds_do_not_hide_what_is_not_a_number(bounds):
+    """Divergence must be seen: NaN and infinity come through to the weights."""
+    problem = Problem([4, 5, 3], ["tanh"], "log_loss")
+    problem.X[2, 1] = np.nan
+    optimiser = problem.optimiser("sgd", **bounds)
+    training = Training(problem.network, problem.training_set, optimiser, 4)
+    assert np.isnan(training.epoch(run_serial, problem.order, 0.1))
+    assert np.isnan(problem.network.theta).any()
+
+
 def test_minibatches_are_visited_in_order():
     """Another order gives other weights; the same minibatches, shuffled inside, the same."""
     results = []
@@ -342,12 +461,13 @@ def test_nan_in_the_data_reaches_loss_and_weights():
 # ---------------------------------------------------------------------------
 
 
-def minibatch_calls(problem, twin, counts, n_blocks=(1, 1), solver="nadam", batch=4):
+def minibatch_calls(problem, twin, counts, n_blocks=(1, 1), solver="nadam", batch=4, **settings):
     """Train in calls of so many minibatches each; return all that the calls leave."""
-    optimiser = problem.optimiser(solver).kernel_state
+    optimiser = problem.optimiser(solver, **settings).kernel_state
     work = Workbench(problem.network, batch).work._replace(
         row_sums=np.zeros((n_blocks[0], 2)),
-        layer_sums=np.zeros((n_blocks[1], problem.network.n_layers, 5)),
+        layer_sums=np.zeros((n_blocks[1], problem.network.n_layers, 7)),
+        column_squares=np.zeros((n_blocks[1], problem.network.units.sum())),
     )
     loss, norms, done = np.zeros(3), np.zeros((problem.network.n_layers, 3)), 0
     part = problem.training_set
@@ -380,17 +500,22 @@ def test_calls_may_be_cut_anywhere(solver):
         assert all(map(np.array_equal, results[0], result))
 
 
+@pytest.mark.parametrize("bounds", [None, "all"])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_twins_agree_bit_for_bit_for_any_blocks(dtype):
+def test_twins_agree_bit_for_bit_for_any_blocks(dtype, bounds):
     """Both twins sum the same blocks in the same order; other blocks agree to rounding.
 
     More blocks than rows leave some blocks empty, which must be no special case.
     """
-    reference_result = None
+    reference_result, bounds = None, {} if bounds is None else BOUNDS[bounds]
     for n_blocks in ((1, 1), (2, 3), (3, 2), (16, 16)):
         serial, parallel = (
             minibatch_calls(
-                Problem([5, 7, 6, 3], ["swish", "tanh"], "log_loss", dtype), twin, [5], n_blocks
+                Problem([5, 7, 6, 3], ["swish", "tanh"], "log_loss", dtype),
+                twin,
+                [5],
+                n_blocks,
+                **bounds,
             )
             for twin in ("serial", "parallel")
         )
@@ -408,7 +533,7 @@ def test_gradient_twins_agree_bit_for_bit():
         results = []
         for twin in ("serial", "parallel"):
             work = Workbench(problem.network, 4).work._replace(
-                row_sums=np.zeros((n_blocks[0], 2)), layer_sums=np.zeros((n_blocks[1], 2, 5))
+                row_sums=np.zeros((n_blocks[0], 2)), layer_sums=np.zeros((n_blocks[1], 2, 7))
             )
             part, sums = problem.training_set, np.zeros(2)
             getattr(accumulate_gradient, twin)(
