@@ -163,6 +163,13 @@ class DeepMLPRegressor(RegressorMixin, BaseDeepNetwork):
         and in the output: after each update, longer ones are scaled down to it [10]_. None: no
         bound. Not for 'lbfgs'.
 
+    dropout : float or pair of floats, default=0.0
+        Share of the hidden units that takes no part in an update, others for each sample, or
+        the shares of the input and of the hidden units [10]_. What is left counts for more, so
+        that predictions need no correction; of 'selu' such that mean and variance stay [7]_.
+        `loss_` and `loss_curve_` are those of the units left; predictions, validation and the
+        trace's activations have all of them. Not for 'lbfgs'.
+
     clip_norm : float, default=None
         The most that the gradient of all layers together may have as L2 norm, penalty
         included, as it enters the solver: a longer one is scaled down to it [11]_, after
@@ -349,6 +356,7 @@ class DeepMLPRegressor(RegressorMixin, BaseDeepNetwork):
         pretrainer=None,
         l1_ratio=0.0,
         max_norm=None,
+        dropout=0.0,
         clip_norm=None,
         clip_value=None,
         loss="squared_error",
@@ -385,6 +393,7 @@ class DeepMLPRegressor(RegressorMixin, BaseDeepNetwork):
         self.pretrainer = pretrainer
         self.l1_ratio = l1_ratio
         self.max_norm = max_norm
+        self.dropout = dropout
         self.clip_norm = clip_norm
         self.clip_value = clip_value
         self.loss = loss

@@ -45,6 +45,7 @@ MOST_REPEATS = 10
 NOT_FOR_LBFGS = {
     "l1_ratio": (0.0, "whose line search needs a loss that has a derivative everywhere"),
     "max_norm": (None, "whose steps nothing may change afterwards"),
+    "dropout": (0.0, "whose line search needs a loss that is always the same"),
     "clip_norm": (None, "whose line search needs the gradient as it is"),
     "clip_value": (None, "whose line search needs the gradient as it is"),
 }
@@ -136,6 +137,7 @@ class BaseDeepNetwork(BaseEstimator, metaclass=ABCMeta):
         "max_fun": [Interval(Integral, 1, None, closed="left")],
         "l1_ratio": [Interval(Real, 0, 1, closed="both")],
         "max_norm": [Interval(Real, 0, None, closed="neither"), None],
+        "dropout": [Interval(Real, 0, 1, closed="left"), list, tuple],
         "clip_norm": [Interval(Real, 0, None, closed="neither"), None],
         "clip_value": [Interval(Real, 0, None, closed="neither"), None],
         "trace": [StrOptions({"epoch", "batch"}), None],
@@ -194,9 +196,10 @@ class BaseDeepNetwork(BaseEstimator, metaclass=ABCMeta):
 
     def _check_solver(self):
         """Nothing may be asked of a solver that it cannot do."""
+        self._dropout_rates()
         for name, (off, reason) in NOT_FOR_LBFGS.items() if self.solver == "lbfgs" else ():
             value = getattr(self, name)
-            if value != off:
+            if np.any(value):
                 raise ValueError(
                     f"{name} must be {off!r} for solver='lbfgs', {reason}, got {value!r}; take a "
                     "solver that works on minibatches, such as 'adam'."
@@ -473,6 +476,18 @@ class BaseDeepNetwork(BaseEstimator, metaclass=ABCMeta):
             )
         return min(self.batch_size, n_samples)
 
+    def _dropout_rates(self):
+        """Which share of the input's and of the hidden units is dropped."""
+        if isinstance(self.dropout, Real):
+            return 0.0, float(self.dropout)
+        rates = tuple(self.dropout)
+        if len(rates) != 2 or not all(isinstance(p, Real) and 0.0 <= p < 1.0 for p in rates):
+            raise ValueError(
+                "dropout must be a float in [0, 1) or a pair of them, for the input and for the "
+                f"hidden layers, got {self.dropout!r}."
+            )
+        return float(rates[0]), float(rates[1])
+
     def _start_optimiser(self, incremental):
         """The optimiser of the previous partial_fit, or a new one."""
         if self._optimiser is None or not incremental:
@@ -490,12 +505,15 @@ class BaseDeepNetwork(BaseEstimator, metaclass=ABCMeta):
         self._optimiser.set_bounds(
             self.alpha, self.l1_ratio, self.clip_value, self.clip_norm, self.max_norm
         )
+        if any(self._dropout_rates()) and self._optimiser.seed is None:
+            self._optimiser.seed = int(self._random_state.randint(np.iinfo(np.int32).max))
 
     def _fit_minibatches(self, run, train, validation, batch_size, checkpoint, incremental):
         """Epoch after epoch until the loss or the score no longer improves."""
         self._start_optimiser(incremental)
         n_samples = len(train.order)
-        training = Training(self._network, train, self._optimiser, batch_size)
+        dropout = self._dropout_rates()
+        training = Training(self._network, train, self._optimiser, batch_size, dropout)
         self._watch(checkpoint)
         best = self._best_so_far()
         self.n_iter_ = 0

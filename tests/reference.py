@@ -149,19 +149,56 @@ def mean_loss(loss, outputs, targets, weight, option=0.0):
 # ---------------------------------------------------------------------------
 
 
-def forward(X, coefs, intercepts, activations):
+def dropped(name, a, rate, key):
+    """Activations with some units dropped, and what their derivative is multiplied by.
+
+    Srivastava et al. (2014), section 10, for expectations that stay; for selu Klambauer et al.
+    (2017), "alpha dropout", for means and variances that stay.
+    """
+    keeps = random_bits(key, np.arange(len(a)), a.shape[1]) * 2.0**-32 >= rate
+    q = 1.0 - rate
+    if name == "selu":
+        low = -SELU_SCALE * SELU_ALPHA
+        scale = (q + low**2 * q * (1 - q)) ** -0.5
+        shift = -scale * (1 - q) * low
+        return scale * np.where(keeps, a, low) + shift, scale * keeps
+    return a * keeps / q, keeps / q
+
+
+def dropout(rates, seed, step):
+    """What drops units of each layer in one step, as `forward` wants it."""
+    step_key = derive(seed, step)
+    return lambda layer, name, a: dropped(name, a, rates[layer], derive(step_key, layer))
+
+
+def no_dropout(layer, name, a):
+    """Every unit takes part."""
+    return a, 1.0
+
+
+def passes(X, coefs, intercepts, activations, drop=no_dropout):
+    """Products z, activations a, a[0] being the input, and factors of their derivatives."""
+    a, factor = drop(0, "identity", np.asarray(X, dtype=float))
+    products, values, factors = [], [a], [factor]
+    for layer, name in enumerate(activations):
+        products.append(values[-1] @ coefs[layer] + intercepts[layer])
+        a, factor = ACTIVATIONS[name](products[-1]), 1.0
+        if layer + 1 < len(coefs):
+            a, factor = drop(layer + 1, name, a)
+        values.append(a)
+        factors.append(factor)
+    return products, values, factors
+
+
+def forward(X, coefs, intercepts, activations, drop=no_dropout):
     """Products z and activations a of every layer; a[0] is the input."""
-    products, values = [], [np.asarray(X, dtype=float)]
-    for W, b, name in zip(coefs, intercepts, activations, strict=True):
-        products.append(values[-1] @ W + b)
-        values.append(ACTIVATIONS[name](products[-1]))
-    return products, values
+    return passes(X, coefs, intercepts, activations, drop)[:2]
 
 
-def backward(X, targets, weight, coefs, intercepts, activations, loss, option=0.0):
+def backward(X, targets, weight, coefs, intercepts, activations, loss, option=0.0, drop=no_dropout):
     """Gradients of the weighted mean loss with respect to each W and each b."""
     activations = [*activations, OUTPUT_ACTIVATIONS[loss]]
-    products, values = forward(X, coefs, intercepts, activations)
+    products, values, factors = passes(X, coefs, intercepts, activations, drop)
     delta = output_deltas(loss, values[-1], targets, option) * (weight / weight.sum())[:, None]
     coef_grads, intercept_grads = [], []
     for layer in range(len(coefs) - 1, -1, -1):
@@ -169,7 +206,7 @@ def backward(X, targets, weight, coefs, intercepts, activations, loss, option=0.
         intercept_grads.insert(0, delta.sum(axis=0))
         if layer > 0:
             slope = DERIVATIVES[activations[layer - 1]](products[layer - 1])
-            delta = delta @ coefs[layer].T * slope
+            delta = delta @ coefs[layer].T * factors[layer] * slope
     return coef_grads, intercept_grads
 
 
@@ -349,7 +386,19 @@ def clipped(gradients, *, clip_value=np.inf, clip_norm=np.inf, **_):
     return [g * min(1.0, clip_norm / (norm or 1.0)) for g in gradients]
 
 
-def train(network, X, targets, weight, loss, batches, solver, settings, memory=None, option=0.0):
+def train(
+    network,
+    X,
+    targets,
+    weight,
+    loss,
+    batches,
+    solver,
+    settings,
+    memory=None,
+    option=0.0,
+    drops=None,
+):
     """Minibatch training of float64 lists of coefs and intercepts, in place.
 
     Parameters
@@ -363,6 +412,7 @@ def train(network, X, targets, weight, loss, batches, solver, settings, memory=N
         clip_value and clip_norm bound the gradient, max_norm the columns of the weights
     memory : dict, what the solver remembered from an earlier call
     option : float, of the loss
+    drops : callable, from the number of a step to its `dropout`; none by default
 
     Returns
     -------
@@ -377,13 +427,15 @@ def train(network, X, targets, weight, loss, batches, solver, settings, memory=N
     alpha, l1 = settings["alpha"], settings.get("l1", 0.0)
     penalised = solver != "adamw"
     for rows in batches:
+        drop = no_dropout if drops is None else drops(memory["step"])
         memory["step"] += 1
         x, y, w = X[rows], targets[rows], weight[rows]
-        outputs = forward(x, coefs, intercepts, names)[1][-1]
+        outputs = forward(x, coefs, intercepts, names, drop)[1][-1]
         penalty = sum(0.5 * alpha * (W**2).sum() + l1 * np.abs(W).sum() for W in coefs) / w.sum()
         of_loss = mean_loss(loss, outputs, y, w, option)
         totals += len(rows) * np.array([of_loss, penalty if penalised else 0.0])
-        gradients = backward(x, y, w, coefs, intercepts, network["activations"], loss, option)
+        layers = coefs, intercepts, network["activations"]
+        gradients = backward(x, y, w, *layers, loss, option, drop)
         norms[:, :2] += [[np.linalg.norm(g) for g in pair] for pair in zip(*gradients, strict=True)]
         entering = [G.copy() for G in gradients[0]]
         for G, W in zip(entering, coefs, strict=True):

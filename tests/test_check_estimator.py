@@ -48,6 +48,8 @@ SETTINGS = [
     DeepMLPRegressor(**SMALL, l1_ratio=0.5, max_norm=3.0, clip_norm=5.0, clip_value=1.0),
     DBNClassifier(**PLAIN, l1_ratio=0.5, max_norm=3.0, clip_norm=5.0, clip_value=1.0),
     DBNClassifier(**PLAIN, label_smoothing=0.1),
+    DeepMLPRegressor((30,), max_iter=300, learning_rate_init=0.02, dropout=0.1),
+    DBNClassifier(**PLAIN, dropout=(0.05, 0.1)),
     DeepMLPRegressor((10,), solver="adagrad", learning_rate_init=0.1),
     DBNClassifier((10,), solver="adagrad", learning_rate_init=0.1, pretrainer="passthrough"),
 ]

@@ -456,6 +456,96 @@ def test_lbfgs_has_no_bounds(kind, name):
 
 
 # ---------------------------------------------------------------------------
+# Dropout
+# ---------------------------------------------------------------------------
+
+
+@both
+@pytest.mark.parametrize("activation", ["tanh", "selu"])
+def test_dropout_is_for_updates_only(kind, activation):
+    """Predictions, validation and the trace's activations have every unit."""
+    X, y = data(kind)
+    params = {"dropout": (0.2, 0.5), "activation": activation, "dtype": "float64"}
+    estimator = make(kind, **params).fit(X, y, X_val=X, y_val=y)
+    names = [activation, activation, estimator.out_activation_]
+    _, values = reference.forward(X, estimator.coefs_, estimator.intercepts_, names)
+    np.testing.assert_allclose(outputs(estimator, X), values[-1].squeeze(), rtol=1e-9)
+    loss = "squared_error" if kind == "regressor" else "log_loss"
+    expected = reference.row_losses(loss, values[-1], y.reshape(-1, 1)).mean()
+    assert estimator.validation_loss_curve_[-1] == pytest.approx(expected, rel=1e-9)
+    assert not np.isclose(estimator.loss_, expected, rtol=1e-3)
+    plain = make(kind, **{**params, "dropout": 0.0}).fit(X, y)
+    a, b = estimator.gradient_trace_, plain.gradient_trace_
+    for name in ("weight_grad_norm", "bias_grad_norm", "activation_mean", "activation_std"):
+        np.testing.assert_array_equal(getattr(a, name)[0], getattr(b, name)[0])
+        assert not np.array_equal(getattr(a, name)[-1], getattr(b, name)[-1])
+
+
+@both
+def test_dropout_has_several_spellings(kind):
+    """A number is for the hidden layers; zeros are none at all."""
+    X, y = data(kind)
+    none, zeros, hidden, pair, whole = (
+        make(kind, dropout=dropout).fit(X, y)
+        for dropout in (0, (0.0, 0.0), 0.3, [0, 0.3], (0.1, 0.3))
+    )
+    assert_same(none, zeros)
+    assert_same(none, make(kind).fit(X, y))
+    assert_same(hidden, pair)
+    assert len({tuple(parameters(e)) for e in (none, hidden, whole)}) == 3
+
+
+@both
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_dropout_drops_the_same_units_again(kind, shuffle):
+    """For any number of threads, in partial_fit as in fit, of a copy, and for the same seed."""
+    X, y = big_problem(kind)
+    params = {"hidden_layer_sizes": (130, 90), "batch_size": 200, "max_iter": 3, "dropout": 0.3}
+    params |= {"shuffle": shuffle}
+    one, two = (make(kind, n_jobs=n_jobs, **params).fit(X, y) for n_jobs in (1, 2))
+    assert_same(one, two)
+    partly, classes = make(kind, **params), {} if kind == "regressor" else {"classes": np.unique(y)}
+    for _ in range(3):
+        partly = pickled(partly.partial_fit(X, y, **classes))
+    np.testing.assert_array_equal(parameters(partly), parameters(one))
+    other = make(kind, random_state=1, init=one.coefs_, **params).fit(X, y)
+    again = make(kind, random_state=2, init=one.coefs_, **params).fit(X, y)
+    assert not np.array_equal(parameters(other), parameters(again))
+
+
+@both
+def test_dropout_may_begin_and_end_between_calls(kind):
+    """It is a parameter of the update, as alpha is; without it training is what it was."""
+    X, y = data(kind)
+    plain, thin = make(kind).fit(X, y), make(kind).fit(X, y)
+    thin.set_params(dropout=0.5).partial_fit(X, y)
+    plain.partial_fit(X, y)
+    assert not np.array_equal(parameters(plain), parameters(thin))
+    thin.set_params(dropout=0.0).partial_fit(X, y)
+    copied = pickled(thin).partial_fit(X, y)
+    np.testing.assert_array_equal(parameters(copied), parameters(thin.partial_fit(X, y)))
+
+
+def test_dropout_keeps_a_network_from_learning_noise_by_heart():
+    """Targets without a rule: what is left of a thinned network cannot be fitted to them."""
+    X, y = np.random.default_rng(0).normal(size=(2, 60, 30))
+    params = {"hidden_layer_sizes": (60, 60), "max_iter": 200, "learning_rate_init": 0.003}
+    scores = [make("regressor", dropout=p, **params).fit(X, y[:, 0]) for p in (0.0, 0.5)]
+    by_heart, thin = (e.score(X, y[:, 0]) for e in scores)
+    assert by_heart > 0.99 and thin < by_heart - 0.01
+
+
+@both
+@pytest.mark.parametrize("dropout", [0.1, (0.1, 0.0), (0.0, 0.1)], ids=str)
+def test_lbfgs_has_no_dropout(kind, dropout):
+    """Its loss would be another one at each look."""
+    X, y = data(kind)
+    rule = "dropout must be 0.0 for solver='lbfgs', .* got .*0.1.*; take"
+    assert_refused(make(kind, solver="lbfgs", dropout=dropout), X, y, rule)
+    make(kind, solver="lbfgs", dropout=(0, 0)).fit(X, y)
+
+
+# ---------------------------------------------------------------------------
 # Stopping
 # ---------------------------------------------------------------------------
 
@@ -1366,6 +1456,10 @@ BAD_PARAMETERS = {
     "rate of zero": ({"learning_rate_init": 0}, "'learning_rate_init' .* 0"),
     "negative alpha": ({"alpha": -1}, "'alpha' .* -1"),
     "a share of 2": ({"l1_ratio": 2}, "'l1_ratio' .* 2"),
+    "every unit dropped": ({"dropout": 1.0}, "'dropout' .* 1.0"),
+    "three rates": ({"dropout": (0.1, 0.2, 0.3)}, r"dropout must be a float in \[0, 1\) or a pair"),
+    "a rate of 1": ({"dropout": (0.1, 1.0)}, r"dropout must be a float .* got \(0.1, 1.0\)"),
+    "a rate in words": ({"dropout": ["none", 0.5]}, "dropout must be a float .* got .'none'"),
     "no norm": ({"max_norm": 0.0}, "'max_norm' .* 0.0"),
     "a gradient of zero": ({"clip_norm": 0}, "'clip_norm' .* 0"),
     "negative components": ({"clip_value": -1.0}, "'clip_value' .* -1.0"),

@@ -14,13 +14,15 @@ from collections import namedtuple
 import numpy as np
 from numba import prange
 
-from sk_dbn.kernels.activations import times_derivative
+from sk_dbn.kernels.activations import GELU, IDENTITY, complete_slopes, times_derivative
 from sk_dbn.kernels.compile import EXACT, STRICT, kernel, routine, twins, view
+from sk_dbn.kernels.dropout import drop_units
 from sk_dbn.kernels.feed_forward import forward_layer, weights
 from sk_dbn.kernels.gather import gather
 from sk_dbn.kernels.losses import output_delta
 from sk_dbn.kernels.optimisers import ADAMW, add_signs, clip, end_step, to_step
 from sk_dbn.kernels.products import product_nt, product_tn
+from sk_dbn.kernels.random_bits import derive
 
 Examples = namedtuple("Examples", "targets sample_weight loss option")
 Examples.__doc__ = """What the network is to say of each sample, and what counts as wrong.
@@ -39,7 +41,7 @@ Workspace.__doc__ = """Buffers of one training run, allocated once.
 
 values_at : int64 array (n_layers + 1,), where a layer's values begin, per row of the batch
 values, deltas : arrays (batch * sum of units,), activations and their derivatives
-slopes : array like values, or (0,) when no activation needs it
+slopes : array like values, or (0,) when no activation needs it and no unit is dropped
 gradient : array (n_parameters,)
 row_sums : float64 array (n_row_blocks, 2), loss and weight of each block of rows
 layer_sums : float64 array (n_weight_blocks, n_layers, 7), see `update_block`
@@ -68,19 +70,31 @@ def layer_slopes(work, layers, layer, batch, lo, hi):
 
 
 @routine
-def rows_block(source, examples, rows, layers, work, batch, block):
-    """Forward and back through all layers for the block-th piece of a minibatch."""
+def rows_block(source, examples, rows, layers, dropout, step, work, batch, block):
+    """Forward and back through all layers for the block-th piece of a minibatch.
+
+    Where units are dropped, the derivative no longer follows from what a layer passes on: it is
+    kept, and units that were dropped have none.
+    """
     n_blocks, n_layers = work.row_sums.shape[0], layers.units.shape[0] - 1
     lo, hi = block * rows.shape[0] // n_blocks, (block + 1) * rows.shape[0] // n_blocks
     work.row_sums[block, :] = 0.0
     if lo == hi:
         return
+    drops, key = dropout.rates.shape[0] > 0, derive(dropout.seed, step)
     a = layer_values(work.values, work, layers, 0, batch, lo, hi)
     gather(source, rows[lo:hi], a)
+    if drops:
+        slopes = layer_slopes(work, layers, 0, batch, lo, hi)
+        drop_units(IDENTITY, dropout.rates[0], derive(key, 0), lo, a, slopes)
     for layer in range(n_layers):
         out = layer_values(work.values, work, layers, layer + 1, batch, lo, hi)
         slopes = layer_slopes(work, layers, layer + 1, batch, lo, hi)
         forward_layer(layers, layer, a, slopes, out)
+        if drops and layer + 1 < n_layers:
+            code, above = layers.activations[layer], layer + 1
+            complete_slopes(code, out, slopes)
+            drop_units(code, dropout.rates[above], derive(key, above), lo, out, slopes)
         a = out
     delta = layer_values(work.deltas, work, layers, n_layers, batch, lo, hi)
     sums = output_delta(
@@ -99,7 +113,7 @@ def rows_block(source, examples, rows, layers, work, batch, block):
         product_nt(delta, weights(layers, layer), below)
         a = layer_values(work.values, work, layers, layer, batch, lo, hi)
         slopes = layer_slopes(work, layers, layer, batch, lo, hi)
-        times_derivative(layers.activations[layer - 1], a, slopes, below)
+        times_derivative(GELU if drops else layers.activations[layer - 1], a, slopes, below)
         delta = below
 
 
@@ -345,7 +359,7 @@ def end_minibatch(optimiser, work, size, loss, norms):
 
 @twins
 def train_minibatches(
-    source, examples, order, batch, layers, optimiser, rates, first_step, work, loss, norms
+    source, examples, order, batch, layers, dropout, optimiser, rates, first_step, work, loss, norms
 ):
     """Minibatch after minibatch: gather, forward, back, update, measure.
 
@@ -356,6 +370,7 @@ def train_minibatches(
     order : int64 array, the samples in the order they are to be visited
     batch : int, rows of a minibatch; the last one may be short
     layers : Layers, updated
+    dropout : Dropout
     optimiser : Optimiser, updated
     rates : float64 array (n_minibatches,), the learning rate of each
     first_step : int, updates made before this call
@@ -366,7 +381,7 @@ def train_minibatches(
     for k in range(rates.shape[0]):
         rows = order[k * batch : min((k + 1) * batch, order.shape[0])]
         for block in prange(work.row_sums.shape[0]):
-            rows_block(source, examples, rows, layers, work, batch, block)
+            rows_block(source, examples, rows, layers, dropout, first_step + k, work, batch, block)
         size, (_, total_weight) = rows.shape[0], sum_rows(work)
         for block in prange(work.layer_sums.shape[0]):
             update_block(
@@ -425,12 +440,12 @@ def accumulate_block(layers, work, batch, size, scale, block):
 
 
 @twins
-def accumulate_gradient(source, examples, order, batch, layers, scale, work, loss):
+def accumulate_gradient(source, examples, order, batch, layers, dropout, scale, work, loss):
     """The gradient of the data's loss over many rows, without an update.
 
     Parameters
     ----------
-    source, examples, order, batch, layers : as in `train_minibatches`
+    source, examples, order, batch, layers, dropout : as in `train_minibatches`
     scale : float, factor of the gradient, one over the sum of the weights
     work : Workspace, ``work.gradient`` is added to
     loss : float64 array (2,), weighted loss and weight are added
@@ -439,7 +454,7 @@ def accumulate_gradient(source, examples, order, batch, layers, scale, work, los
     for k in range(n_batches):
         rows = order[k * batch : min((k + 1) * batch, order.shape[0])]
         for block in prange(work.row_sums.shape[0]):
-            rows_block(source, examples, rows, layers, work, batch, block)
+            rows_block(source, examples, rows, layers, dropout, k, work, batch, block)
         for block in prange(work.layer_sums.shape[0]):
             accumulate_block(layers, work, batch, rows.shape[0], scale, block)
         data_loss, weight = sum_rows(work)

@@ -11,6 +11,7 @@ from sk_dbn.kernels.backpropagation import (
     accumulate_gradient,
     train_minibatches,
 )
+from sk_dbn.kernels.dropout import Dropout
 from sk_dbn.kernels.feed_forward import Layers
 from sk_dbn.kernels.losses import LOSSES, sum_loss
 from sk_dbn.kernels.optimisers import SOLVERS, Optimiser
@@ -26,6 +27,8 @@ MOST_PROBED, LEAST_PROBED = 256, 32
 # Losses that are reported as a mean over outputs, as scikit-learn's networks do it; others as
 # their sum. What is minimised is the sum in any case.
 MEANS_OF_OUTPUTS = ("squared_error", "absolute_error", "huber", "quantile")
+
+NO_DROPOUT = Dropout(np.empty(0), 0)
 
 
 class Network:
@@ -126,6 +129,13 @@ class OptimiserState:
     nesterov : bool
     **bounds
         See `set_bounds`.
+
+    Attributes
+    ----------
+    n_steps : int
+        Updates made so far.
+    seed : int or None
+        Key of the random bits that belong to the steps, where they need any.
     """
 
     def __init__(
@@ -154,7 +164,7 @@ class OptimiserState:
             epsilon=float(epsilon),
             **dict.fromkeys(("alpha", "l1", "clip_value", "clip_norm", "max_norm"), 0.0),
         )
-        self.n_steps = 0
+        self.n_steps, self.seed = 0, None
         self.set_bounds(**bounds)
 
     def set_bounds(self, alpha=0.0, l1_ratio=0.0, clip_value=None, clip_norm=None, max_norm=None):
@@ -252,9 +262,11 @@ class Workbench:
         Most rows that are worked on together.
     has_max_norm : bool, default=False
         Whether the norm of each unit's weights is to be bounded.
+    drops : bool, default=False
+        Whether units are to be dropped.
     """
 
-    def __init__(self, network, batch, has_max_norm=False):
+    def __init__(self, network, batch, has_max_norm=False, drops=False):
         units, theta = network.units, network.theta
         work = 2.0 * batch * theta.size
         fan_in = int(units[:-1].max())
@@ -265,7 +277,7 @@ class Workbench:
         self.is_small = n_row_blocks == n_weight_blocks == 1
         values_at = np.r_[0, np.cumsum(units)]
         n_values = values_at[-1] * batch
-        slopes = n_values if np.isin(network.codes, NEEDS_SLOPES).any() else 0
+        slopes = n_values if drops or np.isin(network.codes, NEEDS_SLOPES).any() else 0
         self.work = Workspace(
             values_at=values_at,
             values=np.zeros(n_values, theta.dtype),
@@ -290,14 +302,22 @@ class Training:
     network : Network
     training_set : TrainingSet
     optimiser : OptimiserState
+        With a seed if there is dropout.
     batch_size : int
+    dropout : pair of floats, default=(0.0, 0.0)
+        Share of the input's and of the hidden units that is dropped in each step.
     """
 
-    def __init__(self, network, training_set, optimiser, batch_size):
+    def __init__(self, network, training_set, optimiser, batch_size, dropout=(0.0, 0.0)):
         self.network = network
         self.training_set = training_set
         self.optimiser = optimiser
-        self.bench = Workbench(network, batch_size, optimiser.kernel_state.max_norm > 0.0)
+        self.dropout = NO_DROPOUT
+        if any(dropout):
+            rates = np.array([dropout[0], *[dropout[1]] * (network.n_layers - 1)])
+            self.dropout = Dropout(rates, optimiser.seed)
+        has_max_norm = optimiser.kernel_state.max_norm > 0.0
+        self.bench = Workbench(network, batch_size, has_max_norm, any(dropout))
         self.norms = np.zeros((network.n_layers, 3))
         self._pace = Pace()
 
@@ -337,6 +357,7 @@ class Training:
             order,
             self.bench.batch,
             self.network.layers,
+            self.dropout,
             self.optimiser.kernel_state,
             rates,
             self.optimiser.n_steps,
@@ -380,6 +401,7 @@ def loss_and_gradient(run, network, training_set, order, bench, pace):
             order[first * batch : end * batch],
             batch,
             network.layers,
+            NO_DROPOUT,
             1.0 / total,
             bench.work,
             sums,

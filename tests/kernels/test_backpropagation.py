@@ -13,6 +13,7 @@ from sk_dbn.kernels.backpropagation import accumulate_gradient, train_minibatche
 from sk_dbn.kernels.optimisers import SOLVERS
 from sk_dbn.models.data import Data
 from sk_dbn.models.network import (
+    NO_DROPOUT,
     Network,
     OptimiserState,
     Training,
@@ -478,6 +479,7 @@ def minibatch_calls(problem, twin, counts, n_blocks=(1, 1), solver="nadam", batc
             problem.order[done * batch : (done + count) * batch],
             batch,
             problem.network.layers,
+            NO_DROPOUT,
             optimiser,
             0.1 / np.sqrt(1.0 + done + np.arange(count)),
             done,
@@ -542,6 +544,7 @@ def test_gradient_twins_agree_bit_for_bit():
                 problem.order,
                 4,
                 problem.network.layers,
+                NO_DROPOUT,
                 0.125,
                 work,
                 sums,
