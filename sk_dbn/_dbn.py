@@ -80,13 +80,21 @@ class DBNClassifier(
     batch_size : int, default='auto'
         Rows of a minibatch; 'auto' is ``min(200, n_samples)``. Not used by 'lbfgs'.
 
-    learning_rate : {'constant', 'invscaling', 'adaptive'}, default='constant'
-        Schedule of the learning rate, used by ``solver='sgd'``. 'invscaling' divides
+    learning_rate : {'constant', 'invscaling', 'adaptive', 'cosine', 'one_cycle'}, \
+            default='constant'
+        Schedule of the learning rate. Used by ``solver='sgd'`` alone: 'invscaling' divides
         `learning_rate_init` by ``t ** power_t``, t the samples seen; 'adaptive' divides
-        the rate by 5 whenever training stalls.
+        the rate by 5 whenever training stalls. Used by every solver but 'lbfgs', from update
+        to update: 'cosine' falls along half a cosine, to zero after `max_iter` epochs [12]_;
+        'one_cycle' rises from a 25th of `learning_rate_init` to all of it over three tenths
+        of these epochs, then falls to a 250000th [13]_, as in torch, but the momentum stays.
+
+        Each call of `fit` has a schedule of its own, with `warm_start` too. Calls of
+        `partial_fit` share one, each of them an epoch of it: `max_iter` says how many. When
+        it has come to its end, the last rate stays, and a warning says so.
 
     learning_rate_init : float, default=0.001
-        Initial learning rate. Not used by 'lbfgs'.
+        Initial learning rate; the highest one of 'one_cycle'. Not used by 'lbfgs'.
 
     power_t : float, default=0.5
         Exponent of 'invscaling'.
@@ -173,6 +181,11 @@ class DBNClassifier(
         :class:`~sklearn.frozen.FrozenEstimator` of a fitted stack is used as it is, so
         features learned once serve many classifiers. Pre-training needs 'logistic',
         'tanh' or 'relu' as activation.
+
+    warmup_epochs : float, default=0
+        Epochs, or a fraction of one, over which the learning rate rises linearly from zero to
+        the first of its schedule, update by update. They count among `max_iter`. Not for
+        'lbfgs'.
 
     l1_ratio : float, default=0.0
         Share of the L1 norm in the penalty, which for the weights W of all layers is
@@ -322,6 +335,12 @@ class DBNClassifier(
     .. [11] Pascanu, R., Mikolov, T. & Bengio, Y. (2013). On the difficulty of training
        recurrent neural networks. ICML. Algorithm 1.
 
+    .. [12] Loshchilov, I. & Hutter, F. (2017). SGDR: stochastic gradient descent with warm
+       restarts. ICLR. Equation 5, without restarts.
+
+    .. [13] Smith, L. N. & Topin, N. (2019). Super-convergence: very fast training of neural
+       networks using large learning rates. SPIE 11006.
+
     Examples
     --------
     >>> from sk_dbn import DBNClassifier
@@ -371,6 +390,7 @@ class DBNClassifier(
         max_fun=15000,
         init="auto",
         pretrainer=None,
+        warmup_epochs=0,
         l1_ratio=0.0,
         max_norm=None,
         dropout=0.0,
@@ -408,6 +428,7 @@ class DBNClassifier(
         self.max_fun = max_fun
         self.init = init
         self.pretrainer = pretrainer
+        self.warmup_epochs = warmup_epochs
         self.l1_ratio = l1_ratio
         self.max_norm = max_norm
         self.dropout = dropout

@@ -35,7 +35,7 @@ from sk_dbn.models.network import (
     Training,
     TrainingSet,
 )
-from sk_dbn.models.schedules import SCHEDULES, Schedule
+from sk_dbn.models.schedules import PLANNED, SCHEDULES, Schedule
 from sk_dbn.models.threads import threads
 
 # Integer weights up to this mean stand for repeated rows, beyond it they multiply losses.
@@ -43,6 +43,7 @@ MOST_REPEATS = 10
 
 # What 'lbfgs' cannot do, the value that stands for not asking it to, and why it cannot.
 NOT_FOR_LBFGS = {
+    "warmup_epochs": (0, "which has no learning rate"),
     "l1_ratio": (0.0, "whose line search needs a loss that has a derivative everywhere"),
     "max_norm": (None, "whose steps nothing may change afterwards"),
     "dropout": (0.0, "whose line search needs a loss that is always the same"),
@@ -116,6 +117,7 @@ class BaseDeepNetwork(BaseEstimator, metaclass=ABCMeta):
         "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
         "learning_rate": [StrOptions(set(SCHEDULES))],
         "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
+        "warmup_epochs": [Interval(Real, 0, None, closed="left")],
         "power_t": [Interval(Real, 0, None, closed="left")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
         "shuffle": ["boolean"],
@@ -500,20 +502,36 @@ class BaseDeepNetwork(BaseEstimator, metaclass=ABCMeta):
                 beta_2=self.beta_2,
                 epsilon=self.epsilon,
             )
-            schedule = self.learning_rate if self.solver == "sgd" else "constant"
-            self._schedule = Schedule(schedule, self.learning_rate_init, self.power_t)
+            for_any_solver = self.solver == "sgd" or self.learning_rate in PLANNED
+            self._schedule = Schedule(
+                self.learning_rate if for_any_solver else "constant",
+                self.learning_rate_init,
+                self.power_t,
+                warmup_epochs=self.warmup_epochs,
+            )
+        self._schedule.max_iter = self.max_iter
+        if self._schedule.is_over:
+            warnings.warn(
+                f"learning_rate={self._schedule.name!r} came to its end after max_iter="
+                f"{self.max_iter} epochs; its last rate stays, {self._schedule.rates(1)[0]:.3g}. "
+                "Raise max_iter, or set warm_start=True and call fit to begin a new schedule.",
+                ConvergenceWarning,
+            )
+
+    def _start_training(self, train, batch_size):
+        """The updates as the parameters of this call want them."""
         self._optimiser.set_bounds(
             self.alpha, self.l1_ratio, self.clip_value, self.clip_norm, self.max_norm
         )
-        if any(self._dropout_rates()) and self._optimiser.seed is None:
+        dropout = self._dropout_rates()
+        if any(dropout) and self._optimiser.seed is None:
             self._optimiser.seed = int(self._random_state.randint(np.iinfo(np.int32).max))
+        return Training(self._network, train, self._optimiser, batch_size, dropout)
 
     def _fit_minibatches(self, run, train, validation, batch_size, checkpoint, incremental):
         """Epoch after epoch until the loss or the score no longer improves."""
         self._start_optimiser(incremental)
-        n_samples = len(train.order)
-        dropout = self._dropout_rates()
-        training = Training(self._network, train, self._optimiser, batch_size, dropout)
+        training, n_samples = self._start_training(train, batch_size), len(train.order)
         self._watch(checkpoint)
         best = self._best_so_far()
         self.n_iter_ = 0
@@ -523,7 +541,8 @@ class BaseDeepNetwork(BaseEstimator, metaclass=ABCMeta):
             started_from = self._network.theta.copy()
             if self.shuffle:
                 order = self._random_state.permutation(train.order)
-            loss = training.epoch(run, order, self._schedule.rate, self._recorder)
+            rates = self._schedule.rates(training.n_updates(order))
+            loss = training.epoch(run, order, rates, self._recorder)
             if not (np.isfinite(loss) and np.isfinite(self._network.theta).all()):
                 self._retreat(run, train, checkpoint, loss, before)
                 break
@@ -535,7 +554,7 @@ class BaseDeepNetwork(BaseEstimator, metaclass=ABCMeta):
             checkpoint.keep()
             before = started_from
         else:
-            if not stopping and not incremental:
+            if not (stopping or incremental or self._schedule.is_planned):
                 warnings.warn(
                     f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) "
                     "reached and the optimization hasn't converged yet.",

@@ -456,6 +456,149 @@ def test_lbfgs_has_no_bounds(kind, name):
 
 
 # ---------------------------------------------------------------------------
+# Learning rates
+# ---------------------------------------------------------------------------
+
+PLANNED = [
+    {"learning_rate": "cosine"},
+    {"learning_rate": "one_cycle"},
+    {"learning_rate": "cosine", "warmup_epochs": 1.5},
+    {"warmup_epochs": 2},
+]
+planned = pytest.mark.parametrize("schedule", PLANNED, ids=str)
+
+
+def torch_epochs(coefs, intercepts, X, y, make_scheduler):
+    """Six epochs of minibatches of 32 rows by plain descent, with a scheduler of torch's."""
+    import torch
+
+    parts = [torch.tensor(p, requires_grad=True) for p in (*coefs, *intercepts)]
+    optimiser = torch.optim.SGD(parts, lr=0.1)
+    scheduler = make_scheduler(torch.optim.lr_scheduler, optimiser)
+    for _ in range(6):
+        for lo in range(0, len(X), 32):
+            a = torch.tensor(X[lo : lo + 32])
+            for layer in range(3):
+                a = a @ parts[layer] + parts[layer + 3]
+                a = torch.tanh(a) if layer < 2 else a
+            optimiser.zero_grad()
+            (0.5 * (a[:, 0] - torch.tensor(y[lo : lo + 32])) ** 2).mean().backward()
+            optimiser.step()
+            if scheduler.last_epoch < 17:  # one_cycle has no step after the last update
+                scheduler.step()
+    return np.concatenate([p.detach().numpy().ravel() for p in parts])
+
+
+@pytest.mark.filterwarnings("ignore:Detected call of:UserWarning")
+@pytest.mark.parametrize("name", ["cosine", "one_cycle", "warmup"])
+def test_weights_after_a_planned_schedule_are_torchs(name):
+    """Every update has the rate that torch's scheduler says: 90 rows by 32 are 3 an epoch."""
+    pytest.importorskip("torch")
+    X, y = data("regressor")
+    rng = np.random.default_rng(0)
+    coefs = [rng.normal(size=shape) / 2 for shape in [(5, 8), (8, 6), (6, 1)]]
+    make_scheduler = {
+        "cosine": lambda s, optimiser: s.CosineAnnealingLR(optimiser, 18),
+        "one_cycle": lambda s, optimiser: s.OneCycleLR(optimiser, 0.1, 18, cycle_momentum=False),
+        "warmup": lambda s, optimiser: s.LinearLR(optimiser, 1 / 9, total_iters=8),
+    }[name]
+    intercepts = [np.zeros(W.shape[1]) for W in coefs]
+    theirs = torch_epochs(coefs, intercepts, X, y, make_scheduler)
+    params = {"warmup_epochs": 3} if name == "warmup" else {"learning_rate": name}
+    params |= {"init": coefs, "solver": "sgd", "momentum": 0.0, "alpha": 0.0, "shuffle": False}
+    mine = make("regressor", learning_rate_init=0.1, dtype="float64", **params).fit(X, y)
+    np.testing.assert_allclose(parameters(mine), theirs, rtol=0, atol=1e-12)
+
+
+@both
+@planned
+@pytest.mark.parametrize("solver", [s for s in SOLVERS if s != "lbfgs"])
+def test_planned_rates_are_for_every_solver(kind, solver, schedule):
+    """And partial_fit goes through the schedule as fit does, epoch by epoch."""
+    X, y = data(kind)
+    params = {"solver": solver, "tol": 0, "n_iter_no_change": np.inf}
+    fitted, partly = (make(kind, **params, **schedule) for _ in range(2))
+    fitted.fit(X, y)
+    classes = {"classes": [0, 1, 2]} if kind == "classifier" else {}
+    for _ in range(6):
+        partly = pickled(partly.partial_fit(X, y, **classes))
+    np.testing.assert_array_equal(parameters(partly), parameters(fitted))
+    assert not np.array_equal(parameters(fitted), parameters(make(kind, **params).fit(X, y)))
+
+
+@both
+def test_scikit_learns_schedules_are_for_sgd(kind):
+    """As there: adam's rate does not depend on them."""
+    X, y = data(kind)
+    for name in ("invscaling", "adaptive"):
+        assert_same(make(kind, learning_rate=name).fit(X, y), make(kind).fit(X, y))
+
+
+@both
+@pytest.mark.parametrize("name", ["cosine", "one_cycle"])
+def test_a_planned_end_is_no_lack_of_convergence(kind, name):
+    """After max_iter epochs the rate is as good as zero: that is how it was meant."""
+    X, y = data(kind)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ConvergenceWarning)
+        estimator = make(kind, learning_rate=name, trace="batch").fit(X, y)
+    ratios = estimator.gradient_trace_.update_ratio[1:]
+    assert (ratios[-1] < 0.1 * ratios.max(axis=0)).all()
+
+
+@both
+@pytest.mark.parametrize("name", ["cosine", "one_cycle"])
+def test_partial_fit_beyond_the_end_of_a_schedule(kind, name):
+    """It warns that the rate is at its last, and goes on where max_iter puts the end off."""
+    X, y = data(kind)
+    estimator = make(kind, learning_rate=name, max_iter=4).fit(X, y)
+    with pytest.warns(
+        ConvergenceWarning, match=f"learning_rate='{name}' came to its end after max_"
+    ):
+        estimator.partial_fit(X, y)
+    before = parameters(estimator)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ConvergenceWarning)
+        estimator.set_params(max_iter=20).partial_fit(X, y)
+    assert np.abs(parameters(estimator) - before).max() > 1e-4
+
+
+@both
+@pytest.mark.parametrize("name", ["cosine", "one_cycle"])
+def test_a_warm_start_begins_a_new_schedule(kind, name):
+    """The steps of a second fit rise and fall as those of the first did."""
+    X, y = data(kind)
+    params = {"learning_rate": name, "warm_start": True, "trace": "batch", "max_iter": 10}
+    estimator = make(kind, solver="sgd", momentum=0.0, **params).fit(X, y).fit(X, y)
+    trace = estimator.gradient_trace_
+    rates = trace.update_ratio * trace.weight_norm / trace.weight_grad_norm  # about, per update
+    np.testing.assert_allclose(rates[1:31], rates[31:61], rtol=0.05)
+
+
+@both
+def test_an_interrupted_epoch_is_not_counted(kind, monkeypatch):
+    """The schedule is taken back with the weights."""
+    X, y = data(kind)
+    calm, hasty = (make(kind, learning_rate="cosine", max_iter=9) for _ in range(2))
+    for estimator in (calm, hasty):
+        estimator.set_params(max_iter=3).fit(X, y).set_params(max_iter=9)
+    Interrupt(monkeypatch, after=0)
+    with pytest.raises(KeyboardInterrupt):
+        hasty.partial_fit(X, y)
+    for _ in range(2):
+        calm.partial_fit(X, y), hasty.partial_fit(X, y)
+    np.testing.assert_array_equal(parameters(calm), parameters(hasty))
+
+
+@both
+def test_lbfgs_has_no_warmup(kind):
+    """It has no learning rate at all."""
+    X, y = data(kind)
+    rule = "warmup_epochs must be 0 for solver='lbfgs', which has no learning rate, got 1"
+    assert_refused(make(kind, solver="lbfgs", warmup_epochs=1), X, y, rule)
+
+
+# ---------------------------------------------------------------------------
 # Dropout
 # ---------------------------------------------------------------------------
 
@@ -763,8 +906,8 @@ class Interrupt:
 
     def __call__(self, *args):
         loss = self.epoch(*args)
-        rate = args[3]
-        self.left -= rate > 0  # the trace's first row is measured with steps of zero
+        rates = args[3]
+        self.left -= np.max(rates) > 0  # the trace's first row is measured with steps of zero
         if self.left < 0:
             self.left = np.inf
             raise KeyboardInterrupt
@@ -1455,6 +1598,7 @@ BAD_PARAMETERS = {
     "unknown schedule": ({"learning_rate": "optimal"}, "'learning_rate' .* 'optimal'"),
     "rate of zero": ({"learning_rate_init": 0}, "'learning_rate_init' .* 0"),
     "negative alpha": ({"alpha": -1}, "'alpha' .* -1"),
+    "a warmup back in time": ({"warmup_epochs": -1}, "'warmup_epochs' .* -1"),
     "a share of 2": ({"l1_ratio": 2}, "'l1_ratio' .* 2"),
     "every unit dropped": ({"dropout": 1.0}, "'dropout' .* 1.0"),
     "three rates": ({"dropout": (0.1, 0.2, 0.3)}, r"dropout must be a float in \[0, 1\) or a pair"),

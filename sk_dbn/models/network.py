@@ -321,14 +321,18 @@ class Training:
         self.norms = np.zeros((network.n_layers, 3))
         self._pace = Pace()
 
-    def epoch(self, run, order, rate, recorder=None):
+    def n_updates(self, order):
+        """Minibatches of an epoch."""
+        return -(-len(order) // self.bench.batch)
+
+    def epoch(self, run, order, rates, recorder=None):
         """Visit the samples once, in the order given.
 
         Parameters
         ----------
         run : callable, from `threads`
         order : int64 ndarray
-        rate : float
+        rates : float or float64 ndarray of shape (n_updates,)
         recorder : NetworkRecorder, default=None
 
         Returns
@@ -338,11 +342,12 @@ class Training:
             its update.
         """
         batch, loss = self.bench.batch, np.zeros(3)
-        n_batches = -(-len(order) // batch)
+        n_batches = self.n_updates(order)
+        rates = np.array(np.broadcast_to(rates, n_batches), float)
         each = recorder is not None and recorder.each_batch
         for first, end in self._pace.calls(n_batches, each):
             piece = order[first * batch : end * batch]
-            self._minibatches(run, piece, np.full(end - first, float(rate)), loss)
+            self._minibatches(run, piece, rates[first:end], loss)
             if recorder is not None and (each or end == n_batches):
                 recorder.record(self, end / n_batches, 1 if each else n_batches)
         data_loss, penalty, n_rows = loss
