@@ -70,7 +70,9 @@ class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         all values lie in [0, 1], else Gaussian.
     learn_variance : bool, default=True
         Whether each Gaussian unit learns its variance given the hidden units [8]_; otherwise
-        it is that of the standardised feature, 1.
+        it is that of the standardised feature, 1. Its logarithm has a tenth of the weights'
+        learning rate, with ``algorithm='cd'`` a hundredth. The smaller the variances, the
+        worse chains mix: `complete` and `sample` may want False.
     activation : {'logistic', 'tanh', 'relu'}, default='logistic'
         Hidden units: 0 and 1, whose means are logistic, -1 and 1, whose means are tanh, or
         noisy rectified linear [9]_, whose noise is part of training and not of `transform`.

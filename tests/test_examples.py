@@ -231,6 +231,16 @@ def test_sensor_windows_takes_a_file_of_windows(tmp_path):
     assert_is_picture(tmp_path / "sensor_windows.png")
 
 
+def test_gaussian_features_benchmark():
+    """Each number of labels has both accuracies; more labels make both better."""
+    output = run("benchmarks/gaussian_features.py", "--quick")
+    rows = rows_of(output, r"^ +(\d+|all) +(\d+\.\d+) \(\S+\) +(\d+\.\d+) \(\S+\)$")
+    assert [row[0] for row in rows] == ["1", "2", "4", "8", "all"]
+    for column in (1, 2):
+        assert 10 < float(rows[0][column]) < float(rows[-1][column])  # chance is 10
+        assert float(rows[-1][column]) > 85
+
+
 def test_gaussian_stability_benchmark():
     """No run leaves NaN without a warning, and at the default rate none diverges at all."""
     output = run("benchmarks/gaussian_stability.py", "--quick")
