@@ -112,9 +112,7 @@ def chains(n_chains):
 
 def networks(X, Y, n_seeds):
     """Print the mean norms of each depth, and return them by depth."""
-    print(
-        f"\n{X.shape[1]}-30-...-30-10 logistic units, {len(X)} images, {n_seeds} networks a depth"
-    )
+    print(f"\n{X.shape[1]}-30-...-30-10 logistic units, {len(X)} images, networks: {n_seeds}")
     print("norm of the gradient of the biases, and the ratio of each layer to the next")
     means = {}
     for depth, book in BOOK.items():

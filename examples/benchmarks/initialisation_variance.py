@@ -80,11 +80,9 @@ def variances(units):
 
 def ratios(n_layers, n_seeds):
     """Print how signal and gradient change over the layers, geometric means over networks."""
-    print(f"\n{n_layers} hidden layers of 100 units, before training; mean of {n_seeds} networks")
-    print("(geometric)")
-    print(
-        f"  {'activation':<12}{'init':<18}{'last/first activation':>22}{'first/last gradient':>22}"
-    )
+    print(f"\n{n_layers} hidden layers of 100 units, before training; networks: {n_seeds}")
+    print("std of the activations, last layer over first; norm of the gradient, first over last")
+    print(f"  {'activation':<12}{'init':<18}{'activation':>12}{'gradient':>12}")
     units = [100] * (n_layers + 1)
     for activation, inits in STARTS.items():
         for init in inits:
