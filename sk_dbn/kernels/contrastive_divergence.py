@@ -115,7 +115,8 @@ h_lam : array (n_rows,), products of the rows of h with lam
 v_mu : array (n_unit_blocks, n_rows), of v with mu, by block
 v_squares : array like machine.variance, <(v - b)^2>_data - <(v - b)^2>_model
 push : array (n_hidden,), what the sparsity target adds to the positive phase's h
-column_squares : array (n_unit_blocks, n_hidden), sums of squares of each unit's weights
+column_squares : float64 array (n_unit_blocks, n_hidden), sums of squares of each unit's weights,
+    of which single precision cannot hold those of large weights
 sums : float64 array (n_unit_blocks, 4), see `gradient_block` and `step_block`
 share : float64 array (1,), what is left of a step that would be too long
 """
@@ -652,7 +653,7 @@ def sum_column_squares(W, lo, hi, out):
     out[:] = 0
     for i in range(lo, hi):
         for j in range(W.shape[1]):
-            out[j] += W[i, j] * W[i, j]
+            out[j] += np.float64(W[i, j]) * np.float64(W[i, j])
 
 
 @kernel
@@ -668,13 +669,13 @@ def shrink_block(machine, rule, work, block):
     real = machine.W.dtype.type
     lo, hi = bounds_of_block(machine, work, block)
     for j in range(machine.W.shape[1]):
-        squares = real(0.0)
+        squares = 0.0
         for k in range(work.sums.shape[0]):
             squares += work.column_squares[k, j]
-        norm, most = np.sqrt(squares), real(rule.max_norm)
-        if norm > most:
+        norm = math.sqrt(squares)
+        if norm > rule.max_norm:
             for i in range(lo, hi):
-                machine.W[i, j] *= most / norm
+                machine.W[i, j] *= real(rule.max_norm / norm)
                 if rule.fast_rate > 0.0:
                     machine.chain_W[i, j] = machine.W[i, j] + machine.fast_W[i, j]
 

@@ -242,7 +242,7 @@ class Workbench:
             v_gap=np.zeros(p, dtype),
             v_squares=np.zeros(p if is_gaussian else 0, dtype),
             push=np.zeros(q, dtype),
-            column_squares=np.zeros((n_unit_blocks, q), dtype),
+            column_squares=np.zeros((n_unit_blocks, q)),
             sums=np.zeros((n_unit_blocks, 4)),
             share=np.ones(1),
         )

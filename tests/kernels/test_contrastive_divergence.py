@@ -537,6 +537,13 @@ def test_long_steps_are_shortened(visible, hidden):
     assert norms[0] == pytest.approx(np.linalg.norm(free[:20]) / 0.1)  # before the limit
 
 
+def test_a_bound_holds_weights_of_any_size():
+    """The squares of these are beyond single precision; weights must not become zero for that."""
+    stack = stack_of("bernoulli", "logistic", (5, 4), np.float32, scale=1e25)
+    train(stack, np.zeros((10, 5)), 10, rule(max_norm=0.5), 0.0)
+    np.testing.assert_allclose(np.linalg.norm(stack.coefs[0], axis=0), 0.5, rtol=1e-6)
+
+
 def test_momentum_cannot_add_up_to_long_steps():
     """The limit is that of what the weights change by, update after update."""
     X = np.random.RandomState(3).uniform(size=(10, 5))
