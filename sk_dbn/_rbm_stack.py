@@ -30,7 +30,7 @@ from sk_dbn.models import generation
 from sk_dbn.models.data import Data, canonical_order
 from sk_dbn.models.forward import forward_work
 from sk_dbn.models.initialisers import NAMES, initial_weights
-from sk_dbn.models.rbm import UNBOUNDED, Stack
+from sk_dbn.models.rbm import Stack
 from sk_dbn.models.rbm_training import (
     EpochCounts,
     MachineRecorder,
@@ -40,14 +40,12 @@ from sk_dbn.models.rbm_training import (
     fit_machine,
     prepare,
     probe_of,
+    share_of_rate,
 )
 from sk_dbn.models.threads import threads
 from sk_dbn.models.traces import join_layers
 from sk_dbn.models.visible import VisibleUnits
 
-# Gaussian and rectified linear units have no bound, so their machines take smaller steps
-# (Hinton, 2012, section 13.2): this share of the learning rate for each side that has them.
-UNBOUNDED_RATE = 0.1
 PIECE = 1024  # rows whose visible units are held in float64 at a time
 VIEWS = ("coefs_", "intercepts_hidden_", "intercepts_visible_", "components_")
 
@@ -72,7 +70,9 @@ class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         all values lie in [0, 1], else Gaussian.
     learn_variance : bool, default=True
         Whether each Gaussian unit learns its variance given the hidden units [8]_; otherwise
-        it is that of the standardised feature, 1.
+        it is that of the standardised feature, 1. Its logarithm has a tenth of the weights'
+        learning rate, with ``algorithm='cd'`` a hundredth. The smaller the variances, the
+        worse chains mix: `complete` and `sample` may want False.
     activation : {'logistic', 'tanh', 'relu'}, default='logistic'
         Hidden units: 0 and 1, whose means are logistic, -1 and 1, whose means are tanh, or
         noisy rectified linear [9]_, whose noise is part of training and not of `transform`.
@@ -84,7 +84,9 @@ class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         biases start from the log-odds of the data.
     learning_rate : float or array-like of shape (n_layers,), default=0.1
         Step size, one for all layers or one for each. A machine takes a tenth of it for each
-        of its sides whose units are Gaussian or rectified linear.
+        of its sides whose units are Gaussian or rectified linear; with rectified linear hidden
+        units less where the input varies more, so that steps do not overshoot. A step of a
+        machine with such a side is at most a tenth of its weights in length [13]_.
     annealing : 'auto' or float, default='auto'
         Share of `max_iter` over which the learning rate at last falls linearly to zero. The
         steps of a constant rate leave noise in the weights [7]_, of which each layer adds its
@@ -239,6 +241,8 @@ class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
     .. [12] Srivastava, N., Hinton, G., Krizhevsky, A., Sutskever, I. & Salakhutdinov, R.
        (2014). Dropout: a simple way to prevent neural networks from overfitting. Journal of
        Machine Learning Research 15, section 8.
+    .. [13] Pascanu, R., Mikolov, T. & Bengio, Y. (2013). On the difficulty of training
+       recurrent neural networks. ICML, section 3.2.
 
     Examples
     --------
@@ -918,8 +922,7 @@ class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         if fit.stack.memories[layer].n_steps == 0:
             means = fit.means if layer == 0 else None
             prepare(fit.run, fit.stack, layer, data, fit.order, means)
-        kinds = fit.stack.kinds[layer : layer + 2]
-        rate *= UNBOUNDED_RATE ** sum(kind in UNBOUNDED for kind in kinds)
+        rate *= share_of_rate(fit.stack, layer, self.batch_size)
         training = MachineTraining(
             fit.stack,
             layer,

@@ -6,8 +6,9 @@ import warnings
 import numpy as np
 import pytest
 from scipy.sparse import csr_matrix
-from sklearn.datasets import load_digits
+from sklearn.datasets import load_breast_cancer, load_digits
 from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import train_test_split
 
 from sk_dbn import BernoulliRBMStack, DBNClassifier
 from sk_dbn.likelihood import (
@@ -465,3 +466,34 @@ def test_result_is_frozen():
     result = AnnealingResult(1.0, 0.1, np.zeros(2), "forward")
     with pytest.raises(AttributeError):
         result.log_partition = 2.0
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"max_iter": 100, "annealing": 0.5, "n_iter_no_change": 100},
+        {"n_gibbs_steps": 10},
+        {"algorithm": "pcd"},
+    ],
+)
+def test_learned_variances_know_more_of_new_rows(settings):
+    """Than variances of 1, which are one of the values that they can take; means of seeds.
+
+    Of features that the hidden units explain for the most part, so the gain is large.
+    """
+    X_train, X_test = train_test_split(load_breast_cancer().data, random_state=0)
+    means = [
+        np.mean(
+            [
+                log_likelihood(
+                    BernoulliRBMStack(
+                        (12,), learn_variance=learn_variance, random_state=seed, **settings
+                    ).fit(X_train),
+                    X_test,
+                ).mean()
+                for seed in range(3)
+            ]
+        )
+        for learn_variance in (True, False)
+    ]
+    assert means[0] > means[1] + 0.5

@@ -648,7 +648,8 @@ def test_upper_layers_are_trained_on_the_features():
     """
     X = load_breast_cancer().data
     settings = {"learning_rate": [0.1, 1e-12], "dtype": "float64", "max_iter": 5}
-    stack = small(**settings).fit(X)
+    # Persistent chains: there the variances learn fast, so that they differ from 1 by then.
+    stack = small(algorithm="pcd", annealing=0.0, **settings).fit(X)
     assert stack.visible_variance_.mean() < 0.95
     v = (X - stack.visible_mean_) / stack.visible_scale_
     p = expit(v @ stack.coefs_[0] + stack.intercepts_hidden_[0]).mean(axis=0)
@@ -889,11 +890,26 @@ def test_bad_numbers_of_steps_and_samples(digits, method, name, value, least):
 
 
 def test_divergence_stops_training_with_the_last_good_parameters():
-    """Gaussian units have no bound: a rate that blows them up is noticed and undone."""
+    """A gradient that is not a number that float32 can hold is noticed and undone."""
     X = np.random.RandomState(0).normal(size=(200, 30)) * np.ones(30)
     with pytest.warns(ConvergenceWarning, match="layer 1 of 1 diverged.*learning_rate"):
-        stack = small(hidden_layer_sizes=(40,), learning_rate=1e6, max_iter=50).fit(X)
+        stack = small(hidden_layer_sizes=(40,), learning_rate=1e30, max_iter=50).fit(X)
     assert all(np.isfinite(x).all() for x in parameters(stack))
+
+
+@pytest.mark.parametrize("activation", ["logistic", "tanh", "relu"])
+def test_gaussian_units_stay_within_bounds(activation):
+    """Rows far from the others, correlated features, a batch of one row: the default rate holds."""
+    random = np.random.RandomState(0)
+    X = random.normal(size=(200, 1)) + 0.3 * random.normal(size=(200, 60))
+    X *= np.where(random.uniform(size=(200, 1)) < 0.03, 10.0, 1.0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ConvergenceWarning)
+        stack = small(
+            hidden_layer_sizes=(40,), activation=activation, batch_size=1, max_iter=10
+        ).fit(X)
+    assert np.abs(stack.coefs_[0]).max() < 10.0
+    assert stack.gradient_trace_.reconstruction_mse[-1, 0] < 1.0  # that of the mean alone
 
 
 def interrupting(monkeypatch, at):
