@@ -213,6 +213,14 @@ class DBNClassifier(
         The most that a component of the gradient may be in size: larger ones are cut to it.
         Not for 'lbfgs'.
 
+    shortcut : bool, default=False
+        Whether each hidden layer but the first adds its input to its output [14]_: with L such
+        layers ``a + f(a W + b) / L`` takes the place of ``f(a W + b)``, so that a network of
+        any depth starts as one that gradients pass, whatever the activation [15]_. Where
+        widths differ, the first units have shortcuts, as many as there are on both sides, and the
+        others none. A stack does not pre-train such a network: needs
+        ``pretrainer='passthrough'``.
+
     class_weight : dict, list of dicts or 'balanced', default=None
         Factor of the loss for each class; 'balanced' is inverse to the frequencies.
 
@@ -341,6 +349,12 @@ class DBNClassifier(
     .. [13] Smith, L. N. & Topin, N. (2019). Super-convergence: very fast training of neural
        networks using large learning rates. SPIE 11006.
 
+    .. [14] He, K., Zhang, X., Ren, S. & Sun, J. (2016). Deep residual learning for image
+       recognition. CVPR. Section 3; option A where widths differ.
+
+    .. [15] Marion, P., Fermanian, A., Biau, G. & Vert, J.-P. (2025). Scaling ResNets in the
+       large-depth regime. JMLR 26.
+
     Examples
     --------
     >>> from sk_dbn import DBNClassifier
@@ -396,6 +410,7 @@ class DBNClassifier(
         dropout=0.0,
         clip_norm=None,
         clip_value=None,
+        shortcut=False,
         class_weight=None,
         label_smoothing=0.0,
         unlabeled=None,
@@ -434,6 +449,7 @@ class DBNClassifier(
         self.dropout = dropout
         self.clip_norm = clip_norm
         self.clip_value = clip_value
+        self.shortcut = shortcut
         self.class_weight = class_weight
         self.label_smoothing = label_smoothing
         self.unlabeled = unlabeled

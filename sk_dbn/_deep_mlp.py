@@ -192,6 +192,14 @@ class DeepMLPRegressor(RegressorMixin, BaseDeepNetwork):
         The most that a component of the gradient may be in size: larger ones are cut to it.
         Not for 'lbfgs'.
 
+    shortcut : bool, default=False
+        Whether each hidden layer but the first adds its input to its output [14]_: with L such
+        layers ``a + f(a W + b) / L`` takes the place of ``f(a W + b)``, so that a network of
+        any depth starts as one that gradients pass, whatever the activation [15]_. Where
+        widths differ, the first units have shortcuts, as many as there are on both sides, and the
+        others none. A stack does not pre-train such a network: needs
+        ``pretrainer=None`` or ``'passthrough'``.
+
     loss : {'squared_error', 'absolute_error', 'huber', 'quantile', 'poisson', 'gamma'}, \
             default='squared_error'
         Loss to minimise, a mean over samples:
@@ -323,6 +331,12 @@ class DeepMLPRegressor(RegressorMixin, BaseDeepNetwork):
     .. [13] Smith, L. N. & Topin, N. (2019). Super-convergence: very fast training of neural
        networks using large learning rates. SPIE 11006.
 
+    .. [14] He, K., Zhang, X., Ren, S. & Sun, J. (2016). Deep residual learning for image
+       recognition. CVPR. Section 3; option A where widths differ.
+
+    .. [15] Marion, P., Fermanian, A., Biau, G. & Vert, J.-P. (2025). Scaling ResNets in the
+       large-depth regime. JMLR 26.
+
     Examples
     --------
     >>> from sk_dbn import DeepMLPRegressor
@@ -379,6 +393,7 @@ class DeepMLPRegressor(RegressorMixin, BaseDeepNetwork):
         dropout=0.0,
         clip_norm=None,
         clip_value=None,
+        shortcut=False,
         loss="squared_error",
         quantile=None,
         delta=1.0,
@@ -417,6 +432,7 @@ class DeepMLPRegressor(RegressorMixin, BaseDeepNetwork):
         self.dropout = dropout
         self.clip_norm = clip_norm
         self.clip_value = clip_value
+        self.shortcut = shortcut
         self.loss = loss
         self.quantile = quantile
         self.delta = delta

@@ -142,6 +142,7 @@ class BaseDeepNetwork(BaseEstimator, metaclass=ABCMeta):
         "dropout": [Interval(Real, 0, 1, closed="left"), list, tuple],
         "clip_norm": [Interval(Real, 0, None, closed="neither"), None],
         "clip_value": [Interval(Real, 0, None, closed="neither"), None],
+        "shortcut": ["boolean"],
         "trace": [StrOptions({"epoch", "batch"}), None],
         "dtype": PRECISIONS,
         "n_jobs": [Integral, None],
@@ -260,7 +261,7 @@ class BaseDeepNetwork(BaseEstimator, metaclass=ABCMeta):
         activations = self._activations(len(hidden))
         stack = self._make_stack(hidden, activations)
         units = [samples.X.shape[1], *hidden, self._n_output_units]
-        network = Network(units, activations, self.out_activation_, self.dtype)
+        network = Network(units, activations, self.out_activation_, self.dtype, self.shortcut)
         init = self._inits(units)
         if stack is not None and not isinstance(self.pretrainer, FrozenEstimator):
             self._pretrain(stack, samples)
@@ -315,6 +316,12 @@ class BaseDeepNetwork(BaseEstimator, metaclass=ABCMeta):
             pretrainer = self._default_pretrainer()
         if pretrainer is None or isinstance(pretrainer, str):
             return None
+        if self.shortcut:
+            raise ValueError(
+                "shortcut=True needs pretrainer='passthrough': the layers of a stack are trained "
+                f"without shortcuts, which change what they compute; got {self.pretrainer!r}"
+                + ("." if self.pretrainer is not None else ", which stands for pre-training.")
+            )
         check_pretrainable(hidden, activations)
         if isinstance(pretrainer, FrozenEstimator):
             return frozen_stack(pretrainer, hidden, activations[0], self.n_features_in_)
@@ -370,6 +377,11 @@ class BaseDeepNetwork(BaseEstimator, metaclass=ABCMeta):
                 "activation and loss must stay what they were while training goes on, got "
                 f"activation={self.activation!r} and an {self.out_activation_!r} output; set "
                 "warm_start=False to start a new network."
+            )
+        if self._network.shortcut != self.shortcut:
+            raise ValueError(
+                f"shortcut must stay {self._network.shortcut} while training goes on, got "
+                f"{self.shortcut}; set warm_start=False to start a new network."
             )
         if self._network.theta.dtype != self.dtype:
             raise ValueError(

@@ -176,8 +176,17 @@ def no_dropout(layer, name, a):
     return a, 1.0
 
 
-def passes(X, coefs, intercepts, activations, drop=no_dropout):
-    """Products z, activations a, a[0] being the input, and factors of their derivatives."""
+def shared_units(layer, coefs, shortcut):
+    """How many units of a hidden layer and of the one above have a shortcut between them."""
+    return min(coefs[layer].shape) if shortcut and 0 < layer < len(coefs) - 1 else 0
+
+
+def passes(X, coefs, intercepts, activations, drop=no_dropout, shortcut=False):
+    """Products z, activations a, a[0] being the input, and factors of their derivatives.
+
+    A shortcut adds the first units of a hidden layer to those of the next one, whose own
+    activations are divided by the number of shortcuts; He et al. (2015), option A.
+    """
     a, factor = drop(0, "identity", np.asarray(X, dtype=float))
     products, values, factors = [], [a], [factor]
     for layer, name in enumerate(activations):
@@ -185,28 +194,47 @@ def passes(X, coefs, intercepts, activations, drop=no_dropout):
         a, factor = ACTIVATIONS[name](products[-1]), 1.0
         if layer + 1 < len(coefs):
             a, factor = drop(layer + 1, name, a)
+        n = shared_units(layer, coefs, shortcut)
+        branch = np.where(np.arange(a.shape[1]) < n, 1 / max(len(coefs) - 2, 1), 1.0)
+        a, factor = a * branch, factor * branch
+        a[:, :n] += values[-1][:, :n]
         values.append(a)
         factors.append(factor)
     return products, values, factors
 
 
-def forward(X, coefs, intercepts, activations, drop=no_dropout):
+def forward(X, coefs, intercepts, activations, drop=no_dropout, shortcut=False):
     """Products z and activations a of every layer; a[0] is the input."""
-    return passes(X, coefs, intercepts, activations, drop)[:2]
+    return passes(X, coefs, intercepts, activations, drop, shortcut)[:2]
 
 
-def backward(X, targets, weight, coefs, intercepts, activations, loss, option=0.0, drop=no_dropout):
+def backward(
+    X,
+    targets,
+    weight,
+    coefs,
+    intercepts,
+    activations,
+    loss,
+    option=0.0,
+    drop=no_dropout,
+    shortcut=False,
+):
     """Gradients of the weighted mean loss with respect to each W and each b."""
     activations = [*activations, OUTPUT_ACTIVATIONS[loss]]
-    products, values, factors = passes(X, coefs, intercepts, activations, drop)
+    products, values, factors = passes(X, coefs, intercepts, activations, drop, shortcut)
     delta = output_deltas(loss, values[-1], targets, option) * (weight / weight.sum())[:, None]
-    coef_grads, intercept_grads = [], []
+    coef_grads, intercept_grads, whole = [], [], None
     for layer in range(len(coefs) - 1, -1, -1):
         coef_grads.insert(0, values[layer].T @ delta)
         intercept_grads.insert(0, delta.sum(axis=0))
         if layer > 0:
-            slope = DERIVATIVES[activations[layer - 1]](products[layer - 1])
-            delta = delta @ coefs[layer].T * factors[layer] * slope
+            above, whole = whole, delta @ coefs[layer].T
+            n = shared_units(layer, coefs, shortcut)
+            whole[:, :n] += above[:, :n] if n else 0.0
+            delta = (
+                whole * factors[layer] * DERIVATIVES[activations[layer - 1]](products[layer - 1])
+            )
     return coef_grads, intercept_grads
 
 

@@ -50,6 +50,8 @@ SETTINGS = [
     DBNClassifier(**PLAIN, label_smoothing=0.1),
     DeepMLPRegressor((30,), max_iter=300, learning_rate_init=0.02, dropout=0.1),
     DBNClassifier(**PLAIN, dropout=(0.05, 0.1)),
+    DeepMLPRegressor(**{**SMALL, "hidden_layer_sizes": (10,) * 5}, shortcut=True),
+    DBNClassifier(**{**PLAIN, "hidden_layer_sizes": (10, 12, 8)}, shortcut=True),
     DeepMLPRegressor(**SMALL, learning_rate="one_cycle", warmup_epochs=2),
     DBNClassifier(**PLAIN, learning_rate="cosine", warmup_epochs=0.5),
     DeepMLPRegressor((10,), solver="adagrad", learning_rate_init=0.1),

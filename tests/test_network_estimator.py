@@ -20,6 +20,7 @@ import scipy.sparse
 import sklearn
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import ElasticNet, Ridge
 from sklearn.model_selection import GridSearchCV
 from sklearn.neural_network import MLPClassifier, MLPRegressor
@@ -335,6 +336,99 @@ def test_alpha_shrinks_the_weights(kind):
     weak, strong = (make(kind, alpha=a, **params).fit(X, y) for a in (0.1, 10.0))
     norm = [np.linalg.norm(e.coefs_[0]) for e in (weak, strong)]
     assert norm[1] < norm[0]
+
+
+# ---------------------------------------------------------------------------
+# Shortcuts
+# ---------------------------------------------------------------------------
+
+
+def network_outputs(estimator, X, shortcut=True):
+    """What the reference makes of the estimator's coefs_, layer by layer."""
+    names = [*["tanh"] * (len(estimator.coefs_) - 1), estimator.out_activation_]
+    layers = estimator.coefs_, estimator.intercepts_, names
+    return reference.forward(X, *layers, shortcut=shortcut)[1]
+
+
+@both
+@pytest.mark.parametrize(
+    "sizes", [(8, 8, 8), (8, 5, 9), (4,) * 30, (8, 6)], ids=lambda s: str(s[:3])
+)
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_shortcuts_are_those_of_the_definition(kind, sizes, solver):
+    """Predictions, validation and the trace agree with the formula; coefs_ are shaped as ever."""
+    X, y = data(kind)
+    params = {"hidden_layer_sizes": sizes, "shortcut": True, "dtype": "float64", "solver": solver}
+    estimator = make(kind, **params).fit(X, y, X_val=X, y_val=y)
+    values = network_outputs(estimator, X)
+    np.testing.assert_allclose(outputs(estimator, X), values[-1].squeeze(), rtol=1e-9, atol=1e-12)
+    loss = "squared_error" if kind == "regressor" else "log_loss"
+    expected = reference.row_losses(loss, values[-1], y.reshape(-1, 1)).mean()
+    assert estimator.validation_loss_curve_[-1] == pytest.approx(expected, rel=1e-9)
+    assert [W.shape[1] for W in estimator.coefs_[:-1]] == list(sizes)
+    assert estimator.loss_curve_[-1] < estimator.loss_curve_[0]
+    if kind == "classifier":
+        np.testing.assert_allclose(estimator.transform(X), values[-2], rtol=1e-9)
+    assert not np.allclose(network_outputs(estimator, X, shortcut=False)[-1], values[-1])
+
+
+@both
+@pytest.mark.parametrize("sizes", [(), (8,)], ids=str)
+def test_one_hidden_layer_has_no_shortcut(kind, sizes):
+    """Nor has none: there must be two to go from one to the other."""
+    X, y = data(kind)
+    a, b = (make(kind, hidden_layer_sizes=sizes, shortcut=s).fit(X, y) for s in (True, False))
+    assert_same(a, b)
+
+
+@both
+@pytest.mark.parametrize("dropout", [0.0, 0.3])
+def test_shortcuts_are_everywhere(kind, dropout):
+    """For any number of threads, in partial_fit as in fit, and of a copy."""
+    X, y = big_problem(kind)
+    params = {"hidden_layer_sizes": (130, 90, 90), "batch_size": 200, "max_iter": 3}
+    params |= {"shortcut": True, "dropout": dropout}
+    one, two = (make(kind, n_jobs=n_jobs, **params).fit(X, y) for n_jobs in (1, 2))
+    assert_same(one, two)
+    np.testing.assert_array_equal(outputs(one, X), outputs(two, X))
+    partly, classes = make(kind, **params), {} if kind == "regressor" else {"classes": np.unique(y)}
+    for _ in range(3):
+        partly = pickled(partly.partial_fit(X, y, **classes))
+    np.testing.assert_array_equal(parameters(partly), parameters(one))
+    np.testing.assert_array_equal(outputs(partly, X), outputs(one, X))
+
+
+@both
+@pytest.mark.parametrize("activation", ["relu", "tanh", "logistic", "selu"])
+def test_a_hundred_layers_start_like_one(kind, activation):
+    """Gradients at the start are of one size from the second layer to the hundredth, and train.
+
+    Without shortcuts those of logistic units vanish: each layer divides them by four at least.
+    """
+    X, y = data(kind)
+    params = {"hidden_layer_sizes": (20,) * 100, "activation": activation, "max_iter": 10}
+    estimator = make(kind, shortcut=True, **params).fit(X, y)
+    norms = estimator.gradient_trace_.weight_grad_norm[0, 1:-1]
+    assert norms.max() < 5 * norms.min()
+    assert estimator.loss_curve_[-1] < 0.9 * estimator.loss_curve_[0]
+    if activation == "logistic":
+        trace = make(kind, **params).fit(X, y).gradient_trace_
+        assert trace.weight_grad_norm[0, 1] < 1e-20
+
+
+@both
+@pytest.mark.parametrize("pretrainer", [BernoulliRBMStack(max_iter=1), None], ids=str)
+def test_a_stack_starts_no_network_with_shortcuts(kind, pretrainer):
+    """An error that names both parameters; the regressor's None is no stack."""
+    X, y = data(kind)
+    estimator = make(kind, shortcut=True, pretrainer=pretrainer)
+    if kind == "regressor" and pretrainer is None:
+        estimator.fit(X, y)
+        return
+    assert_refused(estimator, X, y, "shortcut=True needs pretrainer='passthrough': .* got ")
+    fitted = BernoulliRBMStack((8, 6), activation="tanh", max_iter=1).fit(X)
+    frozen = FrozenEstimator(fitted)
+    assert_refused(estimator.set_params(pretrainer=frozen), X, y, "shortcut=True needs")
 
 
 # ---------------------------------------------------------------------------
@@ -1105,8 +1199,9 @@ def test_a_cold_fit_forgets(kind):
         ({"hidden_layer_sizes": (8, 7)}, r"hidden_layer_sizes must stay \(8, 6\)"),
         ({"dtype": "float64"}, "dtype must stay 'float32'"),
         ({"activation": "relu"}, "activation and loss must stay .* activation='relu'"),
+        ({"shortcut": True}, "shortcut must stay False while training goes on, got True"),
     ],
-    ids=["sizes", "dtype", "activation"],
+    ids=["sizes", "dtype", "activation", "shortcut"],
 )
 def test_warm_start_needs_the_same_network(kind, params, rule):
     """Another architecture is another network: an error that says what must stay."""
@@ -1604,6 +1699,7 @@ BAD_PARAMETERS = {
     "three rates": ({"dropout": (0.1, 0.2, 0.3)}, r"dropout must be a float in \[0, 1\) or a pair"),
     "a rate of 1": ({"dropout": (0.1, 1.0)}, r"dropout must be a float .* got \(0.1, 1.0\)"),
     "a rate in words": ({"dropout": ["none", 0.5]}, "dropout must be a float .* got .'none'"),
+    "a shortcut in words": ({"shortcut": "yes"}, "'shortcut' .* 'yes'"),
     "no norm": ({"max_norm": 0.0}, "'max_norm' .* 0.0"),
     "a gradient of zero": ({"clip_norm": 0}, "'clip_norm' .* 0"),
     "negative components": ({"clip_value": -1.0}, "'clip_value' .* -1.0"),
@@ -1773,8 +1869,6 @@ def test_sample_weights_are_routed(kind):
 @both
 def test_frozen_networks_are_used_as_they_are(kind):
     """A FrozenEstimator does not train again."""
-    from sklearn.frozen import FrozenEstimator
-
     X, y = data(kind)
     estimator = make(kind).fit(X, y)
     frozen = FrozenEstimator(estimator).fit(X[:10], y[:10])

@@ -17,7 +17,7 @@ from numba import prange
 from sk_dbn.kernels.activations import GELU, IDENTITY, complete_slopes, times_derivative
 from sk_dbn.kernels.compile import EXACT, STRICT, kernel, routine, twins, view
 from sk_dbn.kernels.dropout import drop_units
-from sk_dbn.kernels.feed_forward import forward_layer, weights
+from sk_dbn.kernels.feed_forward import add_shortcut, forward_layer, has_shortcut, weights
 from sk_dbn.kernels.gather import gather
 from sk_dbn.kernels.losses import output_delta
 from sk_dbn.kernels.optimisers import ADAMW, add_signs, clip, end_step, to_step
@@ -41,7 +41,8 @@ Workspace.__doc__ = """Buffers of one training run, allocated once.
 
 values_at : int64 array (n_layers + 1,), where a layer's values begin, per row of the batch
 values, deltas : arrays (batch * sum of units,), activations and their derivatives
-slopes : array like values, or (0,) when no activation needs it and no unit is dropped
+slopes : array like values, or (0,) when no activation needs it, no unit is dropped and there are
+    no shortcuts
 gradient : array (n_parameters,)
 row_sums : float64 array (n_row_blocks, 2), loss and weight of each block of rows
 layer_sums : float64 array (n_weight_blocks, n_layers, 7), see `update_block`
@@ -70,11 +71,33 @@ def layer_slopes(work, layers, layer, batch, lo, hi):
 
 
 @routine
+def join_shortcut(n_shared, above, slopes, delta):
+    """Add what comes down a shortcut to delta, keep the sum, and multiply it by the derivative.
+
+    Parameters
+    ----------
+    n_shared : int, how many units have the shortcut; 0 for none
+    above : array (n_rows, units of the layer above), what was kept there
+    slopes : array (n_rows, n_units), derivatives; on return the loss's derivative with respect
+        to what the layer passed on, for the layer below
+    delta : array (n_rows, n_units), that derivative but for the shortcut's part; on return the
+        derivative with respect to the layer's products
+    """
+    for i in range(delta.shape[0]):
+        for j in range(n_shared):
+            delta[i, j] += above[i, j]
+        for j in range(delta.shape[1]):
+            whole = delta[i, j]
+            delta[i, j] = whole * slopes[i, j]
+            slopes[i, j] = whole
+
+
+@routine
 def rows_block(source, examples, rows, layers, dropout, step, work, batch, block):
     """Forward and back through all layers for the block-th piece of a minibatch.
 
-    Where units are dropped, the derivative no longer follows from what a layer passes on: it is
-    kept, and units that were dropped have none.
+    Where units are dropped or shortcuts added, the derivative no longer follows from what a layer
+    passes on: it is kept. Units that were dropped have none.
     """
     n_blocks, n_layers = work.row_sums.shape[0], layers.units.shape[0] - 1
     lo, hi = block * rows.shape[0] // n_blocks, (block + 1) * rows.shape[0] // n_blocks
@@ -91,10 +114,13 @@ def rows_block(source, examples, rows, layers, dropout, step, work, batch, block
         out = layer_values(work.values, work, layers, layer + 1, batch, lo, hi)
         slopes = layer_slopes(work, layers, layer + 1, batch, lo, hi)
         forward_layer(layers, layer, a, slopes, out)
-        if drops and layer + 1 < n_layers:
+        if (drops or layers.branch > 0.0) and layer + 1 < n_layers:
             code, above = layers.activations[layer], layer + 1
             complete_slopes(code, out, slopes)
-            drop_units(code, dropout.rates[above], derive(key, above), lo, out, slopes)
+            if drops:
+                drop_units(code, dropout.rates[above], derive(key, above), lo, out, slopes)
+            if has_shortcut(layers, layer):
+                add_shortcut(layers.branch, a, out, slopes)
         a = out
     delta = layer_values(work.deltas, work, layers, n_layers, batch, lo, hi)
     sums = output_delta(
@@ -113,7 +139,12 @@ def rows_block(source, examples, rows, layers, dropout, step, work, batch, block
         product_nt(delta, weights(layers, layer), below)
         a = layer_values(work.values, work, layers, layer, batch, lo, hi)
         slopes = layer_slopes(work, layers, layer, batch, lo, hi)
-        times_derivative(GELU if drops else layers.activations[layer - 1], a, slopes, below)
+        if layers.branch > 0.0:
+            n_shared = min(below.shape[1], delta.shape[1]) if has_shortcut(layers, layer) else 0
+            above = layer_slopes(work, layers, layer + 1, batch, lo, hi)
+            join_shortcut(n_shared, above, slopes, below)
+        else:
+            times_derivative(GELU if drops else layers.activations[layer - 1], a, slopes, below)
         delta = below
 
 

@@ -10,13 +10,17 @@ from sk_dbn.kernels.compile import kernel, routine, twins, view
 from sk_dbn.kernels.gather import gather
 from sk_dbn.kernels.products import product_nn
 
-Layers = namedtuple("Layers", "theta units weights_at biases_at activations")
+Layers = namedtuple(
+    "Layers", "theta units weights_at biases_at activations branch", defaults=(0.0,)
+)
 Layers.__doc__ = """Layers whose parameters lie in one flat vector.
 
 theta : array (n_parameters,)
 units : int64 array (n_layers + 1,), the units of the input and of each layer
 weights_at, biases_at : int64 arrays (n_layers,), where a layer's parameters begin
 activations : int64 array (n_layers,), codes
+branch : float, what a hidden layer's own activations are multiplied by where they are added to
+    those of the hidden layer below, see `add_shortcut`; 0 where there are no shortcuts
 """
 
 
@@ -35,9 +39,37 @@ def biases(layers, layer):
     return layers.theta[at : at + layers.units[layer + 1]]
 
 
+@kernel(forceinline=True)
+def has_shortcut(layers, layer):
+    """Whether a layer's input is added to its output: both then are hidden layers."""
+    return layers.branch > 0.0 and 0 < layer < layers.units.shape[0] - 2
+
+
+@routine
+def add_shortcut(branch, inputs, out, slopes):
+    """out = inputs + branch out, for as many units as both layers have.
+
+    The others, of a layer that is wider than the one below, stay as they are.
+
+    Parameters
+    ----------
+    branch : float
+    inputs : array (n_rows, fan_in), what the layer below passed on
+    out : array (n_rows, fan_out), the layer's own activations; updated
+    slopes : array (n_rows, fan_out) or (0, 0), derivatives of out, updated
+    """
+    branch = out.dtype.type(branch)
+    for i in range(out.shape[0]):
+        for j in range(min(inputs.shape[1], out.shape[1])):
+            out[i, j] = inputs[i, j] + branch * out[i, j]
+    for i in range(slopes.shape[0]):
+        for j in range(min(inputs.shape[1], out.shape[1])):
+            slopes[i, j] *= branch
+
+
 @kernel
 def forward_layer(layers, layer, inputs, slopes, out):
-    """One layer: out = f(inputs W + b).
+    """One layer by itself: out = f(inputs W + b).
 
     Parameters
     ----------
@@ -73,6 +105,8 @@ def forward_rows(source, rows, layers, n_layers, work, out):
         q = layers.units[layer + 1]
         z = out if layer + 1 == n_layers else work[(layer + 1) % 2, : n * q].reshape(n, q)
         forward_layer(layers, layer, a, no_slopes, z)
+        if has_shortcut(layers, layer):
+            add_shortcut(layers.branch, a, z, no_slopes)
         a = z
 
 

@@ -3,9 +3,9 @@
 import numpy as np
 from numba import prange
 
-from sk_dbn.kernels.activations import saturation_bounds
+from sk_dbn.kernels.activations import IDENTITY, saturation_bounds
 from sk_dbn.kernels.compile import entry, routine, twins
-from sk_dbn.kernels.feed_forward import forward_layer
+from sk_dbn.kernels.feed_forward import add_shortcut, forward_layer, has_shortcut
 from sk_dbn.kernels.gather import gather
 from sk_dbn.kernels.random_bits import mix
 
@@ -130,6 +130,9 @@ def layer_health(code, a, health):
 def probe_layers(source, rows, layers, health):
     """The health of every layer on a few rows.
 
+    Where there are shortcuts, mean and standard deviation are of what a layer passes on; saturated
+    and dead are units by themselves.
+
     Parameters
     ----------
     source : Source
@@ -139,7 +142,7 @@ def probe_layers(source, rows, layers, health):
     """
     n, widest = rows.shape[0], layers.units.max()
     work = np.empty((2, n * widest), layers.theta.dtype)
-    no_slopes = work[0, :0].reshape(0, 0)
+    no_slopes, passed_on = work[0, :0].reshape(0, 0), np.empty(4)
     a = work[0, : n * layers.units[0]].reshape(n, layers.units[0])
     gather(source, rows, a)
     for layer in range(health.shape[0]):
@@ -147,4 +150,8 @@ def probe_layers(source, rows, layers, health):
         out = work[(layer + 1) % 2, : n * q].reshape(n, q)
         forward_layer(layers, layer, a, no_slopes, out)
         layer_health(layers.activations[layer], out, health[layer])
+        if has_shortcut(layers, layer):
+            add_shortcut(layers.branch, a, out, no_slopes)
+            layer_health(IDENTITY, out, passed_on)
+            health[layer, :2] = passed_on[:2]
         a = out

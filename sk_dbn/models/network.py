@@ -42,14 +42,24 @@ class Network:
         One for every hidden layer.
     out_activation : {'identity', 'logistic', 'exp', 'softmax'}
     dtype : dtype
+    shortcut : bool, default=False
+        Whether what a hidden layer passes on is added to the activations of the next one.
 
     Attributes
     ----------
+    branch : float
+        What these activations are multiplied by: one over the number of shortcuts, or 0 where
+        there are none. In a sum of L terms of a mean that is not zero, as rectified ones have,
+        1 / L is what keeps it bounded; 1 / sqrt(L) does for independent terms of mean zero
+        alone (Marion, Fermanian, Biau & Vert, 2025).
     theta : ndarray of shape (n_parameters,)
     coefs, intercepts : lists of views, (fan_in, fan_out) and (fan_out,)
     """
 
-    def __init__(self, units, activations, out_activation, dtype):
+    def __init__(self, units, activations, out_activation, dtype, shortcut=False):
+        n_shortcuts = len(activations) - 1
+        self.shortcut = bool(shortcut)
+        self.branch = 1.0 / n_shortcuts if shortcut and n_shortcuts > 0 else 0.0
         self.units = np.array(units, dtype=np.int64)
         codes = [ACTIVATIONS[name] for name in activations]
         self.codes = np.array([*codes, OUTPUT_ACTIVATIONS[out_activation]])
@@ -88,7 +98,7 @@ class Network:
     def layers(self):
         """The kernels' view of the network."""
         at = self._weights_at, self._biases_at
-        return Layers(self.theta, self.units, *at, self.codes)
+        return Layers(self.theta, self.units, *at, self.codes, self.branch)
 
     def astype(self, dtype):
         """The same network in another precision; itself when that is the present one."""
@@ -277,12 +287,12 @@ class Workbench:
         self.is_small = n_row_blocks == n_weight_blocks == 1
         values_at = np.r_[0, np.cumsum(units)]
         n_values = values_at[-1] * batch
-        slopes = n_values if drops or np.isin(network.codes, NEEDS_SLOPES).any() else 0
+        keeps = drops or network.branch > 0.0 or np.isin(network.codes, NEEDS_SLOPES).any()
         self.work = Workspace(
             values_at=values_at,
             values=np.zeros(n_values, theta.dtype),
             deltas=np.zeros(n_values, theta.dtype),
-            slopes=np.zeros(slopes, theta.dtype),
+            slopes=np.zeros(n_values if keeps else 0, theta.dtype),
             gradient=np.zeros_like(theta),
             row_sums=np.zeros((n_row_blocks, 2)),
             layer_sums=np.zeros((n_weight_blocks, network.n_layers, 7)),

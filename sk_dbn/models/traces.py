@@ -19,15 +19,18 @@ class GradientTrace:
         Epochs completed, a fraction inside an epoch.
     weight_grad_norm, bias_grad_norm : ndarray of shape (n_rows, n_layers)
         Norm of the loss's gradient with respect to a layer's weights and biases, before
-        penalties, mean over the row's minibatches.
+        penalties and clipping, mean over the row's minibatches. With dropout these are of the
+        units left, but in row 0.
     update_ratio : ndarray of shape (n_rows, n_layers)
-        Norm of the weights' step over the norm of the weights, likewise.
+        Norm of the weights' step over the norm of the weights, mean likewise; before
+        `max_norm`.
     weight_norm : ndarray of shape (n_rows, n_layers)
         Norm of the weights at the end of the row.
     activation_mean, activation_std : ndarray of shape (n_rows, n_layers)
-        Over units and a fixed sample of training rows, at the end of the row.
+        Over units and a fixed sample of training rows, at the end of the row; of what a layer
+        passes on, where it has shortcuts.
     saturated_fraction : ndarray of shape (n_rows, n_layers)
-        Share of these activations within 1 % of the end of a bounded range.
+        Share of the units' own activations within 1 % of the end of a bounded range.
     dead_fraction : ndarray of shape (n_rows, n_layers)
         Share of the units that say the same for every row of the sample.
     reconstruction_kl, reconstruction_mse : ndarray of shape (n_rows, n_layers) or None

@@ -43,11 +43,20 @@ class Problem:
     """A network, samples for it, and the reference's view of both."""
 
     def __init__(
-        self, units, activations, loss, dtype=np.float64, weighted=True, seed=0, option=0.0
+        self,
+        units,
+        activations,
+        loss,
+        dtype=np.float64,
+        weighted=True,
+        seed=0,
+        option=0.0,
+        shortcut=False,
     ):
         random = np.random.RandomState(seed)
         self.activations, self.loss, self.option = activations, loss, option
-        self.network = Network(units, activations, reference.OUTPUT_ACTIVATIONS[loss], dtype)
+        out = reference.OUTPUT_ACTIVATIONS[loss]
+        self.network = Network(units, activations, out, dtype, shortcut)
         for W, b in zip(self.network.coefs, self.network.intercepts, strict=True):
             W[:] = random.normal(size=W.shape) / np.sqrt(len(W))
             b[:] = random.normal(size=b.shape)
@@ -84,8 +93,9 @@ class Problem:
 
     def reference_loss(self, rows):
         names = [*self.activations, reference.OUTPUT_ACTIVATIONS[self.loss]]
-        parameters = self.network.coefs, self.network.intercepts
-        outputs = reference.forward(self.X[rows], *parameters, names)[1][-1]
+        parameters = self.network.coefs, self.network.intercepts, names
+        shortcut = self.network.shortcut
+        outputs = reference.forward(self.X[rows], *parameters, shortcut=shortcut)[1][-1]
         samples = self.targets[rows], self.weight[rows]
         return reference.mean_loss(self.loss, outputs, *samples, self.option)
 
@@ -122,16 +132,98 @@ def test_gradient_equals_central_differences(activation, loss, option, weighted)
     rows = np.r_[problem.order[:12], problem.order[:2]]
     value, gradient = problem.gradient(rows)
     assert value == pytest.approx(problem.reference_loss(rows), rel=1e-12)
-    theta, h = problem.network.theta, 1e-5
-    numerical = np.empty_like(theta)
+    np.testing.assert_allclose(gradient, numerical(problem, rows), rtol=1e-7, atol=1e-8)
+
+
+def numerical(problem, rows, h=1e-5):
+    """Central differences of the reference's loss in every parameter."""
+    theta = problem.network.theta
+    differences = np.empty_like(theta)
     for k in range(theta.size):
         kept, sides = theta[k], []
         for sign in (1, -1):
             theta[k] = kept + sign * h
             sides.append(problem.reference_loss(rows))
         theta[k] = kept
-        numerical[k] = (sides[0] - sides[1]) / (2 * h)
-    np.testing.assert_allclose(gradient, numerical, rtol=1e-7, atol=1e-8)
+        differences[k] = (sides[0] - sides[1]) / (2 * h)
+    return differences
+
+
+SHAPES = [[3, 4, 4, 4, 2], [3, 4, 6, 3, 3, 2], [3, 4, 2], [3, 2], [3, 4, 5, 2]]
+
+
+@pytest.mark.parametrize("activation", TRAINABLE)
+def test_gradient_with_shortcuts_equals_central_differences(activation):
+    """Of equal and of other widths, wider and narrower; the first and the output have none."""
+    for units in SHAPES:
+        problem = Problem(units, [activation] * (len(units) - 2), "log_loss", shortcut=True)
+        rows = problem.order[:7]
+        value, gradient = problem.gradient(rows)
+        assert value == pytest.approx(problem.reference_loss(rows), rel=1e-12)
+        np.testing.assert_allclose(gradient, numerical(problem, rows), rtol=1e-7, atol=1e-8)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_gradient_with_shortcuts_equals_the_reference_for_mixed_layers(dtype):
+    """Each layer has an activation of its own, those with kept slopes among others."""
+    units = [6, *np.random.RandomState(1).randint(1, 9, size=len(TRAINABLE)), 3]
+    problem = Problem(units, TRAINABLE, "squared_error", dtype, shortcut=True)
+    rows, n = problem.order, problem.network
+    _, gradient = problem.gradient(rows, batch=7)
+    samples = problem.X[rows], problem.targets[rows], problem.weight[rows].astype(float)
+    parameters = [[part.astype(float) for part in parts] for parts in (n.coefs, n.intercepts)]
+    expected = reference.backward(*samples, *parameters, TRAINABLE, "squared_error", shortcut=True)
+    error = np.abs(gradient - problem.flat(*expected)).max() / np.abs(gradient).max()
+    assert error < 500 * np.finfo(dtype).eps
+
+
+@pytest.mark.parametrize("activation", TRAINABLE)
+def test_gradient_with_shortcuts_equals_torch(activation):
+    """Automatic differentiation of a + f(a W + b) / 3 on the units that both layers have."""
+    torch = pytest.importorskip("torch")
+    problem = Problem(
+        [5, 6, 4, 7, 7, 3], [activation] * 4, "log_loss", weighted=False, shortcut=True
+    )
+    f, pad = torch_activations(torch)[activation], torch.nn.functional.pad
+    parts = [
+        [torch.tensor(part, requires_grad=True) for part in parts]
+        for parts in (problem.network.coefs, problem.network.intercepts)
+    ]
+    a = f(torch.tensor(problem.X) @ parts[0][0] + parts[1][0])
+    for W, b in zip(parts[0][1:4], parts[1][1:4], strict=True):
+        own, n = f(a @ W + b), min(W.shape)
+        a = pad(a[:, :n] + own[:, :n] / 3, (0, W.shape[1] - n)) + pad(own[:, n:], (n, 0))
+    products = a @ parts[0][4] + parts[1][4]
+    torch_losses(torch, 0.0)["log_loss"](products, torch.tensor(problem.targets)).backward()
+    expected = problem.flat(*[[part.grad.numpy() for part in kind] for kind in parts])
+    _, gradient = problem.gradient(problem.order)
+    np.testing.assert_allclose(gradient, expected, rtol=1e-10, atol=1e-13)
+
+
+@pytest.mark.parametrize("activation", ["relu", "tanh", "selu", "logistic"])
+def test_signals_and_gradients_pass_a_hundred_layers_with_shortcuts(activation):
+    """Neither what goes up nor what comes down grows or shrinks by more than threefold.
+
+    Weights are those that suit the activation without shortcuts. The sum of 99 terms f / 99 is
+    their mean, no larger than they are at any depth; each layer's derivative is 1 + f' W / 99.
+    """
+    random, width = np.random.RandomState(0), 100
+    network = Network([width] * 101 + [1], [activation] * 100, "identity", np.float64, True)
+    variance = 2 / width if activation == "relu" else 1 / width
+    for W in network.coefs:
+        W[:] = random.normal(size=W.shape) * np.sqrt(variance)
+    X = random.normal(size=(200, width))
+    layers = network.coefs, network.intercepts, [*[activation] * 100, "identity"]
+    _, values = reference.forward(X, *layers, shortcut=True)
+    spread = [a.std(axis=0).mean() for a in values[1:-1]]
+    size = [np.sqrt((a**2).mean()) for a in values[1:-1]]
+    assert max(spread) < 1.5 * min(spread) and max(size) < 3 * min(size)
+    data = Data(X, np.float64)
+    part = TrainingSet(data, np.zeros((200, 1)), np.empty(0), "squared_error", np.arange(200))
+    bench = Workbench(network, 200)
+    _, gradient = loss_and_gradient(run_serial, network, part, part.order, bench, Pace())
+    norms = [np.linalg.norm(gradient[at : at + width]) for at in network._biases_at[1:-1]]
+    assert max(norms) < 3 * min(norms)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -125,10 +125,10 @@ def test_nan_survives_where_it_is_not_dropped():
 class Problem:
     """A network whose hidden units are dropped, and samples for it."""
 
-    def __init__(self, activations, rates, units=(5, 7, 6, 3), dtype=np.float64):
+    def __init__(self, activations, rates, units=(5, 7, 6, 3), dtype=np.float64, shortcut=False):
         random = np.random.RandomState(0)
         self.names, self.rates = activations, rates
-        self.network = Network(units, activations, "softmax", dtype)
+        self.network = Network(units, activations, "softmax", dtype, shortcut)
         for W, b in zip(self.network.coefs, self.network.intercepts, strict=True):
             W[:] = random.normal(size=W.shape) / np.sqrt(len(W))
             b[:] = random.normal(size=b.shape)
@@ -169,15 +169,20 @@ class Problem:
         names = [*self.names, "softmax"]
         drop = reference.dropout(self.each_rate, seed, 0)
         layers = self.network.coefs, self.network.intercepts, names
-        outputs = reference.forward(self.X[rows], *layers, drop)[1][-1]
+        outputs = reference.forward(self.X[rows], *layers, drop, self.network.shortcut)[1][-1]
         return reference.row_losses("log_loss", outputs, self.y[rows]).mean()
 
 
+@pytest.mark.parametrize("shortcut", [False, True])
 @pytest.mark.parametrize("rates", [(0.0, 0.4), (0.3, 0.0), (0.2, 0.5)], ids=str)
 @pytest.mark.parametrize("activation", TRAINABLE)
-def test_gradient_of_what_is_left_equals_central_differences(activation, rates):
-    """With the mask fixed the loss is a smooth function, and the gradient is its own."""
-    problem = Problem([activation, activation], rates)
+def test_gradient_of_what_is_left_equals_central_differences(activation, rates, shortcut):
+    """With the mask fixed the loss is a smooth function, and the gradient is its own.
+
+    A shortcut goes past the units that are dropped.
+    """
+    units = (5, 4, 6, 3, 3) if shortcut else (5, 7, 6, 3)
+    problem = Problem([activation] * (len(units) - 2), rates, units, shortcut=shortcut)
     rows = problem.order[:9]
     for seed in (0, 1):
         value, gradient = problem.gradient(seed, rows)

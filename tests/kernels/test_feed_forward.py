@@ -14,11 +14,11 @@ SHAPES = [[1, 1], [4, 1], [3, 7, 2], [6, 1, 5, 4], [17, 40, 3, 33, 8, 2]]
 OUT = ["identity", "logistic", "softmax", "exp"]
 
 
-def network(units, out, dtype, random):
+def network(units, out, dtype, random, shortcut=False):
     """A network with every activation in turn and weights that keep values moderate."""
     names = [n for n in ACTIVATIONS if n != "step"]  # a jump has no accuracy to compare
     names = [names[k] for k in random.randint(len(names), size=len(units) - 2)]
-    net = Network(units, names, out, dtype)
+    net = Network(units, names, out, dtype, shortcut)
     for W, b in zip(net.coefs, net.intercepts, strict=True):
         W[:] = random.normal(size=W.shape) / np.sqrt(len(W))
         b[:] = random.normal(size=b.shape)
@@ -33,14 +33,15 @@ def predicted(net, X, rows, n_layers, block_rows, twin="serial"):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shortcut", [False, True])
 @pytest.mark.parametrize("seed", range(3))
-def test_layers_equal_the_reference(seed, dtype):
+def test_layers_equal_the_reference(seed, shortcut, dtype):
     """Any depth may be asked for, from the input itself (0) to the output."""
     random = np.random.RandomState(seed)
     for units in SHAPES:
-        net, names = network(units, OUT[random.randint(4)], dtype, random)
+        net, names = network(units, OUT[random.randint(4)], dtype, random, shortcut)
         X, rows = random.normal(size=(23, units[0])), random.randint(23, size=31)
-        _, values = reference.forward(X, net.coefs, net.intercepts, names)
+        _, values = reference.forward(X, net.coefs, net.intercepts, names, shortcut=shortcut)
         for n_layers in range(len(units)):
             out = predicted(net, X, rows, n_layers, 8)
             tolerance = 200 * np.finfo(dtype).eps

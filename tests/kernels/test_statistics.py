@@ -185,3 +185,30 @@ def test_probe_measures_every_layer(dtype):
         low, high = saturation_bounds(code)
         expected = reference.layer_health(values[layer + 1], low, high)
         np.testing.assert_allclose(health[layer], expected, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_layers_with_shortcuts_are_seen_from_both_sides(dtype):
+    """Mean and deviation of what a layer passes on; saturated and dead units by themselves.
+
+    A unit that is always zero is dead, though the shortcut past it is not.
+    """
+    names = ["tanh", "relu", "logistic"]
+    network, random = (
+        Network([6, 5, 7, 4, 2], names, "identity", dtype, True),
+        np.random.RandomState(0),
+    )
+    network.theta[:] = random.normal(size=network.theta.size)
+    network.intercepts[1][:3] = -100
+    X = random.normal(size=(50, 6))
+    health = np.empty((4, 4))
+    probe_layers(Data(X, dtype).source, np.arange(50), network.layers, health)
+    layers = [[p.astype(float) for p in kind] for kind in (network.coefs, network.intercepts)]
+    products, values = reference.forward(X, *layers, [*names, "identity"], shortcut=True)
+    for layer, name in enumerate([*names, "identity"]):
+        own = reference.ACTIVATIONS[name](products[layer])
+        alone = reference.layer_health(own, *saturation_bounds(network.codes[layer]))
+        passed_on = reference.layer_health(values[layer + 1], -np.inf, np.inf)
+        expected = [*passed_on[:2], *alone[2:]]
+        np.testing.assert_allclose(health[layer], expected, rtol=1e-4, atol=1e-6)
+    assert health[1, 3] >= 3 / 7

@@ -88,6 +88,18 @@ def test_copies_are_whole(duplicate):
     assert_views(again)
 
 
+@pytest.mark.parametrize("n_hidden", [0, 1, 2, 5])
+def test_shortcuts_are_counted(n_hidden):
+    """Between successive hidden layers, one fewer than there are; copies have them too."""
+    units, names = [3, *[4] * n_hidden, 2], ["tanh"] * n_hidden
+    branch = {0: 0.0, 1: 0.0, 2: 1.0, 5: 0.25}[n_hidden]
+    net = Network(units, names, "identity", np.float64, shortcut=True)
+    for twin in (net, copy.deepcopy(net), pickle.loads(pickle.dumps(net)), net.astype(np.float32)):
+        assert twin.layers.branch == branch and twin.shortcut
+    plain = Network(units, names, "identity", np.float64)
+    assert plain.layers.branch == 0.0 and not plain.shortcut
+
+
 def test_pickle_holds_the_parameters_once():
     """The views are rebuilt, so a pickle is no larger than the vector and a little more."""
     net = Network([100, 200, 10], ["relu"], "softmax", np.float32)
