@@ -35,7 +35,7 @@ option : float, what the loss has to be told, see `losses.output_delta`
 
 Workspace = namedtuple(
     "Workspace",
-    "values_at values deltas slopes gradient row_sums layer_sums column_squares",
+    "values_at values deltas slopes gradient row_sums layer_sums column_squares totals",
 )
 Workspace.__doc__ = """Buffers of one training run, allocated once.
 
@@ -48,10 +48,15 @@ row_sums : float64 array (n_row_blocks, 2), loss and weight of each block of row
 layer_sums : float64 array (n_weight_blocks, n_layers, 7), see `update_block`
 column_squares : float64 array (n_weight_blocks, sum of units), of each unit's incoming weights,
     or (n_weight_blocks, 0) when their norm has no bound
+totals : float64 array (2,), the weight of a minibatch, and what its gradient is multiplied by where
+    its norm has a bound
 """
 
-# What `update_block` is to do.
-GRADIENT, STEP, BOTH = range(3)
+# The stages of an update, in this order.
+ROWS, GRADIENT, STEP, SHRINK = range(4)
+N_STAGES = 4
+
+WEIGHT, FACTOR = range(2)  # of `Workspace.totals`
 
 
 @view
@@ -254,9 +259,7 @@ def sum_column_squares(layers, work, layer, w_lo, w_hi, block):
 
 
 @routine
-def update_block(
-    layers, optimiser, rate, step, work, batch, size, total_weight, stage, factor, block
-):
+def update_block(stage, layers, optimiser, rate, step, work, batch, size, block):
     """In every layer, the block-th part of the parameters: gradient, then update.
 
     Leaves in ``work.layer_sums[block, layer]`` the sums of squares of the weights'
@@ -266,31 +269,35 @@ def update_block(
 
     Parameters
     ----------
-    stage : int, GRADIENT, STEP or BOTH
-    factor : float, what the gradient is multiplied by before the step, if that is a stage of its
-        own
+    stage : int, GRADIENT or STEP; both in one where the gradient's norm has no bound
+    layers, optimiser : Layers, Optimiser, updated
+    rate : float, learning rate
+    step : int, counted from 1
+    work : Workspace, updated
+    batch, size : int, rows there is room for, rows there are
+    block : int
     """
     real = layers.theta.dtype.type
-    n_blocks = work.layer_sums.shape[0]
-    share = _share(total_weight)
+    n_blocks, clips = work.layer_sums.shape[0], optimiser.clip_norm > 0.0
+    share = _share(work.totals[WEIGHT])
     scale = real(share if share > 0.0 else 1.0)  # where nothing counts, the deltas are zero
     coupled = 0.0 if optimiser.code == ADAMW else share
-    restrained = optimiser.l1 > 0.0 or optimiser.clip_value > 0.0 or stage == GRADIENT
+    restrained = optimiser.l1 > 0.0 or optimiser.clip_value > 0.0 or clips
     for layer in range(layers.units.shape[0] - 1):
         w_lo, w_hi, b_lo, b_hi = stretches(layers, layer, block, n_blocks)
         sums = work.layer_sums[block, layer]
         theta, g = layers.theta[w_lo:w_hi], work.gradient[w_lo:w_hi]
         bias, g_bias = layers.theta[b_lo:b_hi], work.gradient[b_lo:b_hi]
-        if stage != STEP:
+        if stage == GRADIENT:
             gradient_block(layers, work, batch, size, layer, scale, real(0.0), block, n_blocks)
             sums[0], sums[1], sums[3] = sum_squares(g), sum_squares(theta), sum_squares(g_bias)
             add_scaled(real(optimiser.alpha * coupled), theta, g)
             if restrained:
                 restrain(optimiser, optimiser.l1 * coupled, theta, g, g_bias, sums)
-        if stage == STEP:
-            scale_all(real(factor), g)
-            scale_all(real(factor), g_bias)
-        if stage != GRADIENT:
+        else:
+            scale_all(real(work.totals[FACTOR]), g)
+            scale_all(real(work.totals[FACTOR]), g_bias)
+        if stage == STEP or not clips:
             to_step(optimiser, rate, step, True, w_lo, theta, g)
             if optimiser.l1 > 0.0 and optimiser.code == ADAMW:
                 add_signs(-rate * optimiser.l1, theta, g)
@@ -388,6 +395,46 @@ def end_minibatch(optimiser, work, size, loss, norms):
         norms[layer, 2] += np.sqrt(step_squares / w_squares) if w_squares > 0.0 else 0.0
 
 
+@kernel(forceinline=True)
+def blocks_of(stage, optimiser, work):
+    """Into how many blocks a stage is cut; zero where it has nothing to do."""
+    if stage == ROWS:
+        return work.row_sums.shape[0]
+    if stage == STEP and optimiser.clip_norm == 0.0:
+        return 0
+    if stage == SHRINK and optimiser.max_norm == 0.0:
+        return 0
+    return work.layer_sums.shape[0]
+
+
+@kernel(forceinline=True)
+def stage_block(
+    stage, source, examples, rows, layers, dropout, optimiser, rate, step, work, batch, block
+):
+    """The block-th part of a stage.
+
+    A parallel loop takes seconds to compile, so all stages share one.
+    """
+    if stage == ROWS:
+        rows_block(source, examples, rows, layers, dropout, step, work, batch, block)
+    elif stage == SHRINK:
+        shrink_block(layers, work, block)
+    else:
+        size = rows.shape[0]
+        update_block(stage, layers, optimiser, rate, step + 1, work, batch, size, block)
+
+
+@kernel(forceinline=True)
+def end_stage(stage, optimiser, work):
+    """What follows a stage when all of its blocks are done."""
+    if stage == ROWS:
+        work.totals[WEIGHT] = sum_rows(work)[1]
+    elif stage == GRADIENT and optimiser.clip_norm > 0.0:
+        work.totals[FACTOR] = norm_factor(optimiser.clip_norm, work)
+    elif stage == STEP and optimiser.max_norm > 0.0:
+        column_factors(optimiser.max_norm, work)
+
+
 @twins
 def train_minibatches(
     source, examples, order, batch, layers, dropout, optimiser, rates, first_step, work, loss, norms
@@ -408,48 +455,30 @@ def train_minibatches(
     work : Workspace, overwritten
     loss, norms : see `end_minibatch`
     """
-    clips = optimiser.clip_norm > 0.0
     for k in range(rates.shape[0]):
         rows = order[k * batch : min((k + 1) * batch, order.shape[0])]
-        for block in prange(work.row_sums.shape[0]):
-            rows_block(source, examples, rows, layers, dropout, first_step + k, work, batch, block)
-        size, (_, total_weight) = rows.shape[0], sum_rows(work)
-        for block in prange(work.layer_sums.shape[0]):
-            update_block(
-                layers,
-                optimiser,
-                rates[k],
-                first_step + k + 1,
-                work,
-                batch,
-                size,
-                total_weight,
-                GRADIENT if clips else BOTH,
-                1.0,
-                block,
-            )
-        if clips:
-            factor = norm_factor(optimiser.clip_norm, work)
-            for block in prange(work.layer_sums.shape[0]):
-                update_block(
-                    layers,
-                    optimiser,
-                    rates[k],
-                    first_step + k + 1,
-                    work,
-                    batch,
-                    size,
-                    total_weight,
-                    STEP,
-                    factor,
-                    block,
-                )
-        if optimiser.max_norm > 0.0:
-            column_factors(optimiser.max_norm, work)
-            for block in prange(work.layer_sums.shape[0]):
-                shrink_block(layers, work, block)
-        end_step(optimiser, first_step + k + 1)
-        end_minibatch(optimiser, work, size, loss, norms)
+        rate, step = rates[k], first_step + k
+        for stage in range(N_STAGES):
+            n_blocks = blocks_of(stage, optimiser, work)
+            if n_blocks > 0:
+                for block in prange(n_blocks):
+                    stage_block(
+                        stage,
+                        source,
+                        examples,
+                        rows,
+                        layers,
+                        dropout,
+                        optimiser,
+                        rate,
+                        step,
+                        work,
+                        batch,
+                        block,
+                    )
+            end_stage(stage, optimiser, work)
+        end_step(optimiser, step + 1)
+        end_minibatch(optimiser, work, rows.shape[0], loss, norms)
 
 
 @routine

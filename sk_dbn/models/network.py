@@ -297,6 +297,7 @@ class Workbench:
             row_sums=np.zeros((n_row_blocks, 2)),
             layer_sums=np.zeros((n_weight_blocks, network.n_layers, 7)),
             column_squares=np.zeros((n_weight_blocks, values_at[-1] if has_max_norm else 0)),
+            totals=np.zeros(2),
         )
 
     def call(self, run):
