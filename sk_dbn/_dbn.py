@@ -113,7 +113,8 @@ class DBNClassifier(
     tol : float, default=1e-4
         Training stops when the loss (or with `early_stopping` the validation score) did
         not improve by tol for `n_iter_no_change` epochs. For 'lbfgs' the largest
-        component of the projected gradient.
+        component of the projected gradient. Without `early_stopping`, 'cosine' and 'one_cycle'
+        go on to `max_iter` whatever the loss does, and nothing stops before `warmup_epochs`.
 
     verbose : bool, default=False
         Whether to print progress.
@@ -184,8 +185,8 @@ class DBNClassifier(
 
     warmup_epochs : float, default=0
         Epochs, or a fraction of one, over which the learning rate rises linearly from zero to
-        the first of its schedule, update by update. They count among `max_iter`. Not for
-        'lbfgs'.
+        the first of its schedule, update by update. They count among `max_iter`, and
+        are fewer with 'cosine' and 'one_cycle'. Not for 'lbfgs'.
 
     l1_ratio : float, default=0.0
         Share of the L1 norm in the penalty, which for the weights W of all layers is

@@ -4,7 +4,7 @@ from numbers import Real
 
 import numpy as np
 from sklearn.base import RegressorMixin, _fit_context
-from sklearn.metrics import r2_score
+from sklearn.metrics import d2_pinball_score, r2_score
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import column_or_1d, validate_data
@@ -100,7 +100,8 @@ class DeepMLPRegressor(RegressorMixin, BaseDeepNetwork):
     tol : float, default=1e-4
         Training stops when the loss (or with `early_stopping` the validation score) did
         not improve by tol for `n_iter_no_change` epochs. For 'lbfgs' the largest
-        component of the projected gradient.
+        component of the projected gradient. Without `early_stopping`, 'cosine' and 'one_cycle'
+        go on to `max_iter` whatever the loss does, and nothing stops before `warmup_epochs`.
 
     verbose : bool, default=False
         Whether to print progress.
@@ -163,8 +164,8 @@ class DeepMLPRegressor(RegressorMixin, BaseDeepNetwork):
 
     warmup_epochs : float, default=0
         Epochs, or a fraction of one, over which the learning rate rises linearly from zero to
-        the first of its schedule, update by update. They count among `max_iter`. Not for
-        'lbfgs'.
+        the first of its schedule, update by update. They count among `max_iter`, and
+        are fewer with 'cosine' and 'one_cycle'. Not for 'lbfgs'.
 
     l1_ratio : float, default=0.0
         Share of the L1 norm in the penalty, which for the weights W of all layers is
@@ -257,7 +258,9 @@ class DeepMLPRegressor(RegressorMixin, BaseDeepNetwork):
         Loss of each epoch.
 
     validation_scores_ : list of float or None
-        R^2 of the validation rows after each epoch, where there are such rows.
+        R^2 of the validation rows after each epoch, where there are such rows. With
+        ``loss='absolute_error'`` or 'quantile' D^2, the share of that loss that is explained:
+        R^2 would choose the weights that predict the mean.
 
     validation_loss_curve_ : list of float or None
         Their loss, without penalty.
@@ -549,6 +552,11 @@ class DeepMLPRegressor(RegressorMixin, BaseDeepNetwork):
                 "quantile must be a number between 0 and 1 for loss='quantile', got None; 0.5 "
                 "is the median."
             )
+        if self.loss != "quantile" and self.quantile is not None:
+            raise ValueError(
+                f"quantile must be None for loss={self.loss!r}, got {self.quantile!r}; set "
+                "loss='quantile' to predict a quantile."
+            )
         return {"quantile": self.quantile, "huber": self.delta}.get(self.loss, 0.0)
 
     def _encode_validation(self, y):
@@ -565,7 +573,12 @@ class DeepMLPRegressor(RegressorMixin, BaseDeepNetwork):
         return targets
 
     def _score_outputs(self, outputs, y, sample_weight):
-        return r2_score(y, self._to_prediction(outputs), sample_weight=sample_weight)
+        """R^2, or of a quantile, which it would draw to the mean, the same of the pinball loss."""
+        prediction = self._to_prediction(outputs)
+        if self.loss in ("absolute_error", "quantile"):
+            alpha = self.quantile if self.loss == "quantile" else 0.5
+            return d2_pinball_score(y, prediction, sample_weight=sample_weight, alpha=alpha)
+        return r2_score(y, prediction, sample_weight=sample_weight)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

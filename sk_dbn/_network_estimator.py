@@ -269,7 +269,7 @@ class BaseDeepNetwork(BaseEstimator, metaclass=ABCMeta):
         self.pretrainer_ = stack
         # Kept apart: a frozen stack is its owner's, who may fit it again.
         self._visible = None if stack is None else stack._inputs
-        self._network, self._optimiser = network, None
+        self._network, self._optimiser, self._begun_loss = network, None, self._loss
         self._no_improvement_count = 0
         self.coefs_, self.intercepts_ = network.coefs, network.intercepts
         self.n_layers_ = network.n_layers + 1
@@ -369,6 +369,11 @@ class BaseDeepNetwork(BaseEstimator, metaclass=ABCMeta):
             raise ValueError(
                 f"hidden_layer_sizes must stay {tuple(sizes)} while training goes on, got "
                 f"{self.hidden_layer_sizes}; set warm_start=False to start a new network."
+            )
+        if self._loss != self._begun_loss:
+            raise ValueError(
+                f"loss must stay {self._begun_loss!r} while training goes on, got "
+                f"{self._loss!r}; set warm_start=False to start a new network."
             )
         activations = [*self._activations(len(sizes)), self.out_activation_]
         codes = [ACTIVATIONS.get(name, OUTPUT_ACTIVATIONS.get(name)) for name in activations]
@@ -523,10 +528,16 @@ class BaseDeepNetwork(BaseEstimator, metaclass=ABCMeta):
                 warmup_epochs=self.warmup_epochs,
             )
         self._schedule.max_iter = self.max_iter
+        if self._schedule.is_planned and self.warmup_epochs >= self.max_iter:
+            raise ValueError(
+                f"warmup_epochs must be less than max_iter={self.max_iter} with "
+                f"learning_rate={self.learning_rate!r}, got {self.warmup_epochs}: no epoch would "
+                "be left for the schedule."
+            )
         if self._schedule.is_over:
             warnings.warn(
                 f"learning_rate={self._schedule.name!r} came to its end after max_iter="
-                f"{self.max_iter} epochs; its last rate stays, {self._schedule.rates(1)[0]:.3g}. "
+                f"{self.max_iter} epochs; its last rate stays, which is next to nothing. "
                 "Raise max_iter, or set warm_start=True and call fit to begin a new schedule.",
                 ConvergenceWarning,
             )
@@ -645,6 +656,8 @@ class BaseDeepNetwork(BaseEstimator, metaclass=ABCMeta):
     def _is_stopping(self):
         """Whether training should stop, having told why if verbose."""
         if self._no_improvement_count <= self.n_iter_no_change:
+            return False
+        if self._schedule.is_under_way and not self.early_stopping:
             return False
         stopping = self._schedule.on_plateau()
         if self.verbose:

@@ -143,11 +143,30 @@ def test_unknown_loss():
     assert_refused(make(loss="hinge"), X, y, "'loss' .* 'hinge'")
 
 
-def test_loss_stays_while_training_goes_on():
-    """The output layer was built for one."""
+@pytest.mark.parametrize("loss", ["poisson", "absolute_error"])
+def test_loss_stays_while_training_goes_on(loss):
+    """The output layer, and the best loss so far, are those of one."""
     X, y = data()
     fitted = make(warm_start=True).fit(X, y)
-    assert_refused(fitted.set_params(loss="poisson"), X, y, "activation and loss must stay")
+    assert_refused(fitted.set_params(loss=loss), X, y, "loss must stay 'squared_error'")
+
+
+def test_a_quantile_of_another_loss_is_refused():
+    """Who names a quantile and gets the mean would not notice."""
+    assert_refused(make(quantile=0.9), *data(), "quantile must be None for loss='squared_error'")
+
+
+def test_early_stopping_keeps_the_weights_of_the_quantile():
+    """R^2 is greatest at the mean, far from the 0.9 quantile of a skewed target."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(600, 3))
+    y = X[:, 0] + rng.exponential(2.0, size=600)
+    model = make(loss="quantile", quantile=0.9, hidden_layer_sizes=(), early_stopping=True)
+    model.set_params(learning_rate_init=0.05, max_iter=100, n_iter_no_change=100)
+    model.fit(X[:400], y[:400], X_val=X[400:], y_val=y[400:])
+    assert abs(np.mean(y[400:] <= model.predict(X[400:])) - 0.9) < 0.05
+    best = np.argmin(model.validation_loss_curve_)
+    assert np.argmax(model.validation_scores_) == best
 
 
 def test_poisson_without_hidden_layers_is_a_generalised_linear_model():

@@ -659,6 +659,32 @@ def test_partial_fit_beyond_the_end_of_a_schedule(kind, name):
 
 @both
 @pytest.mark.parametrize("name", ["cosine", "one_cycle"])
+def test_a_plan_is_carried_out(kind, name):
+    """A loss that stalls while the rate is high says little; a loss of tol always does."""
+    X, y = data(kind)
+    settings = {"tol": 10.0, "n_iter_no_change": 2, "max_iter": 12}
+    assert make(kind, learning_rate=name, **settings).fit(X, y).n_iter_ == 12
+    assert make(kind, warmup_epochs=8, **settings).fit(X, y).n_iter_ == 8
+    assert make(kind, **settings).fit(X, y).n_iter_ < 8
+    too_long = make(kind, learning_rate=name, warmup_epochs=12, **settings)
+    with pytest.raises(ValueError, match="warmup_epochs must be less than max_iter=12"):
+        too_long.fit(X, y)
+
+
+def test_the_trace_sees_gradients_whose_squares_vanish():
+    """Of forty layers of logistic units: their squares are below the least float32, they are not."""
+    X, y = data("regressor")
+    settings = {"hidden_layer_sizes": (3,) * 40, "activation": "logistic", "max_iter": 1}
+    norms = [
+        make("regressor", dtype=dtype, **settings).fit(X, y).gradient_trace_.weight_grad_norm[0]
+        for dtype in ("float32", "float64")
+    ]
+    assert norms[1].min() < 1e-23
+    np.testing.assert_allclose(*norms, rtol=1e-3)
+
+
+@both
+@pytest.mark.parametrize("name", ["cosine", "one_cycle"])
 def test_a_warm_start_begins_a_new_schedule(kind, name):
     """The steps of a second fit rise and fall as those of the first did."""
     X, y = data(kind)
@@ -880,9 +906,10 @@ def test_a_warm_start_that_finds_nothing_better_keeps_the_best(kind):
     params = {"early_stopping": True, "warm_start": True, "learning_rate_init": 0.05}
     estimator = make(kind, max_iter=40, **params).fit(X, y, X_val=X_val, y_val=y_val)
     best = estimator.score(X_val, y_val)
+    n_before = len(estimator.validation_scores_)
     estimator.set_params(max_iter=3, learning_rate_init=5.0).fit(X, y, X_val=X_val, y_val=y_val)
     assert estimator.score(X_val, y_val) >= best - 1e-6
-    assert len(estimator.validation_scores_) > len(estimator.validation_loss_curve_) - 1
+    assert len(estimator.validation_scores_) == n_before + estimator.n_iter_
 
 
 @both

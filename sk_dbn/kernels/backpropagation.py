@@ -197,10 +197,10 @@ def gradient_block(layers, work, batch, size, layer, scale, beta, block, n_block
 
 @kernel
 def sum_squares(x):
-    """The sum of squares of x."""
-    squares = x.dtype.type(0.0)
+    """The sum of squares of x, in double precision: a gradient may vanish or explode."""
+    squares = 0.0
     for k in range(x.shape[0]):
-        squares += x[k] * x[k]
+        squares += np.float64(x[k]) * np.float64(x[k])
     return squares
 
 

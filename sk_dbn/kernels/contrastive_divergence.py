@@ -683,10 +683,10 @@ def shrink_block(machine, rule, work, block):
 @kernel
 def sum_step_squares(velocity, g, rate, momentum):
     """The sum of squares of the step that momentum and gradient make, without the penalty."""
-    squares = g.dtype.type(0.0)
+    squares = 0.0
     for i in range(g.shape[0]):
         for j in range(g.shape[1]):
-            step = momentum * velocity[i, j] + rate * g[i, j]
+            step = np.float64(momentum * velocity[i, j] + rate * g[i, j])
             squares += step * step
     return squares
 

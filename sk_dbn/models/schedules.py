@@ -62,6 +62,11 @@ class Schedule:
         """Whether a planned end has been reached; the last rate then stays."""
         return self.is_planned and self.n_epochs >= self.max_iter
 
+    @property
+    def is_under_way(self):
+        """Whether the rate is still to change as planned; a loss that stalls then says little."""
+        return self.n_epochs < self.warmup_epochs or (self.is_planned and not self.is_over)
+
     def rates(self, n_updates):
         """The rates of the next epoch's updates.
 
