@@ -23,6 +23,7 @@ from sklearn.linear_model import RidgeCV
 from sklearn.neighbors import KNeighborsRegressor
 
 from sk_dbn import BernoulliRBMStack
+from sk_dbn.inspection import ReconstructionDisplay
 
 N_SHOWN = 10
 LARGEST = 32  # pixels of a side; larger images are shrunk
@@ -95,17 +96,11 @@ def plot_rows(rows, shape, path):
     """One row of images for each name."""
     import matplotlib.pyplot as plt
 
-    n_shown = min(N_SHOWN, len(next(iter(rows.values()))))
-    figure, axes = plt.subplots(
-        len(rows), n_shown, figsize=(n_shown, 0.95 * len(rows)), layout="constrained", squeeze=False
-    )
-    colors = plt.colormaps["gray"].with_extremes(bad="tab:blue")
-    for row, (name, images) in zip(axes, rows.items()):
-        chosen = np.linspace(0, len(images) - 1, n_shown).astype(int)
-        for ax, image in zip(row, images[chosen]):
-            ax.imshow(image.reshape(shape), cmap=colors, vmin=0, vmax=1)
-            ax.set(xticks=[], yticks=[])
-        row[0].set_ylabel("\n".join(name.rsplit(" ", 1)), rotation=0, ha="right", va="center")
+    n_images = len(rows["original"])
+    chosen = np.linspace(0, n_images - 1, min(N_SHOWN, n_images)).astype(int)
+    samples = {name: images[chosen] for name, images in rows.items()}
+    figure, ax = plt.subplots(figsize=(10, 0.95 * len(rows)), layout="constrained")
+    ReconstructionDisplay(samples=samples, image_shape=shape).plot(ax=ax)
     figure.savefig(path, dpi=120)
     plt.close(figure)
 

@@ -18,6 +18,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 
 from sk_dbn import DBNClassifier
+from sk_dbn.inspection import GradientTraceDisplay
 
 RECIPES = {
     "logistic, Glorot": {"activation": "logistic", "init": "glorot_uniform"},
@@ -41,21 +42,14 @@ def fit_all(max_iter):
 
 
 def plot_norms(networks, path):
-    """Gradient norm by layer before training, and of the first layer by epoch."""
+    """Gradient norm by layer and epoch, on one scale of colours."""
     import matplotlib.pyplot as plt
+    from matplotlib.colors import LogNorm
 
-    figure, axes = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
-    colors = plt.colormaps["viridis"]([0.0, 0.45, 0.85])
-    for (name, network), color in zip(networks.items(), colors):
-        trace = network.gradient_trace_
-        layers = range(1, trace.n_layers + 1)
-        axes[0].semilogy(layers, trace.weight_grad_norm[0], "o-", color=color, label=name)
-        axes[1].semilogy(trace.epoch, trace.weight_grad_norm[:, 0], color=color, label=name)
-    axes[0].set(title="Before training", xlabel="layer", ylabel="norm of the weights' gradient")
-    axes[1].set(title="First layer", xlabel="epoch")
-    for ax in axes:
-        ax.grid(alpha=0.3)
-    axes[0].legend()
+    figure, axes = plt.subplots(1, 3, figsize=(12, 3.6), sharey=True, layout="constrained")
+    for ax, (name, network) in zip(axes, networks.items()):
+        GradientTraceDisplay.from_estimator(network, ax=ax, norm=LogNorm(1e-8, 10))
+        ax.set_title(name)
     figure.savefig(path, dpi=100)
     plt.close(figure)
 

@@ -25,6 +25,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from sk_dbn import BernoulliRBMStack
+from sk_dbn.inspection import LatentSpaceDisplay
 
 N_DIMENSIONS = (2, 4, 8)
 
@@ -74,14 +75,9 @@ def plot_codes(both, y_test, path):
     import matplotlib.pyplot as plt
 
     figure, axes = plt.subplots(1, 2, figsize=(10, 4.6), layout="constrained")
-    classes, labels = np.unique(y_test, return_inverse=True)
-    colors = plt.colormaps["viridis"](np.linspace(0, 0.95, len(classes)))
     for ax, (title, code) in zip(axes, both.items()):
-        for label, color in enumerate(colors):
-            x, y = code[labels == label].T
-            marker = f"${classes[label]}$" if len(str(classes[label])) == 1 else "o"
-            ax.scatter(x, y, s=30, color=color, marker=marker, linewidths=0.3)
-        ax.set(title=title, xlabel="first dimension", ylabel="second dimension")
+        LatentSpaceDisplay(codes=code, y=y_test).plot(ax=ax)
+        ax.set_title(title)
     figure.savefig(path, dpi=100)
     plt.close(figure)
 

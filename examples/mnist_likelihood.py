@@ -24,6 +24,7 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
 from sk_dbn import BernoulliRBMStack
+from sk_dbn.inspection import RBMFiltersDisplay, ReconstructionDisplay
 from sk_dbn.likelihood import annealed_importance_sampling, exact_log_partition, log_likelihood
 
 # Persistent chains follow small steps only: no momentum. Decay would hold the weights back.
@@ -135,14 +136,14 @@ def large(images, largest, n_jobs, n_hidden, batch_size, n_epochs, betas):
     return stack
 
 
-def show(ax, images, title):
-    """64 square images as one, each stretched to the whole range of grey."""
-    side = round(images.shape[1] ** 0.5)
-    low, high = images.min(axis=1, keepdims=True), images.max(axis=1, keepdims=True)
-    tiles = ((images - low) / np.maximum(high - low, 1e-9)).reshape(8, 8, side, side)
-    page = np.pad(tiles, ((0, 0), (0, 0), (1, 1), (1, 1)), constant_values=0.5)
-    ax.imshow(page.transpose(0, 2, 1, 3).reshape(8 * (side + 2), -1), cmap="gray")
-    ax.set(title=title, xticks=[], yticks=[])
+def dreams(stack, n_steps):
+    """Where Gibbs steps lead from noise, by their number."""
+    v = np.random.default_rng(0).integers(2, size=(8, stack.n_features_in_))
+    rows, n_done = {"noise": v}, 0
+    for n in (n_steps // 100, n_steps // 10, n_steps):
+        v, n_done = stack.gibbs(v, n - n_done), n
+        rows[f"{n} steps"] = v
+    return rows
 
 
 def draw(stack, n_steps, folder):
@@ -156,9 +157,12 @@ def draw(stack, n_steps, folder):
     import matplotlib.pyplot as plt
 
     figure, axes = plt.subplots(1, 2, figsize=(10, 5.3), layout="constrained")
-    show(axes[0], stack.components_[:64], "64 filters")
-    noise = np.random.default_rng(0).integers(2, size=(64, stack.n_features_in_))
-    show(axes[1], stack.gibbs(noise, n_steps), f"samples, {n_steps} Gibbs steps from noise")
+    RBMFiltersDisplay.from_estimator(stack, ax=axes[0])
+    axes[0].set_title("64 filters")
+    side = round(stack.n_features_in_**0.5)
+    samples = ReconstructionDisplay(samples=dreams(stack, n_steps), image_shape=(side, side))
+    samples.plot(ax=axes[1])
+    axes[1].set_title("samples, by Gibbs steps from noise")
     folder.mkdir(parents=True, exist_ok=True)
     figure.savefig(folder / "mnist_likelihood.png", dpi=100)
     print(f"\nPicture: {folder / 'mnist_likelihood.png'}")

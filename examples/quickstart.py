@@ -23,6 +23,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler
 
 from sk_dbn import DBNClassifier
+from sk_dbn.inspection import GradientTraceDisplay, RBMFiltersDisplay
 
 TRACED_EPOCHS = (0, 1, 2, 5, 10, 20, 50, 100, 200)
 
@@ -54,37 +55,21 @@ def plot_gradients(dbn, path):
     import matplotlib.pyplot as plt
 
     figure, axes = plt.subplots(1, 2, figsize=(9, 3.4), sharey=True, layout="constrained")
-    traces = {
-        "Pre-training, one machine after the other": dbn.pretrainer_.gradient_trace_,
-        "Fine-tuning": dbn.gradient_trace_,
-    }
-    n_layers = dbn.gradient_trace_.n_layers
-    colors = plt.colormaps["viridis"]([0.85 * layer / (n_layers - 1) for layer in range(n_layers)])
-    for ax, (title, trace) in zip(axes, traces.items()):
-        for layer, norms in enumerate(trace.weight_grad_norm.T):
-            name = "output" if layer == n_layers - 1 else f"hidden layer {layer + 1}"
-            ax.semilogy(trace.epoch, norms, color=colors[layer], label=name)
-        ax.set(title=title, xlabel="epoch")
-        ax.xaxis.get_major_locator().set_params(integer=True)
-        ax.grid(alpha=0.3)
-    axes[0].set_ylabel("norm of the weights' gradient")
-    axes[1].legend()
+    GradientTraceDisplay.from_estimator(dbn.pretrainer_, kind="lines", ax=axes[0])
+    GradientTraceDisplay.from_estimator(dbn, kind="lines", ax=axes[1])
+    axes[0].set_title("Pre-training, one machine after the other")
+    axes[1].set(title="Fine-tuning", ylabel="")
     figure.savefig(path, dpi=100)
     plt.close(figure)
 
 
-def plot_filters(stack, path, n_filters=60):
+def plot_filters(stack, path):
     """The weights of the first machine's hidden units that have most to say, as images."""
     import matplotlib.pyplot as plt
 
-    filters = stack.components_
-    filters = filters[(filters**2).sum(axis=1).argsort()[::-1][:n_filters]]
-    figure, axes = plt.subplots(5, n_filters // 5, figsize=(9, 4.1), layout="constrained")
-    for weights, ax in zip(filters, axes.flat):
-        limit = abs(weights).max()
-        ax.imshow(weights.reshape(8, 8), cmap="cividis", vmin=-limit, vmax=limit)
-        ax.axis("off")
-    figure.suptitle("What units of the first layer look for, learned without labels")
+    figure, ax = plt.subplots(figsize=(9, 4.1), layout="constrained")
+    RBMFiltersDisplay.from_estimator(stack, n_filters=60, n_columns=12, ax=ax)
+    ax.set_title("What units of the first layer look for, learned without labels")
     figure.savefig(path, dpi=100)
     plt.close(figure)
 

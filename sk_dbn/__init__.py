@@ -1,6 +1,6 @@
 """Deep belief networks and deep multilayer perceptrons as scikit-learn estimators."""
 
-from sk_dbn import likelihood
+from sk_dbn import inspection, likelihood
 from sk_dbn._dbn import DBNClassifier
 from sk_dbn._deep_mlp import DeepMLPRegressor
 from sk_dbn._rbm_stack import BernoulliRBMStack
@@ -13,5 +13,6 @@ __all__ = [
     "DBNClassifier",
     "DeepMLPRegressor",
     "GradientTrace",
+    "inspection",
     "likelihood",
 ]

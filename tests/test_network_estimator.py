@@ -672,7 +672,7 @@ def test_a_plan_is_carried_out(kind, name):
 
 
 def test_the_trace_sees_gradients_whose_squares_vanish():
-    """Of forty layers of logistic units: their squares are below the least float32, they are not."""
+    """Forty layers of logistic units: single precision holds them, but not their squares."""
     X, y = data("regressor")
     settings = {"hidden_layer_sizes": (3,) * 40, "activation": "logistic", "max_iter": 1}
     norms = [

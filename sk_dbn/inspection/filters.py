@@ -1,0 +1,148 @@
+"""Display of what hidden units look for."""
+
+from functools import reduce
+from numbers import Integral
+
+import numpy as np
+
+from sk_dbn.inspection.canvas import axes_for
+from sk_dbn.inspection.fitted import check_has
+from sk_dbn.inspection.images import image_shape_of, page_of
+
+
+class RBMFiltersDisplay:
+    """The weights of hidden units as images.
+
+    Of the first layer the weights themselves; of a deeper layer the filters of the layer below,
+    added up with the weights that they have for the unit.
+
+    It is recommended to use :meth:`from_estimator` to create one. All parameters are stored
+    as attributes.
+
+    Parameters
+    ----------
+    filters : ndarray of shape (n_filters, n_features)
+        One row for each unit.
+    units : ndarray of shape (n_filters,)
+        Which units of the layer these are.
+    image_shape : tuple (height, width)
+        Shape of the images.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+        Axes with the images.
+    figure_ : matplotlib Figure
+        Figure containing them.
+    im_ : matplotlib AxesImage
+        All images as one, each divided by its largest absolute value.
+
+    See Also
+    --------
+    ReconstructionDisplay : What all units together make of an image.
+
+    References
+    ----------
+    .. [1] Hinton, G. E. (2012). A practical guide to training restricted Boltzmann
+       machines. Section 15: displaying what is happening during training.
+    .. [2] Lee, H., Ekanadham, C. & Ng, A. (2008). Sparse deep belief net model for visual
+       area V2. NIPS. Section 4: the second layer as a linear combination of the first.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from sk_dbn import BernoulliRBMStack
+    >>> from sk_dbn.inspection import RBMFiltersDisplay
+    >>> X = load_digits().data / 16
+    >>> stack = BernoulliRBMStack((32, 16), max_iter=5, random_state=0).fit(X)
+    >>> RBMFiltersDisplay.from_estimator(stack, layer=1).filters.shape
+    (16, 64)
+    """
+
+    def __init__(self, *, filters, units, image_shape):
+        self.filters = filters
+        self.units = units
+        self.image_shape = image_shape
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator,
+        *,
+        layer=0,
+        n_filters=64,
+        image_shape=None,
+        n_columns=None,
+        ax=None,
+        **kwargs,
+    ):
+        """Draw the filters of a fitted estimator.
+
+        Parameters
+        ----------
+        estimator : BernoulliRBMStack, DBNClassifier or DeepMLPRegressor
+            Fitted. Of a network, the weights after fine-tuning; its `pretrainer_` has those
+            before.
+        layer : int, default=0
+            Whose weights, an index into `coefs_`.
+        n_filters : int, default=64
+            How many units: those whose filters have the largest norm, largest first.
+        image_shape : tuple (height, width), default=None
+            Shape of the images. None: a square.
+        n_columns : int, default=None
+            Images in a row. None: about as many as there are rows.
+        ax : matplotlib Axes, default=None
+            Axes to draw on. None: a new figure.
+        **kwargs : dict
+            Passed on to matplotlib's `imshow`.
+
+        Returns
+        -------
+        display : RBMFiltersDisplay
+            Drawn.
+
+        Raises
+        ------
+        ValueError
+            If there is no such layer, or the features are not the pixels of such images.
+        """
+        check_has(estimator, "coefs_", cls.__name__)
+        image_shape = image_shape_of(estimator.n_features_in_, image_shape)
+        n_layers = len(estimator.coefs_)
+        if not isinstance(layer, Integral) or not 0 <= layer < n_layers:
+            raise ValueError(f"layer must be an integer from 0 to {n_layers - 1}, got {layer!r}.")
+        if not isinstance(n_filters, Integral) or n_filters < 1:
+            raise ValueError(f"n_filters must be an integer of at least 1, got {n_filters!r}.")
+        filters = reduce(np.matmul, estimator.coefs_[: layer + 1]).T
+        norms = np.linalg.norm(filters, axis=1)
+        units = np.argsort(-norms, kind="stable")[:n_filters]
+        display = cls(filters=filters[units], units=units, image_shape=image_shape)
+        return display.plot(ax=ax, n_columns=n_columns, **kwargs)
+
+    def plot(self, ax=None, *, n_columns=None, **kwargs):
+        """Draw the filters, row after row.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Axes to draw on. None: a new figure.
+        n_columns : int, default=None
+            Images in a row. None: about as many as there are rows.
+        **kwargs : dict
+            Passed on to matplotlib's `imshow`.
+
+        Returns
+        -------
+        display : RBMFiltersDisplay
+            Itself.
+        """
+        ax = axes_for(self, ax)
+        if n_columns is None:
+            n_columns = int(np.ceil(np.sqrt(len(self.filters))))
+        largest = np.abs(self.filters).max(axis=1, keepdims=True)
+        images = self.filters / np.where(largest > 0, largest, 1.0)
+        page = page_of(images, self.image_shape, n_columns)
+        style = {"cmap": "cividis", "vmin": -1.0, "vmax": 1.0, "interpolation": "nearest"}
+        self.im_ = ax.imshow(page, **style | kwargs)
+        ax.set(xticks=[], yticks=[], frame_on=False)
+        return self

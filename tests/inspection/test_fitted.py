@@ -1,0 +1,55 @@
+"""What cannot be shown is refused by an error that says why and what to do."""
+
+import pytest
+from sklearn.decomposition import PCA
+from sklearn.exceptions import NotFittedError
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import MinMaxScaler
+
+from sk_dbn import BernoulliRBMStack, DBNClassifier, DeepMLPRegressor
+from sk_dbn.inspection import (
+    ActivationDisplay,
+    GradientTraceDisplay,
+    LossDisplay,
+    RBMFiltersDisplay,
+)
+from sk_dbn.inspection.fitted import layer_names
+
+DISPLAYS = [ActivationDisplay, GradientTraceDisplay, LossDisplay, RBMFiltersDisplay]
+TRACES = [ActivationDisplay, GradientTraceDisplay, LossDisplay]
+
+
+@pytest.mark.parametrize("display", DISPLAYS)
+@pytest.mark.parametrize("estimator", [BernoulliRBMStack(), DBNClassifier(), DeepMLPRegressor()])
+def test_unfitted(display, estimator):
+    """scikit-learn's error, which names the estimator."""
+    with pytest.raises(NotFittedError, match=type(estimator).__name__):
+        display.from_estimator(estimator)
+
+
+@pytest.mark.parametrize("display", DISPLAYS)
+def test_other_estimators(display, digits):
+    """What is no model of this package is named; of a pipeline the last step is asked for."""
+    X, y = digits
+    with pytest.raises(TypeError, match="which PCA has not"):
+        display.from_estimator(PCA(2).fit(X))
+    pipeline = make_pipeline(MinMaxScaler(), BernoulliRBMStack(4, max_iter=1)).fit(X)
+    with pytest.raises(TypeError, match=r"pass its last step, pipeline\[-1\]"):
+        display.from_estimator(pipeline)
+    with pytest.raises(TypeError, match="got None"):
+        display.from_estimator(None)
+
+
+@pytest.mark.parametrize("display", TRACES)
+def test_no_trace(display, digits):
+    """The error names the parameter that records one."""
+    stack = BernoulliRBMStack(4, max_iter=1, trace=None).fit(digits[0])
+    with pytest.raises(ValueError, match="trace=None. Set trace='epoch'"):
+        display.from_estimator(stack)
+
+
+def test_layer_names(fitted):
+    """A network ends in its output, a stack in a hidden layer."""
+    assert layer_names(fitted.dbn, 3) == ["hidden 1", "hidden 2", "output"]
+    assert layer_names(fitted.mlp, 3) == ["hidden 1", "hidden 2", "output"]
+    assert layer_names(fitted.stack, 2) == ["hidden 1", "hidden 2"]
