@@ -890,10 +890,10 @@ def test_bad_numbers_of_steps_and_samples(digits, method, name, value, least):
 
 
 def test_divergence_stops_training_with_the_last_good_parameters():
-    """A gradient that is not a number that float32 can hold is noticed and undone."""
+    """A step that is not a number that float32 can hold is noticed and undone."""
     X = np.random.RandomState(0).normal(size=(200, 30)) * np.ones(30)
     with pytest.warns(ConvergenceWarning, match="layer 1 of 1 diverged.*learning_rate"):
-        stack = small(hidden_layer_sizes=(40,), learning_rate=1e30, max_iter=50).fit(X)
+        stack = small(hidden_layer_sizes=(40,), learning_rate=1e45, max_iter=50).fit(X)
     assert all(np.isfinite(x).all() for x in parameters(stack))
 
 
