@@ -85,7 +85,8 @@ def diagnose(estimator, X=None, y=None):
     """
     history = _after(estimator) if X is None else _before(estimator, X, y)
     subject = type(history.estimator).__name__ + ("" if X is None else " before training")
-    found = [finding for symptom in SYMPTOMS if (finding := symptom(history)) is not None]
+    with np.errstate(over="ignore", invalid="ignore"):  # traces of what diverged
+        found = [finding for symptom in SYMPTOMS if (finding := symptom(history)) is not None]
     explained = set().union(*(CONSEQUENCES.get(finding.kind, ()) for finding in found))
     return Diagnosis([finding for finding in found if finding.kind not in explained], subject)
 

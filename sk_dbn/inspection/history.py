@@ -176,20 +176,22 @@ def typical(values):
         return np.nanmedian(values, axis=0)
 
 
-def latest(values):
-    """The median of each column's last quarter of rows, where NaN does not count.
+def latest(values, summary=np.median):
+    """A summary of each column's last quarter of rows, where NaN does not count.
 
     Parameters
     ----------
     values : ndarray of shape (n_rows, n_columns)
+    summary : callable, default=numpy.median
+        Of a 1d array.
 
     Returns
     -------
     ndarray of shape (n_columns,)
     """
-    n_rows = (~np.isnan(values)).sum(axis=0)
-    rows = [slice(n - max(1, n // 4), n) for n in n_rows]  # NaN pads the end
-    return np.array([typical(values[rows[i], i]) for i in range(values.shape[1])])
+    columns = [column[~np.isnan(column)] for column in values.T]
+    last = [column[-max(1, len(column) // 4) :] for column in columns]
+    return np.array([summary(column) if len(column) else np.nan for column in last])
 
 
 def _finite(values):

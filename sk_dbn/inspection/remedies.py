@@ -8,6 +8,7 @@ import numpy as np
 
 USUAL_STEP = 0.005  # norm of a first step over that of the weights
 SMALL, LARGE = 0.5, 2.0  # first weights over those of init='auto'
+DEFAULT_RATE = 0.1  # of a stack
 SCALE = "scale X with StandardScaler or MinMaxScaler, in a pipeline before it"
 
 
@@ -89,6 +90,8 @@ def overfitting(history):
 def smaller_rate(history):
     """A learning rate with which first steps are of a usual size, and a third at most.
 
+    For a stack that is the default, or a tenth where the rate is not far above it.
+
     Parameters
     ----------
     history : History
@@ -98,8 +101,10 @@ def smaller_rate(history):
     dict
     """
     if not history.is_network:
-        rate = np.asarray(history.parameters["learning_rate"], dtype=float) / 10
-        return {"learning_rate": rate.tolist()}
+        rate = np.asarray(history.parameters["learning_rate"], dtype=float)
+        return {
+            "learning_rate": np.where(rate > 3 * DEFAULT_RATE, DEFAULT_RATE, rate / 10).tolist()
+        }
     if not history.has_steps:
         return {}
     present = history.parameters["learning_rate_init"]
@@ -109,7 +114,7 @@ def smaller_rate(history):
 def _larger_rate(history):
     """A learning rate with which first steps are of a usual size, at least three times as large."""
     if not history.is_network:
-        return {"learning_rate": 0.1}  # the default
+        return {"learning_rate": DEFAULT_RATE}
     present = history.parameters["learning_rate_init"]
     return {"learning_rate_init": _round(max(_usual_rate(history), 3 * present))}
 

@@ -18,11 +18,13 @@ EXPLODING = 10.0  # growth of activations or derivatives over all hidden layers
 SATURATED = 0.75  # share of activations at the ends of their range
 DEAD = 0.65  # share of units that say the same for every row
 STALLED = 2e-5  # norm of a step over that of the weights, where 1e-3 is usual
-UNSTABLE = 0.15  # the same
+UNSTABLE = 0.15  # the same of a network in its first epoch
+UNSTABLE_MACHINE = 0.1  # the same of a machine, mean over training
+RISEN = 0.25  # divergence of a reconstruction above its least, over what it had fallen
+FEW_NATS = 0.1  # divergences that make no difference
 WORSE = 2.0  # last loss over the first
-RISEN_NATS, RISEN_SHARE = 1.0, 0.1  # divergence of a reconstruction above its least
 OVERFITTED = 1.2  # last loss of validation rows over the least
-LOST = 0.02  # how far their score has fallen from its best
+LOST = 0.05  # how far their score has fallen from its best
 
 LARGE = 2.0  # first weights over those of init='auto'
 
@@ -82,8 +84,8 @@ def saturated(history):
 
 def dead(history):
     """Units that say the same for every row; of a network, rectified linear ones."""
-    if history.has_zero_layer:
-        return None  # which is what the units' silence comes from
+    if history.has_zero_layer or not (history.is_network or history.is_trained):
+        return None  # the units' silence comes from that; a machine's first weights are small
     shares = history.trace.dead_fraction[:, : history.n_hidden]
     can_die = np.array([name == "relu" or not history.is_network for name in history.activations])
     layers = np.flatnonzero(can_die & (latest(shares) > DEAD))
@@ -99,14 +101,20 @@ def unstable(history):
     """Steps that are too large for the weights, or for a machine to keep what it learned."""
     if history.is_network:
         return _unstable_network(history)
-    divergence = history.trace.reconstruction_kl
-    first, last, least = divergence[0], latest(divergence), np.nanmin(divergence, axis=0)
-    risen = last - least
-    layers = np.flatnonzero(risen > np.fmax(RISEN_NATS, RISEN_SHARE * (first - least)))
-    if len(layers) == 0 or not history.is_trained:
+    if not history.is_trained:
+        return None
+    divergence, steps = history.trace.reconstruction_kl, history.mean_steps
+    least = np.nanmin(divergence, axis=0)
+    risen = latest(divergence, np.min) - least
+    share = risen / (divergence[0] - least + FEW_NATS)
+    layers = np.flatnonzero((share > RISEN) | (steps > UNSTABLE_MACHINE))
+    if len(layers) == 0:
         return None
     epoch = history.trace.epoch[np.nanargmin(divergence[:, layers[0]])]
-    evidence = {"nats above the least divergence": risen[layers].max()}
+    evidence = {
+        "step over weights": np.nanmax(steps[layers]),
+        "nats above the least divergence": risen[layers].max(),
+    }
     return _finding("unstable step size", layers, epoch, evidence, remedies.unstable(history))
 
 
