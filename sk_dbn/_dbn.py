@@ -1,5 +1,7 @@
 """Deep belief networks for classification."""
 
+from numbers import Real
+
 import numpy as np
 import scipy.sparse
 from sklearn.base import (
@@ -9,7 +11,7 @@ from sklearn.base import (
     _fit_context,
 )
 from sklearn.metrics import accuracy_score
-from sklearn.utils._param_validation import StrOptions
+from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.class_weight import compute_class_weight, compute_sample_weight
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import (
@@ -70,20 +72,29 @@ class DBNClassifier(
         on all rows at once and suits small data.
 
     alpha : float, default=0.0001
-        Strength of the L2 penalty of the weights, divided by the minibatch's weight when
-        added to the loss. With ``solver='adamw'`` the decoupled decay: each update
-        shrinks the weights by the learning rate times alpha.
+        Strength of the penalty of the weights, L2 unless `l1_ratio` says otherwise, divided by
+        the minibatch's weight when added to the loss. With ``solver='adamw'`` the decoupled
+        decay: each update moves the weights against the penalty's gradient, undivided, by the
+        learning rate.
 
     batch_size : int, default='auto'
         Rows of a minibatch; 'auto' is ``min(200, n_samples)``. Not used by 'lbfgs'.
 
-    learning_rate : {'constant', 'invscaling', 'adaptive'}, default='constant'
-        Schedule of the learning rate, used by ``solver='sgd'``. 'invscaling' divides
+    learning_rate : {'constant', 'invscaling', 'adaptive', 'cosine', 'one_cycle'}, \
+            default='constant'
+        Schedule of the learning rate. Used by ``solver='sgd'`` alone: 'invscaling' divides
         `learning_rate_init` by ``t ** power_t``, t the samples seen; 'adaptive' divides
-        the rate by 5 whenever training stalls.
+        the rate by 5 whenever training stalls. Used by every solver but 'lbfgs', from update
+        to update: 'cosine' falls along half a cosine, to zero after `max_iter` epochs [12]_;
+        'one_cycle' rises from a 25th of `learning_rate_init` to all of it over three tenths
+        of these epochs, then falls to a 250000th [13]_, as in torch, but the momentum stays.
+
+        Each call of `fit` has a schedule of its own, with `warm_start` too. Calls of
+        `partial_fit` share one, each of them an epoch of it: `max_iter` says how many. When
+        it has come to its end, the last rate stays, and a warning says so.
 
     learning_rate_init : float, default=0.001
-        Initial learning rate. Not used by 'lbfgs'.
+        Initial learning rate; the highest one of 'one_cycle'. Not used by 'lbfgs'.
 
     power_t : float, default=0.5
         Exponent of 'invscaling'.
@@ -171,8 +182,45 @@ class DBNClassifier(
         features learned once serve many classifiers. Pre-training needs 'logistic',
         'tanh' or 'relu' as activation.
 
+    warmup_epochs : float, default=0
+        Epochs, or a fraction of one, over which the learning rate rises linearly from zero to
+        the first of its schedule, update by update. They count among `max_iter`. Not for
+        'lbfgs'.
+
+    l1_ratio : float, default=0.0
+        Share of the L1 norm in the penalty, which for the weights W of all layers is
+        ``alpha * (l1_ratio * |W|_1 + (1 - l1_ratio) / 2 * |W|_2^2)``. Weights that nothing
+        holds then stay close to zero. Not for 'lbfgs'.
+
+    max_norm : float, default=None
+        The most that the incoming weights of a unit may have as L2 norm, in hidden layers
+        and in the output: after each update, longer ones are scaled down to it [10]_. None: no
+        bound. Not for 'lbfgs'.
+
+    dropout : float or pair of floats, default=0.0
+        Share of the hidden units that takes no part in an update, others for each sample, or
+        the shares of the input and of the hidden units [10]_. What is left counts for more, so
+        that predictions need no correction; of 'selu' such that mean and variance stay [7]_.
+        `loss_` and `loss_curve_` are those of the units left; predictions, validation and the
+        trace's activations have all of them. Not for 'lbfgs'.
+
+    clip_norm : float, default=None
+        The most that the gradient of all layers together may have as L2 norm, penalty
+        included, as it enters the solver: a longer one is scaled down to it [11]_, after
+        `clip_value`. Not for 'lbfgs'.
+
+    clip_value : float, default=None
+        The most that a component of the gradient may be in size: larger ones are cut to it.
+        Not for 'lbfgs'.
+
     class_weight : dict, list of dicts or 'balanced', default=None
         Factor of the loss for each class; 'balanced' is inverse to the frequencies.
+
+    label_smoothing : float, default=0.0
+        Share of each label that is spread evenly over all classes, in [0, 1) [9]_: with k
+        classes the true one's target is 1 - label_smoothing + label_smoothing / k. In a
+        multi-label problem, and with two classes, y becomes y (1 - label_smoothing) +
+        label_smoothing / 2. Losses are those of such targets, of validation rows too.
 
     unlabeled : label, default=None
         The label that means "no label", such as -1. Rows that have it pre-train and are
@@ -278,6 +326,21 @@ class DBNClassifier(
     .. [8] Hinton, G. E., Osindero, S. & Teh, Y.-W. (2006). A fast learning algorithm for
        deep belief nets. Neural Computation 18. Section 4.
 
+    .. [9] Szegedy, C., Vanhoucke, V., Ioffe, S., Shlens, J. & Wojna, Z. (2016). Rethinking
+       the Inception architecture for computer vision. CVPR. Section 7.
+
+    .. [10] Srivastava, N., Hinton, G., Krizhevsky, A., Sutskever, I. & Salakhutdinov, R.
+       (2014). Dropout: a simple way to prevent neural networks from overfitting. JMLR 15.
+
+    .. [11] Pascanu, R., Mikolov, T. & Bengio, Y. (2013). On the difficulty of training
+       recurrent neural networks. ICML. Algorithm 1.
+
+    .. [12] Loshchilov, I. & Hutter, F. (2017). SGDR: stochastic gradient descent with warm
+       restarts. ICLR. Equation 5, without restarts.
+
+    .. [13] Smith, L. N. & Topin, N. (2019). Super-convergence: very fast training of neural
+       networks using large learning rates. SPIE 11006.
+
     Examples
     --------
     >>> from sk_dbn import DBNClassifier
@@ -285,8 +348,8 @@ class DBNClassifier(
     >>> from sklearn.model_selection import train_test_split
     >>> X, y = load_digits(return_X_y=True)
     >>> X_train, X_test, y_train, y_test = train_test_split(X / 16, y, random_state=0)
-    >>> dbn = DBNClassifier((100, 60), max_iter=100, random_state=0).fit(X_train, y_train)
-    >>> bool(dbn.score(X_test, y_test) > 0.9)
+    >>> dbn = DBNClassifier((100, 60), learning_rate_init=0.01, random_state=0)
+    >>> bool(dbn.fit(X_train, y_train).score(X_test, y_test) > 0.9)
     True
     >>> dbn.transform(X_test).shape
     (450, 60)
@@ -295,6 +358,7 @@ class DBNClassifier(
     _parameter_constraints: dict = {
         **BaseDeepNetwork._parameter_constraints,
         "class_weight": [StrOptions({"balanced"}), dict, list, None],
+        "label_smoothing": [Interval(Real, 0, 1, closed="left")],
         "unlabeled": [object],
     }
 
@@ -326,7 +390,14 @@ class DBNClassifier(
         max_fun=15000,
         init="auto",
         pretrainer=None,
+        warmup_epochs=0,
+        l1_ratio=0.0,
+        max_norm=None,
+        dropout=0.0,
+        clip_norm=None,
+        clip_value=None,
         class_weight=None,
+        label_smoothing=0.0,
         unlabeled=None,
         trace="epoch",
         dtype="float32",
@@ -357,7 +428,14 @@ class DBNClassifier(
         self.max_fun = max_fun
         self.init = init
         self.pretrainer = pretrainer
+        self.warmup_epochs = warmup_epochs
+        self.l1_ratio = l1_ratio
+        self.max_norm = max_norm
+        self.dropout = dropout
+        self.clip_norm = clip_norm
+        self.clip_value = clip_value
         self.class_weight = class_weight
+        self.label_smoothing = label_smoothing
         self.unlabeled = unlabeled
         self.trace = trace
         self.dtype = dtype
@@ -612,6 +690,7 @@ class DBNClassifier(
             self._check_classes(y[labelled], classes)
             if not incremental:
                 self._check_same_classes(y[labelled])
+        self._loss_option = self.label_smoothing
         targets = np.zeros((len(y), y.shape[1] if y.ndim == 2 else 1), self.dtype)
         targets[labelled] = self._encode_labels(y[labelled])
         return targets

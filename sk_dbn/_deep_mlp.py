@@ -1,15 +1,24 @@
 """Deep networks for regression."""
 
+from numbers import Real
+
 import numpy as np
 from sklearn.base import RegressorMixin, _fit_context
 from sklearn.metrics import r2_score
-from sklearn.utils._param_validation import StrOptions
+from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import column_or_1d, validate_data
 
 from sk_dbn._network_estimator import BaseDeepNetwork, is_stochastic
 
-OUTPUT_ACTIVATIONS = {"squared_error": "identity", "poisson": "exp"}
+OUTPUT_ACTIVATIONS = {
+    "squared_error": "identity",
+    "absolute_error": "identity",
+    "huber": "identity",
+    "quantile": "identity",
+    "poisson": "exp",
+    "gamma": "exp",
+}
 
 
 class DeepMLPRegressor(RegressorMixin, BaseDeepNetwork):
@@ -50,20 +59,29 @@ class DeepMLPRegressor(RegressorMixin, BaseDeepNetwork):
         on all rows at once and suits small data.
 
     alpha : float, default=0.0001
-        Strength of the L2 penalty of the weights, divided by the minibatch's weight when
-        added to the loss. With ``solver='adamw'`` the decoupled decay: each update
-        shrinks the weights by the learning rate times alpha.
+        Strength of the penalty of the weights, L2 unless `l1_ratio` says otherwise, divided by
+        the minibatch's weight when added to the loss. With ``solver='adamw'`` the decoupled
+        decay: each update moves the weights against the penalty's gradient, undivided, by the
+        learning rate.
 
     batch_size : int, default='auto'
         Rows of a minibatch; 'auto' is ``min(200, n_samples)``. Not used by 'lbfgs'.
 
-    learning_rate : {'constant', 'invscaling', 'adaptive'}, default='constant'
-        Schedule of the learning rate, used by ``solver='sgd'``. 'invscaling' divides
+    learning_rate : {'constant', 'invscaling', 'adaptive', 'cosine', 'one_cycle'}, \
+            default='constant'
+        Schedule of the learning rate. Used by ``solver='sgd'`` alone: 'invscaling' divides
         `learning_rate_init` by ``t ** power_t``, t the samples seen; 'adaptive' divides
-        the rate by 5 whenever training stalls.
+        the rate by 5 whenever training stalls. Used by every solver but 'lbfgs', from update
+        to update: 'cosine' falls along half a cosine, to zero after `max_iter` epochs [12]_;
+        'one_cycle' rises from a 25th of `learning_rate_init` to all of it over three tenths
+        of these epochs, then falls to a 250000th [13]_, as in torch, but the momentum stays.
+
+        Each call of `fit` has a schedule of its own, with `warm_start` too. Calls of
+        `partial_fit` share one, each of them an epoch of it: `max_iter` says how many. When
+        it has come to its end, the last rate stays, and a warning says so.
 
     learning_rate_init : float, default=0.001
-        Initial learning rate. Not used by 'lbfgs'.
+        Initial learning rate; the highest one of 'one_cycle'. Not used by 'lbfgs'.
 
     power_t : float, default=0.5
         Exponent of 'invscaling'.
@@ -143,9 +161,57 @@ class DeepMLPRegressor(RegressorMixin, BaseDeepNetwork):
         and dtype, and trained on X; a :class:`~sklearn.frozen.FrozenEstimator` of a fitted
         one is used as it is. Needs 'logistic', 'tanh' or 'relu' as activation.
 
-    loss : {'squared_error', 'poisson'}, default='squared_error'
-        Loss to minimise: half the squared error, or half the Poisson deviance with an
-        exponential output, which needs y >= 0.
+    warmup_epochs : float, default=0
+        Epochs, or a fraction of one, over which the learning rate rises linearly from zero to
+        the first of its schedule, update by update. They count among `max_iter`. Not for
+        'lbfgs'.
+
+    l1_ratio : float, default=0.0
+        Share of the L1 norm in the penalty, which for the weights W of all layers is
+        ``alpha * (l1_ratio * |W|_1 + (1 - l1_ratio) / 2 * |W|_2^2)``. Weights that nothing
+        holds then stay close to zero. Not for 'lbfgs'.
+
+    max_norm : float, default=None
+        The most that the incoming weights of a unit may have as L2 norm, in hidden layers
+        and in the output: after each update, longer ones are scaled down to it [10]_. None: no
+        bound. Not for 'lbfgs'.
+
+    dropout : float or pair of floats, default=0.0
+        Share of the hidden units that takes no part in an update, others for each sample, or
+        the shares of the input and of the hidden units [10]_. What is left counts for more, so
+        that predictions need no correction; of 'selu' such that mean and variance stay [7]_.
+        `loss_` and `loss_curve_` are those of the units left; predictions, validation and the
+        trace's activations have all of them. Not for 'lbfgs'.
+
+    clip_norm : float, default=None
+        The most that the gradient of all layers together may have as L2 norm, penalty
+        included, as it enters the solver: a longer one is scaled down to it [11]_, after
+        `clip_value`. Not for 'lbfgs'.
+
+    clip_value : float, default=None
+        The most that a component of the gradient may be in size: larger ones are cut to it.
+        Not for 'lbfgs'.
+
+    loss : {'squared_error', 'absolute_error', 'huber', 'quantile', 'poisson', 'gamma'}, \
+            default='squared_error'
+        Loss to minimise, a mean over samples:
+
+        - 'squared_error', half of it: predicts the mean;
+        - 'absolute_error': predicts the median;
+        - 'huber', half the squared error up to an error of `delta`, linear beyond it, so that
+          outliers count for less [8]_;
+        - 'quantile', the pinball loss: predicts the `quantile` [9]_;
+        - 'poisson', half the Poisson deviance with an exponential output, for y >= 0;
+        - 'gamma', half the gamma deviance with an exponential output, for y > 0.
+
+        Of several outputs the sum is minimised. As in scikit-learn, their mean is reported,
+        but for 'poisson' and 'gamma', of which it is the sum.
+
+    quantile : float, default=None
+        The quantile to predict, between 0 and 1. Used, and needed, by ``loss='quantile'``.
+
+    delta : float, default=1.0
+        The error at which ``loss='huber'`` turns from square to linear, in units of y.
 
     trace : {'epoch', 'batch'} or None, default='epoch'
         How often a row is added to `gradient_trace_`; None turns it off.
@@ -240,6 +306,23 @@ class DeepMLPRegressor(RegressorMixin, BaseDeepNetwork):
     .. [7] Klambauer, G., Unterthiner, T., Mayr, A. & Hochreiter, S. (2017).
        Self-normalizing neural networks. NeurIPS. Equation 2.
 
+    .. [8] Huber, P. J. (1964). Robust estimation of a location parameter. Annals of
+       Mathematical Statistics 35.
+
+    .. [9] Koenker, R. & Bassett, G. (1978). Regression quantiles. Econometrica 46.
+
+    .. [10] Srivastava, N., Hinton, G., Krizhevsky, A., Sutskever, I. & Salakhutdinov, R.
+       (2014). Dropout: a simple way to prevent neural networks from overfitting. JMLR 15.
+
+    .. [11] Pascanu, R., Mikolov, T. & Bengio, Y. (2013). On the difficulty of training
+       recurrent neural networks. ICML. Algorithm 1.
+
+    .. [12] Loshchilov, I. & Hutter, F. (2017). SGDR: stochastic gradient descent with warm
+       restarts. ICLR. Equation 5, without restarts.
+
+    .. [13] Smith, L. N. & Topin, N. (2019). Super-convergence: very fast training of neural
+       networks using large learning rates. SPIE 11006.
+
     Examples
     --------
     >>> from sk_dbn import DeepMLPRegressor
@@ -258,6 +341,8 @@ class DeepMLPRegressor(RegressorMixin, BaseDeepNetwork):
     _parameter_constraints: dict = {
         **BaseDeepNetwork._parameter_constraints,
         "loss": [StrOptions(set(OUTPUT_ACTIVATIONS))],
+        "quantile": [Interval(Real, 0, 1, closed="neither"), None],
+        "delta": [Interval(Real, 0, None, closed="neither")],
     }
 
     def __init__(
@@ -288,7 +373,15 @@ class DeepMLPRegressor(RegressorMixin, BaseDeepNetwork):
         max_fun=15000,
         init="auto",
         pretrainer=None,
+        warmup_epochs=0,
+        l1_ratio=0.0,
+        max_norm=None,
+        dropout=0.0,
+        clip_norm=None,
+        clip_value=None,
         loss="squared_error",
+        quantile=None,
+        delta=1.0,
         trace="epoch",
         dtype="float32",
         n_jobs=None,
@@ -318,7 +411,15 @@ class DeepMLPRegressor(RegressorMixin, BaseDeepNetwork):
         self.max_fun = max_fun
         self.init = init
         self.pretrainer = pretrainer
+        self.warmup_epochs = warmup_epochs
+        self.l1_ratio = l1_ratio
+        self.max_norm = max_norm
+        self.dropout = dropout
+        self.clip_norm = clip_norm
+        self.clip_value = clip_value
         self.loss = loss
+        self.quantile = quantile
+        self.delta = delta
         self.trace = trace
         self.dtype = dtype
         self.n_jobs = n_jobs
@@ -421,8 +522,18 @@ class DeepMLPRegressor(RegressorMixin, BaseDeepNetwork):
                 f"{targets.shape[1]}."
             )
         self._loss, self.out_activation_ = self.loss, OUTPUT_ACTIVATIONS[self.loss]
+        self._loss_option = self._find_loss_option()
         self.n_outputs_ = self._n_output_units = targets.shape[1]
         return targets
+
+    def _find_loss_option(self):
+        """The number that goes with the loss."""
+        if self.loss == "quantile" and self.quantile is None:
+            raise ValueError(
+                "quantile must be a number between 0 and 1 for loss='quantile', got None; 0.5 "
+                "is the median."
+            )
+        return {"quantile": self.quantile, "huber": self.delta}.get(self.loss, 0.0)
 
     def _encode_validation(self, y):
         targets = y.reshape(len(y), -1).astype(self.dtype, order="C")
@@ -430,7 +541,17 @@ class DeepMLPRegressor(RegressorMixin, BaseDeepNetwork):
             raise ValueError(f"y has values too large for dtype={np.dtype(self.dtype).name!r}.")
         if self.loss == "poisson" and (targets < 0).any():
             raise ValueError(f"y must be non-negative for loss='poisson', got {targets.min()}.")
+        if self.loss == "gamma" and (targets <= 0).any():
+            raise ValueError(
+                f"y must be positive for loss='gamma', got {targets.min()} as "
+                f"{np.dtype(self.dtype).name}."
+            )
         return targets
 
     def _score_outputs(self, outputs, y, sample_weight):
         return r2_score(y, self._to_prediction(outputs), sample_weight=sample_weight)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.target_tags.positive_only = self.loss in ("poisson", "gamma")
+        return tags

@@ -17,7 +17,7 @@ from sklearn.utils.optimize import _check_optimize_result
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from sk_dbn._architecture import PRECISIONS, first_weights, layer_sizes
-from sk_dbn._pretraining import check_pretrainable, frozen_stack
+from sk_dbn._pretraining import check_pretrainable, frozen_stack, warn_of_overruled
 from sk_dbn._rbm_stack import BernoulliRBMStack
 from sk_dbn._transaction import all_or_nothing
 from sk_dbn.models.data import Data, canonical_order
@@ -35,11 +35,21 @@ from sk_dbn.models.network import (
     Training,
     TrainingSet,
 )
-from sk_dbn.models.schedules import SCHEDULES, Schedule
+from sk_dbn.models.schedules import PLANNED, SCHEDULES, Schedule
 from sk_dbn.models.threads import threads
 
 # Integer weights up to this mean stand for repeated rows, beyond it they multiply losses.
 MOST_REPEATS = 10
+
+# What 'lbfgs' cannot do, the value that stands for not asking it to, and why it cannot.
+NOT_FOR_LBFGS = {
+    "warmup_epochs": (0, "which has no learning rate"),
+    "l1_ratio": (0.0, "whose line search needs a loss that has a derivative everywhere"),
+    "max_norm": (None, "whose steps nothing may change afterwards"),
+    "dropout": (0.0, "whose line search needs a loss that is always the same"),
+    "clip_norm": (None, "whose line search needs the gradient as it is"),
+    "clip_value": (None, "whose line search needs the gradient as it is"),
+}
 
 
 @dataclass
@@ -107,6 +117,7 @@ class BaseDeepNetwork(BaseEstimator, metaclass=ABCMeta):
         "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
         "learning_rate": [StrOptions(set(SCHEDULES))],
         "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
+        "warmup_epochs": [Interval(Real, 0, None, closed="left")],
         "power_t": [Interval(Real, 0, None, closed="left")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
         "shuffle": ["boolean"],
@@ -126,6 +137,11 @@ class BaseDeepNetwork(BaseEstimator, metaclass=ABCMeta):
             Options(Real, {np.inf}),
         ],
         "max_fun": [Interval(Integral, 1, None, closed="left")],
+        "l1_ratio": [Interval(Real, 0, 1, closed="both")],
+        "max_norm": [Interval(Real, 0, None, closed="neither"), None],
+        "dropout": [Interval(Real, 0, 1, closed="left"), list, tuple],
+        "clip_norm": [Interval(Real, 0, None, closed="neither"), None],
+        "clip_value": [Interval(Real, 0, None, closed="neither"), None],
         "trace": [StrOptions({"epoch", "batch"}), None],
         "dtype": PRECISIONS,
         "n_jobs": [Integral, None],
@@ -139,7 +155,7 @@ class BaseDeepNetwork(BaseEstimator, metaclass=ABCMeta):
 
     @abstractmethod
     def _encode_targets(self, y, labelled, first, incremental, classes):
-        """y as the loss reads it; sets ``_loss``, ``out_activation_``, ``n_outputs_``."""
+        """y as the loss reads it; sets ``_loss``, ``_loss_option``, ``out_activation_``, ..."""
 
     @abstractmethod
     def _encode_validation(self, y):
@@ -159,6 +175,7 @@ class BaseDeepNetwork(BaseEstimator, metaclass=ABCMeta):
             self._validate_params()  # which the decorator leaves out once the network is fitted
         if incremental and self.early_stopping:
             raise ValueError("partial_fit does not support early_stopping=True")
+        self._check_solver()
         # What leaves the range of numbers is met by a check of the loss and the weights.
         in_range = np.errstate(over="ignore", invalid="ignore")
         with all_or_nothing(self) as checkpoint, threads(self.n_jobs) as run, in_range:
@@ -178,6 +195,17 @@ class BaseDeepNetwork(BaseEstimator, metaclass=ABCMeta):
             else:
                 self._fit_minibatches(run, train, validation, batch_size, checkpoint, incremental)
         return self
+
+    def _check_solver(self):
+        """Nothing may be asked of a solver that it cannot do."""
+        self._dropout_rates()
+        for name, (off, reason) in NOT_FOR_LBFGS.items() if self.solver == "lbfgs" else ():
+            value = getattr(self, name)
+            if np.any(value):
+                raise ValueError(
+                    f"{name} must be {off!r} for solver='lbfgs', {reason}, got {value!r}; take a "
+                    "solver that works on minibatches, such as 'adam'."
+                )
 
     def _read_samples(self, run, X, y, sample_weight, first, incremental, classes):
         """Validate, encode and weigh what was given."""
@@ -298,6 +326,7 @@ class BaseDeepNetwork(BaseEstimator, metaclass=ABCMeta):
             stack.set_params(init=list(self.init[:-1]))
         elif self.init != "auto":
             stack.set_params(init=self.init)
+        warn_of_overruled(pretrainer, stack)
         if stack.n_jobs is None:
             stack.set_params(n_jobs=self.n_jobs)
         return stack
@@ -365,13 +394,14 @@ class BaseDeepNetwork(BaseEstimator, metaclass=ABCMeta):
             rows, held_out = self._split(rows, samples)
         data = self._open(samples.X)
         parts = data, samples.targets, samples.weight, self._loss
-        train = TrainingSet(*parts, samples.repeated(rows))
+        train = TrainingSet(*parts, samples.repeated(rows), self._loss_option)
         if X_val is not None or y_val is not None:
             return train, self._given_validation(X_val, y_val)
         if held_out is None:
             return train, None
         held_out = samples.repeated(held_out)
-        return train, Validation(TrainingSet(*parts, held_out), samples.y[held_out])
+        rows = TrainingSet(*parts, held_out, self._loss_option)
+        return train, Validation(rows, samples.y[held_out])
 
     def _split(self, rows, samples):
         """Set a validation_fraction of the rows aside."""
@@ -406,8 +436,8 @@ class BaseDeepNetwork(BaseEstimator, metaclass=ABCMeta):
             )
         no_weight = np.empty(0, self.dtype)
         order = np.arange(X_val.shape[0])
-        rows = TrainingSet(self._open(X_val), targets, no_weight, self._loss, order)
-        return Validation(rows, y_val)
+        parts = self._open(X_val), targets, no_weight, self._loss, order, self._loss_option
+        return Validation(TrainingSet(*parts), y_val)
 
     def _start_trace(self, run, train, batch_size, first):
         """A recorder, going on with the trace of a network that is trained further."""
@@ -449,6 +479,18 @@ class BaseDeepNetwork(BaseEstimator, metaclass=ABCMeta):
             )
         return min(self.batch_size, n_samples)
 
+    def _dropout_rates(self):
+        """Which share of the input's and of the hidden units is dropped."""
+        if isinstance(self.dropout, Real):
+            return 0.0, float(self.dropout)
+        rates = tuple(self.dropout)
+        if len(rates) != 2 or not all(isinstance(p, Real) and 0.0 <= p < 1.0 for p in rates):
+            raise ValueError(
+                "dropout must be a float in [0, 1) or a pair of them, for the input and for the "
+                f"hidden layers, got {self.dropout!r}."
+            )
+        return float(rates[0]), float(rates[1])
+
     def _start_optimiser(self, incremental):
         """The optimiser of the previous partial_fit, or a new one."""
         if self._optimiser is None or not incremental:
@@ -460,18 +502,37 @@ class BaseDeepNetwork(BaseEstimator, metaclass=ABCMeta):
                 beta_1=self.beta_1,
                 beta_2=self.beta_2,
                 epsilon=self.epsilon,
-                alpha=self.alpha,
             )
-            schedule = self.learning_rate if self.solver == "sgd" else "constant"
-            self._schedule = Schedule(schedule, self.learning_rate_init, self.power_t)
-        state = self._optimiser.kernel_state
-        self._optimiser.kernel_state = state._replace(alpha=float(self.alpha))
+            for_any_solver = self.solver == "sgd" or self.learning_rate in PLANNED
+            self._schedule = Schedule(
+                self.learning_rate if for_any_solver else "constant",
+                self.learning_rate_init,
+                self.power_t,
+                warmup_epochs=self.warmup_epochs,
+            )
+        self._schedule.max_iter = self.max_iter
+        if self._schedule.is_over:
+            warnings.warn(
+                f"learning_rate={self._schedule.name!r} came to its end after max_iter="
+                f"{self.max_iter} epochs; its last rate stays, {self._schedule.rates(1)[0]:.3g}. "
+                "Raise max_iter, or set warm_start=True and call fit to begin a new schedule.",
+                ConvergenceWarning,
+            )
+
+    def _start_training(self, train, batch_size):
+        """The updates as the parameters of this call want them."""
+        self._optimiser.set_bounds(
+            self.alpha, self.l1_ratio, self.clip_value, self.clip_norm, self.max_norm
+        )
+        dropout = self._dropout_rates()
+        if any(dropout) and self._optimiser.seed is None:
+            self._optimiser.seed = int(self._random_state.randint(np.iinfo(np.int32).max))
+        return Training(self._network, train, self._optimiser, batch_size, dropout)
 
     def _fit_minibatches(self, run, train, validation, batch_size, checkpoint, incremental):
         """Epoch after epoch until the loss or the score no longer improves."""
         self._start_optimiser(incremental)
-        n_samples = len(train.order)
-        training = Training(self._network, train, self._optimiser, batch_size)
+        training, n_samples = self._start_training(train, batch_size), len(train.order)
         self._watch(checkpoint)
         best = self._best_so_far()
         self.n_iter_ = 0
@@ -481,7 +542,8 @@ class BaseDeepNetwork(BaseEstimator, metaclass=ABCMeta):
             started_from = self._network.theta.copy()
             if self.shuffle:
                 order = self._random_state.permutation(train.order)
-            loss = training.epoch(run, order, self._schedule.rate, self._recorder)
+            rates = self._schedule.rates(training.n_updates(order))
+            loss = training.epoch(run, order, rates, self._recorder)
             if not (np.isfinite(loss) and np.isfinite(self._network.theta).all()):
                 self._retreat(run, train, checkpoint, loss, before)
                 break
@@ -493,7 +555,7 @@ class BaseDeepNetwork(BaseEstimator, metaclass=ABCMeta):
             checkpoint.keep()
             before = started_from
         else:
-            if not stopping and not incremental:
+            if not (stopping or incremental or self._schedule.is_planned):
                 warnings.warn(
                     f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) "
                     "reached and the optimization hasn't converged yet.",

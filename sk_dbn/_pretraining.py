@@ -1,5 +1,8 @@
 """Which networks a stack can start, and which fitted stacks fit a network."""
 
+import warnings
+
+import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from sk_dbn._rbm_stack import BernoulliRBMStack
@@ -35,6 +38,36 @@ def check_pretrainable(hidden, activations):
             "pretrainer='passthrough' to train without it (DBNClassifier's default, None, "
             "stands for pre-training)."
         )
+
+
+# What a stack takes over from its network, each in the form in which two are compared and shown.
+TAKEN_OVER = {
+    "hidden_layer_sizes": lambda sizes: tuple(np.ravel(sizes).tolist()),
+    "activation": lambda name: name,
+    "dtype": lambda dtype: np.dtype(dtype).name,
+    "init": lambda init: init if np.isscalar(init) else "arrays",
+}
+
+
+def warn_of_overruled(pretrainer, stack):
+    """Warn of what was set in a pretrainer and differs from the network's.
+
+    Parameters
+    ----------
+    pretrainer : BernoulliRBMStack
+        As the caller gave it. What it has by default was not set.
+    stack : BernoulliRBMStack
+        Its clone, which has what the network gave it.
+    """
+    default = BernoulliRBMStack()
+    for name, form in TAKEN_OVER.items():
+        given, taken, unset = (form(getattr(x, name)) for x in (pretrainer, stack, default))
+        if given not in (taken, unset):
+            warnings.warn(
+                f"{name}={given!r} of the pretrainer is not used, that of the network is: "
+                f"{taken!r}. Set {name} of the network, and leave it out of the pretrainer.",
+                UserWarning,
+            )
 
 
 def frozen_stack(pretrainer, hidden, activation, n_features):

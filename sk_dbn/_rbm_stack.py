@@ -15,7 +15,14 @@ from sklearn.base import (
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import check_array, check_is_fitted, validate_data
+from sklearn.utils._set_output import ADAPTERS_MANAGER, _get_output_config
+from sklearn.utils.validation import (
+    FLOAT_DTYPES,
+    _check_feature_names_in,
+    check_array,
+    check_is_fitted,
+    validate_data,
+)
 
 from sk_dbn._architecture import PRECISIONS, first_weights, layer_sizes
 from sk_dbn._transaction import all_or_nothing
@@ -23,7 +30,7 @@ from sk_dbn.models import generation
 from sk_dbn.models.data import Data, canonical_order
 from sk_dbn.models.forward import forward_work
 from sk_dbn.models.initialisers import NAMES, initial_weights
-from sk_dbn.models.rbm import UNBOUNDED, Stack
+from sk_dbn.models.rbm import Stack
 from sk_dbn.models.rbm_training import (
     EpochCounts,
     MachineRecorder,
@@ -33,14 +40,12 @@ from sk_dbn.models.rbm_training import (
     fit_machine,
     prepare,
     probe_of,
+    share_of_rate,
 )
 from sk_dbn.models.threads import threads
 from sk_dbn.models.traces import join_layers
 from sk_dbn.models.visible import VisibleUnits
 
-# Gaussian and rectified linear units have no bound, so their machines take smaller steps
-# (Hinton, 2012, section 13.2): this share of the learning rate for each side that has them.
-UNBOUNDED_RATE = 0.1
 PIECE = 1024  # rows whose visible units are held in float64 at a time
 VIEWS = ("coefs_", "intercepts_hidden_", "intercepts_visible_", "components_")
 
@@ -65,7 +70,9 @@ class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         all values lie in [0, 1], else Gaussian.
     learn_variance : bool, default=True
         Whether each Gaussian unit learns its variance given the hidden units [8]_; otherwise
-        it is that of the standardised feature, 1.
+        it is that of the standardised feature, 1. Its logarithm has a tenth of the weights'
+        learning rate, with ``algorithm='cd'`` a hundredth. The smaller the variances, the
+        worse chains mix: `complete` and `sample` may want False.
     activation : {'logistic', 'tanh', 'relu'}, default='logistic'
         Hidden units: 0 and 1, whose means are logistic, -1 and 1, whose means are tanh, or
         noisy rectified linear [9]_, whose noise is part of training and not of `transform`.
@@ -77,7 +84,9 @@ class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         biases start from the log-odds of the data.
     learning_rate : float or array-like of shape (n_layers,), default=0.1
         Step size, one for all layers or one for each. A machine takes a tenth of it for each
-        of its sides whose units are Gaussian or rectified linear.
+        of its sides whose units are Gaussian or rectified linear; with rectified linear hidden
+        units less where the input varies more, so that steps do not overshoot. A step of a
+        machine with such a side is at most a tenth of its weights in length [13]_.
     annealing : 'auto' or float, default='auto'
         Share of `max_iter` over which the learning rate at last falls linearly to zero. The
         steps of a constant rate leave noise in the weights [7]_, of which each layer adds its
@@ -90,7 +99,8 @@ class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         consists of means, the visible units are reconstructed by their means. 'pcd':
         persistent contrastive divergence, whose chains start from noise and go on from one
         update to the next. 'fpcd': the same with fast weights, which drive chains away from
-        where they have been [10]_. 'pt': persistent chains at several temperatures that
+        where they have been [10]_; their learning rate is `learning_rate` and stays constant
+        while that of the machine falls. 'pt': persistent chains at several temperatures that
         exchange their states [11]_; not with ``activation='relu'``.
     n_gibbs_steps : int, default=1
         Gibbs steps of each chain in an update.
@@ -124,8 +134,9 @@ class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
     tol : float, default=0.001
         The least improvement that counts, in nats of the reconstruction's Kullback-Leibler
         divergence a row (of Gaussian units minus their log density, which may be negative).
-        Persistent chains do not minimise that, so with them it is used with `early_stopping`
-        only; the gap of free energies has a margin of its own.
+        Persistent chains do not minimise that, so with them it is used with
+        ``early_stopping=True`` only. It plays no part with ``early_stopping='free_energy'``,
+        whose margin is a standard error.
     n_iter_no_change : int, default=10
         Epochs without such an improvement after which a layer's training stops, or, with
         `annealing`, its learning rate begins to fall.
@@ -135,7 +146,8 @@ class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         how much higher their free energy is than that of rows trained on, which grows when a
         machine begins to learn its training set by heart ([5]_, section 6); an epoch is as
         good as the best before it while the gap is within a standard error. That is early: the
-        likelihood of new rows may still rise for a while.
+        likelihood of new rows may still rise for a while. It needs no partition function, so
+        it serves rectified linear units too.
     validation_fraction : float, default=0.1
         Share of the rows held out. Only used with `early_stopping`.
     shuffle : bool, default=True
@@ -148,7 +160,8 @@ class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
     dtype : {'float32', 'float64', np.float32, np.float64} or np.dtype, default='float32'
         Precision of parameters and output.
     n_jobs : int, default=None
-        Number of threads; None: as many as the process may use. It changes no result.
+        Number of threads; None: as many as the process may use. It changes no result. `gibbs`,
+        `sample` and `complete` draw in one thread, whatever it is.
     verbose : int, default=0
         Whether to print each epoch's progress.
     random_state : int, RandomState instance or None, default=None
@@ -228,6 +241,8 @@ class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
     .. [12] Srivastava, N., Hinton, G., Krizhevsky, A., Sutskever, I. & Salakhutdinov, R.
        (2014). Dropout: a simple way to prevent neural networks from overfitting. Journal of
        Machine Learning Research 15, section 8.
+    .. [13] Pascanu, R., Mikolov, T. & Bengio, Y. (2013). On the difficulty of training
+       recurrent neural networks. ICML, section 3.2.
 
     Examples
     --------
@@ -419,7 +434,8 @@ class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         Returns
         -------
         X_original : ndarray of shape (n_samples, n_features)
-            In the units of the training data.
+            In the units of the training data. An array whatever `set_output` says, as
+            scikit-learn's inverse transformations.
         """
         check_is_fitted(self)
         H = check_array(X, dtype=[np.float64, np.float32], input_name="X")
@@ -548,8 +564,9 @@ class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Samples, in which NaN stands for what was not observed. A row may have nothing
-            else: it gets what the machine expects knowing nothing.
+            Samples, in which NaN (or None, or pandas' NA) stands for what was not observed. A
+            row may have nothing else: it gets what the machine expects knowing nothing.
+            Bernoulli units read values beyond their range clipped, as in `transform`.
         n_steps : int, default=500
             Gibbs steps whose mean is taken.
         n_burn_in : int, default=100
@@ -564,9 +581,11 @@ class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         Returns
         -------
         X_new : ndarray of shape (n_samples, n_features)
-            X, in its own floating-point dtype (`dtype` for integers), with missing values
+            X, in its own floating-point dtype (float64 for others), with missing values
             replaced: by the mean over the steps of their mean given the hidden units, which
-            has less noise than the mean of the samples.
+            has less noise than the mean of the samples. What was observed is returned as it
+            was given. After ``set_output(transform="pandas")`` a data frame with the names of
+            the features, as the imputers of scikit-learn return it.
 
         See Also
         --------
@@ -589,9 +608,9 @@ class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         check_is_fitted(self)
         _check_count("n_steps", n_steps, at_least=1)
         _check_count("n_burn_in", n_burn_in, at_least=0)
-        X = self._read(X, reset=False, allow_nan=True)
+        X_given, X = X, self._read(X, reset=False, allow_nan=True)
         stack, random = self._stack, self._generator(random_state)
-        X_new = X.astype(X.dtype if X.dtype.kind == "f" else stack.theta.dtype)
+        X_new = X.copy()
         incomplete = np.flatnonzero(np.isnan(X).any(axis=1))
         settings = n_steps, n_burn_in, random, sample_posterior
         with threads(1):
@@ -601,7 +620,7 @@ class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
                 (v,) = self._pieces(np.where(missing, 0, X[rows]), stack)
                 v = self._visible.to_data(generation.complete(stack, v, missing, *settings))
                 X_new[rows] = np.where(missing, v, X_new[rows])
-        return X_new
+        return self._in_container(X_new, X_given)
 
     def free_energy(self, X):
         """Compute the free energy of samples in the first machine, -log sum_h exp(-E(v, h)).
@@ -687,10 +706,10 @@ class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
 
     def _read(self, X, reset, allow_nan=False):
         """X as scikit-learn accepts it, in the caller's dtype where kernels can read that."""
-        storage = {"accept_sparse": "csr"}
-        if allow_nan:
-            storage = {"ensure_all_finite": "allow-nan"}
-        X = validate_data(self, X, dtype="numeric", reset=reset, **storage)
+        storage = {"accept_sparse": "csr", "dtype": "numeric"}
+        if allow_nan:  # which other numbers than floating-point ones do not have
+            storage = {"ensure_all_finite": "allow-nan", "dtype": FLOAT_DTYPES}
+        X = validate_data(self, X, reset=reset, **storage)
         if X.dtype.kind not in "biuf":
             raise ValueError(f"X must hold real numbers, got dtype {X.dtype}.")
         return X
@@ -903,8 +922,7 @@ class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         if fit.stack.memories[layer].n_steps == 0:
             means = fit.means if layer == 0 else None
             prepare(fit.run, fit.stack, layer, data, fit.order, means)
-        kinds = fit.stack.kinds[layer : layer + 2]
-        rate *= UNBOUNDED_RATE ** sum(kind in UNBOUNDED for kind in kinds)
+        rate *= share_of_rate(fit.stack, layer, self.batch_size)
         training = MachineTraining(
             fit.stack,
             layer,
@@ -930,9 +948,9 @@ class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         )
         if not converged:
             warnings.warn(
-                f"Training of layer {layer + 1} diverged in epoch {schedule.n_iter + 1} and was "
-                "stopped; the parameters are those of the epoch before. Lower learning_rate "
-                "or momentum, or scale the data.",
+                f"Training of layer {layer + 1} of {fit.stack.n_layers} diverged in epoch "
+                f"{schedule.n_iter + 1} and was stopped; the parameters are those of the epoch "
+                "before. Lower learning_rate or momentum, or scale the data.",
                 ConvergenceWarning,
             )
 
@@ -944,8 +962,8 @@ class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
             fit.end_epoch()
             if self.verbose:
                 print(
-                    f"[{type(self).__name__}] Layer {layer + 1}, iteration {schedule.n_iter}, "
-                    f"reconstruction KL = {divergence:.4f}, "
+                    f"[{type(self).__name__}] Layer {layer + 1} of {fit.stack.n_layers}, "
+                    f"iteration {schedule.n_iter}, reconstruction KL = {divergence:.4f}, "
                     f"time = {time.perf_counter() - start:.2f}s"
                 )
 
@@ -1006,6 +1024,14 @@ class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         """Means of the visible units in the units of the training data."""
         v = self._stack.astype(H.dtype).means_down(H)
         return self._visible.to_data(v).astype(self._stack.theta.dtype, copy=False)
+
+    def _in_container(self, X_new, X):
+        """X_new as a data frame like X, where `set_output` asks for one."""
+        container = _get_output_config("transform", self)["dense"]
+        if container == "default":
+            return X_new
+        names = _check_feature_names_in(self)
+        return ADAPTERS_MANAGER.adapters[container].create_container(X_new, X, columns=names)
 
     def _generator(self, random_state):
         """What samples are drawn from: given by the caller, or going on from training."""

@@ -5,6 +5,7 @@ The partition function Z is a sum over all states of one side of the machine: ex
 that side is small, estimated by annealing where it is not. Everything is in nats.
 """
 
+import warnings
 from dataclasses import dataclass
 from numbers import Integral, Real
 
@@ -258,9 +259,11 @@ def annealed_importance_sampling(
 def log_likelihood(stack, X, *, log_partition=None, random_state=None, n_jobs=None):
     """Compute the log-likelihood of samples under the first machine.
 
-    That is log P(v) = -F(v) - log Z, F(v) being the stack's ``free_energy``. Of values
-    between 0 and 1 in Bernoulli units it is no probability: they are read as means. Round
-    such data, or draw them, to 0 and 1 before.
+    That is log P(v) = -F(v) - log Z, F(v) being the stack's ``free_energy``. Bernoulli units
+    have probabilities of zeros and ones. Values between are read as their means, with a
+    warning; what is computed of them is no log-probability, but at most the expected
+    log-likelihood of zeros and ones drawn with these means, as -F is convex. Round such data
+    (``X > 0.5``) or draw them (``rng.random(X.shape) < X``) before.
 
     Parameters
     ----------
@@ -297,7 +300,8 @@ def log_likelihood(stack, X, *, log_partition=None, random_state=None, n_jobs=No
     (1797,)
     """
     machine = _machine(stack, 0)
-    own = -stack.free_energy(X)
+    X, precise = _read(stack, X), stack._stack.astype(np.float64)
+    own = np.concatenate([-precise.free_energy(v) for v in stack._pieces(X, precise)])
     return own - _log_partition(stack, 0, machine, log_partition, random_state, n_jobs)
 
 
@@ -319,7 +323,8 @@ def variational_bound(
     The network consists of the stack's last machine and of the layers below, each of which
     generates the one beneath it [1]_. Its likelihood is bounded by that of an approximate
     posterior, the upward pass in which each hidden layer is drawn given the one below
-    [2]_. For a single machine this is the log-likelihood itself.
+    [2]_. For a single machine this is the log-likelihood itself. As there, Bernoulli units
+    have a bound of zeros and ones; values between are read as means, with a warning.
 
     Parameters
     ----------
@@ -375,7 +380,7 @@ def variational_bound(
     machines = [_machine(stack, layer) for layer in range(stack.n_layers_)]
     if n_samples is None:
         _check_listable(stack)
-    X = stack._read(X, reset=False)
+    X = _read(stack, X)
     random, last = check_random_state(random_state), len(machines) - 1
     log_z = _log_partition(stack, last, machines[last], log_partition, random, n_jobs)
     machine = stack._stack.astype(np.float64)
@@ -395,6 +400,21 @@ def _machine(stack, layer):
             f"layer must be below the stack's number of layers, {stack.n_layers_}, got {layer}."
         )
     return BinaryMachine.of(stack._stack, layer)
+
+
+def _read(stack, X):
+    """Samples as the stack reads them; a warning if they are none of its states."""
+    X = stack._read(X, reset=False)
+    if stack.visible_ == "bernoulli":
+        # A range seen in fit is brought to [0, 1] with rounding.
+        if any(np.minimum(v, 1 - v).max() > 1e-6 for v in stack._pieces(X, stack._stack)):
+            warnings.warn(
+                "X has values between 0 and 1, which Bernoulli units read as means: what is "
+                "computed is not the log-likelihood of a state. Round X to zeros and ones, "
+                "X > 0.5, or draw them, rng.random(X.shape) < X.",
+                UserWarning,
+            )
+    return X
 
 
 def _check_enumerable(machine, layer):

@@ -69,7 +69,26 @@ OUTPUT_ACTIVATIONS = {
     "binary_log_loss": "logistic",
     "log_loss": "softmax",
     "poisson": "exp",
+    "absolute_error": "identity",
+    "huber": "identity",
+    "quantile": "identity",
+    "gamma": "exp",
 }
+
+# Each loss with what it has to be told: huber where it turns linear, quantile which one, the log
+# losses how much of a label is spread over the classes.
+LOSSES = [
+    ("squared_error", 0.0),
+    ("binary_log_loss", 0.0),
+    ("binary_log_loss", 0.3),
+    ("log_loss", 0.0),
+    ("log_loss", 0.3),
+    ("poisson", 0.0),
+    ("absolute_error", 0.0),
+    ("huber", 0.7),
+    ("quantile", 0.2),
+    ("gamma", 0.0),
+]
 
 
 def xlogy(x, y):
@@ -82,21 +101,47 @@ def one_hot(targets, n_classes):
     return np.eye(n_classes)[np.asarray(targets)[:, 0].astype(int)]
 
 
-def row_losses(loss, outputs, targets):
-    """The loss of each row, from the output activations."""
-    p, y = outputs, targets
-    if loss == "squared_error":
-        return 0.5 * ((p - y) ** 2).sum(axis=1)
-    if loss == "poisson":
-        return (p - y + xlogy(y, y / p)).sum(axis=1)
+def smooth(loss, targets, n_outputs, option):
+    """Targets as numbers, some of them spread evenly over the classes or the two labels."""
     if loss == "log_loss":
-        return -xlogy(one_hot(y, p.shape[1]), p).sum(axis=1)
-    return -(xlogy(y, p) + xlogy(1 - y, 1 - p)).sum(axis=1)
+        return (1 - option) * one_hot(targets, n_outputs) + option / n_outputs
+    if loss == "binary_log_loss":
+        return (1 - option) * targets + option / 2
+    return targets
 
 
-def mean_loss(loss, outputs, targets, weight):
+def row_losses(loss, outputs, targets, option=0.0):
+    """The loss of each row, from the output activations."""
+    p, y = outputs, smooth(loss, targets, outputs.shape[1], option)
+    gap = np.abs(p - y)
+    losses = {
+        "squared_error": lambda: 0.5 * gap**2,
+        "absolute_error": lambda: gap,
+        "huber": lambda: np.where(gap < option, 0.5 * gap**2, option * (gap - 0.5 * option)),
+        "quantile": lambda: np.where(y > p, option, 1 - option) * gap,
+        "poisson": lambda: p - y + xlogy(y, y / p),
+        "gamma": lambda: y / p - 1 - np.log(y / p),
+        "log_loss": lambda: -xlogy(y, p),
+        "binary_log_loss": lambda: -(xlogy(y, p) + xlogy(1 - y, 1 - p)),
+    }
+    return losses[loss]().sum(axis=1)
+
+
+def output_deltas(loss, outputs, targets, option=0.0):
+    """The derivative of each row's loss in the products that enter the output activation."""
+    p, y = outputs, smooth(loss, targets, outputs.shape[1], option)
+    if loss == "absolute_error":
+        return np.sign(p - y)
+    if loss == "huber":
+        return np.clip(p - y, -option, option)
+    if loss == "quantile":
+        return np.where(p > y, 1 - option, -option)
+    return (p - y) / p if loss == "gamma" else p - y
+
+
+def mean_loss(loss, outputs, targets, weight, option=0.0):
     """Weighted mean of the rows' losses."""
-    return np.average(row_losses(loss, outputs, targets), weights=weight)
+    return np.average(row_losses(loss, outputs, targets, option), weights=weight)
 
 
 # ---------------------------------------------------------------------------
@@ -104,28 +149,64 @@ def mean_loss(loss, outputs, targets, weight):
 # ---------------------------------------------------------------------------
 
 
-def forward(X, coefs, intercepts, activations):
+def dropped(name, a, rate, key):
+    """Activations with some units dropped, and what their derivative is multiplied by.
+
+    Srivastava et al. (2014), section 10, for expectations that stay; for selu Klambauer et al.
+    (2017), "alpha dropout", for means and variances that stay.
+    """
+    keeps = random_bits(key, np.arange(len(a)), a.shape[1]) * 2.0**-32 >= rate
+    q = 1.0 - rate
+    if name == "selu":
+        low = -SELU_SCALE * SELU_ALPHA
+        scale = (q + low**2 * q * (1 - q)) ** -0.5
+        shift = -scale * (1 - q) * low
+        return scale * np.where(keeps, a, low) + shift, scale * keeps
+    return a * keeps / q, keeps / q
+
+
+def dropout(rates, seed, step):
+    """What drops units of each layer in one step, as `forward` wants it."""
+    step_key = derive(seed, step)
+    return lambda layer, name, a: dropped(name, a, rates[layer], derive(step_key, layer))
+
+
+def no_dropout(layer, name, a):
+    """Every unit takes part."""
+    return a, 1.0
+
+
+def passes(X, coefs, intercepts, activations, drop=no_dropout):
+    """Products z, activations a, a[0] being the input, and factors of their derivatives."""
+    a, factor = drop(0, "identity", np.asarray(X, dtype=float))
+    products, values, factors = [], [a], [factor]
+    for layer, name in enumerate(activations):
+        products.append(values[-1] @ coefs[layer] + intercepts[layer])
+        a, factor = ACTIVATIONS[name](products[-1]), 1.0
+        if layer + 1 < len(coefs):
+            a, factor = drop(layer + 1, name, a)
+        values.append(a)
+        factors.append(factor)
+    return products, values, factors
+
+
+def forward(X, coefs, intercepts, activations, drop=no_dropout):
     """Products z and activations a of every layer; a[0] is the input."""
-    products, values = [], [np.asarray(X, dtype=float)]
-    for W, b, name in zip(coefs, intercepts, activations, strict=True):
-        products.append(values[-1] @ W + b)
-        values.append(ACTIVATIONS[name](products[-1]))
-    return products, values
+    return passes(X, coefs, intercepts, activations, drop)[:2]
 
 
-def backward(X, targets, weight, coefs, intercepts, activations, loss):
+def backward(X, targets, weight, coefs, intercepts, activations, loss, option=0.0, drop=no_dropout):
     """Gradients of the weighted mean loss with respect to each W and each b."""
     activations = [*activations, OUTPUT_ACTIVATIONS[loss]]
-    products, values = forward(X, coefs, intercepts, activations)
-    y = one_hot(targets, coefs[-1].shape[1]) if loss == "log_loss" else targets
-    delta = (values[-1] - y) * (weight / weight.sum())[:, None]
+    products, values, factors = passes(X, coefs, intercepts, activations, drop)
+    delta = output_deltas(loss, values[-1], targets, option) * (weight / weight.sum())[:, None]
     coef_grads, intercept_grads = [], []
     for layer in range(len(coefs) - 1, -1, -1):
         coef_grads.insert(0, values[layer].T @ delta)
         intercept_grads.insert(0, delta.sum(axis=0))
         if layer > 0:
             slope = DERIVATIVES[activations[layer - 1]](products[layer - 1])
-            delta = delta @ coefs[layer].T * slope
+            delta = delta @ coefs[layer].T * factors[layer] * slope
     return coef_grads, intercept_grads
 
 
@@ -154,11 +235,11 @@ def adam(theta, g, t, memory, *, rate, beta_1, beta_2, epsilon, **_):
     return theta - rate_t * m / (np.sqrt(v) + epsilon)
 
 
-def adamw(theta, g, t, memory, *, rate, beta_1, beta_2, epsilon, alpha, decays, **_):
+def adamw(theta, g, t, memory, *, rate, beta_1, beta_2, epsilon, decays, alpha, l1=0.0, **_):
     """Loshchilov & Hutter (2019), algorithm 2; `decays` says which parameters decay."""
     _, _, m_hat, v_hat = moments(g, t, memory, beta_1, beta_2)
     step = m_hat / (np.sqrt(v_hat) + epsilon)
-    return theta - rate * (step + alpha * theta * decays)
+    return theta - rate * (step + (alpha * theta + l1 * np.sign(theta)) * decays)
 
 
 def nadam(theta, g, t, memory, *, rate, beta_1, beta_2, epsilon, **_):
@@ -295,7 +376,29 @@ def layer_health(a, low, high, dead_range=1e-6):
 # ---------------------------------------------------------------------------
 
 
-def train(network, X, targets, weight, loss, batches, solver, settings, memory=None):
+def clipped(gradients, *, clip_value=np.inf, clip_norm=np.inf, **_):
+    """Each component brought into [-clip_value, clip_value], then all scaled down to clip_norm.
+
+    Pascanu, Mikolov & Bengio (2013), algorithm 1.
+    """
+    gradients = [np.clip(g, -clip_value, clip_value) for g in gradients]
+    norm = np.sqrt(sum((g**2).sum() for g in gradients))
+    return [g * min(1.0, clip_norm / (norm or 1.0)) for g in gradients]
+
+
+def train(
+    network,
+    X,
+    targets,
+    weight,
+    loss,
+    batches,
+    solver,
+    settings,
+    memory=None,
+    option=0.0,
+    drops=None,
+):
     """Minibatch training of float64 lists of coefs and intercepts, in place.
 
     Parameters
@@ -305,8 +408,11 @@ def train(network, X, targets, weight, loss, batches, solver, settings, memory=N
     loss : str
     batches : list of arrays of row numbers
     solver : str
-    settings : dict for the solver; alpha is the L2 penalty of the weights
+    settings : dict for the solver; alpha and l1 are the L2 and L1 penalty of the weights,
+        clip_value and clip_norm bound the gradient, max_norm the columns of the weights
     memory : dict, what the solver remembered from an earlier call
+    option : float, of the loss
+    drops : callable, from the number of a step to its `dropout`; none by default
 
     Returns
     -------
@@ -317,24 +423,30 @@ def train(network, X, targets, weight, loss, batches, solver, settings, memory=N
     memory = {"step": 0} if memory is None else memory
     coefs, intercepts = network["coefs"], network["intercepts"]
     names = [*network["activations"], OUTPUT_ACTIVATIONS[loss]]
-    alpha, totals, norms = settings["alpha"], np.zeros(2), np.zeros((len(coefs), 3))
+    totals, norms = np.zeros(2), np.zeros((len(coefs), 3))
+    alpha, l1 = settings["alpha"], settings.get("l1", 0.0)
     penalised = solver != "adamw"
     for rows in batches:
+        drop = no_dropout if drops is None else drops(memory["step"])
         memory["step"] += 1
         x, y, w = X[rows], targets[rows], weight[rows]
-        outputs = forward(x, coefs, intercepts, names)[1][-1]
-        squares = sum((W**2).sum() for W in coefs)
-        of_loss = 0.5 * alpha * squares / w.sum() if penalised else 0.0
-        totals += len(rows) * np.array([mean_loss(loss, outputs, y, w), of_loss])
-        gradients = backward(x, y, w, coefs, intercepts, network["activations"], loss)
-        for layer, (G, g) in enumerate(zip(*gradients, strict=True)):
-            W, b = coefs[layer], intercepts[layer]
-            before = W.copy()
-            penalty = alpha * W / w.sum() if penalised else 0.0
-            for theta, grad, decays in ((W, G + penalty, True), (b, g, False)):
-                kept = memory.setdefault((layer, decays), {})
-                step = SOLVERS[solver]
-                theta[:] = step(theta, grad, memory["step"], kept, **settings, decays=decays)
-            ratio = np.linalg.norm(W - before) / (np.linalg.norm(before) or np.inf)
-            norms[layer] += np.linalg.norm(G), np.linalg.norm(g), ratio
+        outputs = forward(x, coefs, intercepts, names, drop)[1][-1]
+        penalty = sum(0.5 * alpha * (W**2).sum() + l1 * np.abs(W).sum() for W in coefs) / w.sum()
+        of_loss = mean_loss(loss, outputs, y, w, option)
+        totals += len(rows) * np.array([of_loss, penalty if penalised else 0.0])
+        layers = coefs, intercepts, network["activations"]
+        gradients = backward(x, y, w, *layers, loss, option, drop)
+        norms[:, :2] += [[np.linalg.norm(g) for g in pair] for pair in zip(*gradients, strict=True)]
+        entering = [G.copy() for G in gradients[0]]
+        for G, W in zip(entering, coefs, strict=True):
+            G += (alpha * W + l1 * np.sign(W)) / w.sum() if penalised else 0.0
+        entering = clipped([*entering, *gradients[1]], **settings)
+        before = [W.copy() for W in coefs]
+        for k, (theta, g) in enumerate(zip([*coefs, *intercepts], entering, strict=True)):
+            kept, decays = memory.setdefault(k, {}), k < len(coefs)
+            theta[:] = SOLVERS[solver](theta, g, memory["step"], kept, **settings, decays=decays)
+        for layer, (W, V) in enumerate(zip(before, coefs, strict=True)):
+            norms[layer, 2] += np.linalg.norm(V - W) / (np.linalg.norm(W) or np.inf)
+            lengths = np.linalg.norm(V, axis=0)
+            V *= np.minimum(1.0, settings.get("max_norm", np.inf) / np.maximum(lengths, 1e-300))
     return *(totals / sum(map(len, batches))), norms

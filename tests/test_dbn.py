@@ -328,6 +328,56 @@ def test_bad_class_weights(class_weight, rule):
 
 
 # ---------------------------------------------------------------------------
+# Label smoothing
+# ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("target", ["two classes", "three classes", "labels"])
+def test_smoothed_labels_are_what_is_learnt(target):
+    """Rows of a kind are predicted as the smoothed target, where the loss has its minimum.
+
+    Of k classes the true one has 1 - s + s / k; of a label that is set 1 - s / 2.
+    """
+    X = np.repeat(np.eye(3), 5, axis=0)
+    y = {
+        "two classes": X[:, 0].astype(int),
+        "three classes": X.argmax(axis=1),
+        "labels": X.astype(int),
+    }[target]
+    net = make(label_smoothing=0.3, hidden_layer_sizes=(), solver="lbfgs", alpha=0.0)
+    net.set_params(max_iter=1000, tol=1e-9, dtype="float64").fit(X, y)
+    k = 3 if target == "three classes" else 2
+    truth = np.column_stack([1 - y, y]) if target == "two classes" else X
+    expected = 0.7 * truth + 0.3 / k
+    np.testing.assert_allclose(net.predict_proba(X), expected, atol=1e-3)
+    np.testing.assert_array_equal(net.predict(X), y)
+
+
+@pytest.mark.parametrize("target", ["two classes", "three classes", "labels"])
+def test_reported_losses_are_those_of_smoothed_labels(target):
+    """Of training and validation rows: what is minimised is what is shown."""
+    X, y = data()
+    y = {"two classes": y > 0, "three classes": y, "labels": np.eye(3, dtype=int)[y]}[target]
+    net = make(label_smoothing=0.2, dtype="float64", alpha=0.0, max_iter=1, batch_size=90)
+    net.fit(X, y, X_val=X, y_val=y)
+    loss = "log_loss" if target == "three classes" else "binary_log_loss"
+    p, truth = net.predict_proba(X), y.reshape(len(y), -1)
+    p = p[:, 1:] if target == "two classes" else p
+    expected = reference.row_losses(loss, p, truth, 0.2).mean()
+    assert net.validation_loss_curve_ == [pytest.approx(expected)]
+    net.set_params(warm_start=True, learning_rate_init=1e-30).fit(X, y)
+    assert net.loss_ == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("label_smoothing", [-0.1, 1.0, None])
+def test_smoothing_is_a_share(label_smoothing):
+    """With 1 nothing would be left of the labels."""
+    X, y = data()
+    rule = f"'label_smoothing' parameter .* Got {label_smoothing}"
+    assert_refused(make(label_smoothing=label_smoothing), X, y, rule)
+
+
+# ---------------------------------------------------------------------------
 # Validation rows and rows without labels
 # ---------------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ import warnings
 import numpy as np
 import pytest
 from sklearn.ensemble import BaggingRegressor
-from sklearn.linear_model import PoissonRegressor
+from sklearn.linear_model import GammaRegressor, PoissonRegressor, QuantileRegressor
 from sklearn.metrics import r2_score
 from sklearn.model_selection import GridSearchCV
 from sklearn.multioutput import RegressorChain
@@ -140,7 +140,7 @@ def test_poisson_needs_counts():
 def test_unknown_loss():
     """Its name and the ones there are."""
     X, y = data()
-    assert_refused(make(loss="huber"), X, y, "'loss' .* 'huber'")
+    assert_refused(make(loss="hinge"), X, y, "'loss' .* 'hinge'")
 
 
 def test_loss_stays_while_training_goes_on():
@@ -173,6 +173,152 @@ def test_every_poisson_step_is_scikit_learns(solver):
         np.testing.assert_allclose(p, q, rtol=0, atol=1e-10)
     np.testing.assert_allclose(mine.predict(X), theirs.predict(X), rtol=1e-10)
     np.testing.assert_allclose(mine.loss_curve_, theirs.loss_curve_, rtol=1e-9)
+
+
+# ---------------------------------------------------------------------------
+# Other losses
+# ---------------------------------------------------------------------------
+
+LOSSES = {
+    "squared_error": {},
+    "absolute_error": {},
+    "huber": {"delta": 0.5},
+    "quantile": {"quantile": 0.8},
+    "poisson": {},
+    "gamma": {},
+}
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("n_outputs", [1, 2])
+def test_reported_losses(loss, n_outputs):
+    """Means over samples; over outputs too, but for those that scikit-learn sums.
+
+    Before the only update of a single minibatch, with the penalty; of validation rows without.
+    """
+    X, y = data()
+    Y = np.column_stack([y + 1, 2 * y + 0.5])[:, :n_outputs]
+    rng = np.random.default_rng(0)
+    arrays = [0.3 * rng.normal(size=s) for s in [(5, 8), (8, 6), (6, n_outputs)]]
+    params = {"loss": loss, "init": arrays, "batch_size": 90, "dtype": "float64", **LOSSES[loss]}
+    estimator = make(max_iter=1, alpha=0.3, **params).fit(
+        X, Y.squeeze(), X_val=X, y_val=Y.squeeze()
+    )
+    option = next(iter(LOSSES[loss].values()), 0.0)
+    factor = 1 if loss in ("poisson", "gamma") else 1 / n_outputs
+
+    def mean_loss(coefs, intercepts):
+        names = ["tanh", "tanh", reference.OUTPUT_ACTIVATIONS[loss]]
+        values = reference.forward(X, coefs, intercepts, names)[1]
+        return factor * reference.row_losses(loss, values[-1], Y, option).mean()
+
+    penalty = 0.15 * sum((W**2).sum() for W in arrays) / 90
+    zeros = [np.zeros(W.shape[1]) for W in arrays]
+    assert estimator.loss_ == pytest.approx(mean_loss(arrays, zeros) + penalty)
+    after = mean_loss(estimator.coefs_, estimator.intercepts_)
+    assert estimator.validation_loss_curve_ == [pytest.approx(after)]
+
+
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+@pytest.mark.parametrize("loss", LOSSES)
+def test_every_loss_is_lowered(loss, solver):
+    """By minibatches and by all rows at once."""
+    X, y = data()
+    estimator = make(loss=loss, solver=solver, learning_rate_init=0.003, **LOSSES[loss])
+    estimator.fit(X, y + 1)
+    assert estimator.loss_curve_[-1] < estimator.loss_curve_[0]
+    assert estimator.out_activation_ == reference.OUTPUT_ACTIVATIONS[loss]
+
+
+@pytest.mark.parametrize(
+    ("params", "expected"),
+    [
+        ({"loss": "squared_error", "solver": "lbfgs"}, np.mean),
+        ({"loss": "poisson", "solver": "lbfgs"}, np.mean),
+        ({"loss": "gamma", "solver": "lbfgs"}, np.mean),
+        ({"loss": "huber", "delta": 0.001, "solver": "lbfgs"}, np.median),
+        ({"loss": "huber", "delta": 1000.0, "solver": "lbfgs"}, np.mean),
+        ({"loss": "absolute_error", "solver": "sgd"}, np.median),
+        ({"loss": "quantile", "quantile": 0.9, "solver": "sgd"}, lambda y: np.quantile(y, 0.9)),
+    ],
+    ids=str,
+)
+def test_what_is_predicted_without_features(params, expected):
+    """The number that minimises the mean loss, which is known for each.
+
+    Of 101 values the median and the quantile of 0.9 are values, and so the only minima.
+    """
+    y = np.random.default_rng(0).exponential(size=101) + 0.1
+    net = make(hidden_layer_sizes=(), batch_size=101, dtype="float64", **params)
+    net.set_params(momentum=0.0, learning_rate="invscaling", learning_rate_init=5.0, trace=None)
+    net.set_params(max_iter=3000, n_iter_no_change=np.inf, tol=1e-12)
+    assert net.fit(np.zeros((101, 1)), y).predict([[0.0]]) == pytest.approx(expected(y), abs=0.01)
+
+
+def test_gamma_without_hidden_layers_is_a_generalised_linear_model():
+    """Both minimise half the mean deviance with a logarithmic link."""
+    X, y = data(300)
+    y = y + 0.5
+    glm = GammaRegressor(alpha=0, tol=1e-10, max_iter=1000).fit(X, y)
+    mine = make(loss="gamma", hidden_layer_sizes=(), solver="lbfgs", alpha=0, tol=1e-8)
+    mine.set_params(max_iter=1000, dtype="float64").fit(X, y)
+    np.testing.assert_allclose(mine.predict(X), glm.predict(X), rtol=1e-3)
+
+
+def test_quantiles_without_hidden_layers_are_those_of_a_linear_program():
+    """The loss of the same linear model, whose minimum is known, to a few hundredths."""
+    X, y = data(300)
+    program = QuantileRegressor(quantile=0.8, alpha=0.0).fit(X, y)
+    mine = make(loss="quantile", quantile=0.8, hidden_layer_sizes=(), alpha=0, dtype="float64")
+    mine.set_params(max_iter=2000, learning_rate_init=0.003, n_iter_no_change=np.inf).fit(X, y)
+
+    def loss(estimator):
+        predicted = estimator.predict(X)[:, None]
+        return reference.row_losses("quantile", predicted, y[:, None], 0.8).mean()
+
+    assert loss(mine) == pytest.approx(loss(program), rel=0.02)
+
+
+def test_gamma_needs_positive_targets():
+    """Zero has no gamma deviance, nor has what single precision rounds to zero."""
+    X, y = data()
+    rule = "y must be positive for loss='gamma', got 0.0 as float32"
+    assert_refused(make(loss="gamma"), X, y - y.min(), rule)
+    assert_refused(make(loss="gamma"), X, (y + 1) * 1e-60, rule)
+    fitted = make(loss="gamma").fit(X, y + 1)
+    with pytest.raises(ValueError, match="y must be positive"):
+        fitted.fit(X, y + 1, X_val=X, y_val=-y - 1)
+    assert (fitted.predict(X) > 0).all()
+
+
+def test_targets_that_must_be_positive_are_a_tag():
+    """As in scikit-learn's generalised linear models, whose checks then give such targets."""
+    from sklearn.utils import get_tags
+
+    for loss, params in LOSSES.items():
+        tags = get_tags(make(loss=loss, **params))
+        assert tags.target_tags.positive_only == (loss in ("poisson", "gamma"))
+
+
+@pytest.mark.parametrize("quantile", [0, 1, -0.5, "half"])
+def test_quantiles_lie_between_0_and_1(quantile):
+    """The parameter's name and value."""
+    X, y = data()
+    net = make(loss="quantile", quantile=quantile)
+    assert_refused(net, X, y, f"'quantile' parameter .* Got {quantile!r}")
+
+
+def test_the_quantile_has_to_be_said():
+    """There is no default that is better than another."""
+    X, y = data()
+    assert_refused(make(loss="quantile"), X, y, "quantile must be a number .* got None; 0.5 is")
+    make(quantile=None).fit(X, y)
+
+
+def test_huber_turns_somewhere():
+    """delta is a distance, so it is positive."""
+    X, y = data()
+    assert_refused(make(loss="huber", delta=0.0), X, y, "'delta' parameter .* Got 0.0")
 
 
 # ---------------------------------------------------------------------------

@@ -89,9 +89,14 @@ def test_quickstart_draws(quickstart):
 @pytest.mark.parametrize(
     ("script", "says"),
     [
+        ("adding_hidden_layers.py", "accuracy"),
         ("deep_network_gradients.py", "accuracy"),
         ("dimension_reduction.py", "accuracy"),
+        ("dying_relu.py", "dead"),
+        ("gradients_before_training.py", "factor"),
         ("mnist_likelihood.py", "reverse"),
+        ("which_inputs_matter.py", "importance"),
+        ("sensor_windows.py", "accuracy"),
     ],
 )
 def test_examples_need_no_matplotlib(script, says, tmp_path):
@@ -128,6 +133,18 @@ def test_dimension_reduction(tmp_path):
         assert float(pca) > 0.4
 
 
+def test_which_inputs_matter(tmp_path):
+    """The pixels that matter say more than as many chosen by chance, half of them nearly all."""
+    output = run("which_inputs_matter.py", "--quick", "--output", tmp_path)
+    assert_is_picture(tmp_path / "which_inputs_matter.png")
+    everything = float(re.search(r"all pixels: (\S+)", output)[1])
+    rows = rows_of(output, r"^ +(\d+) +(\d\.\d+) +\d\.\d+ +(\d\.\d+) ± ")
+    assert [int(row[0]) for row in rows] == [3, 6, 10, 13, 19, 32]
+    for _, importance, chance in rows:
+        assert float(importance) > float(chance)
+    assert float(rows[-1][1]) > everything - 0.03
+
+
 def test_complete_faces(tmp_path):
     """Whatever looks at the upper half does better than the mean image, the machines too."""
     output = run("complete_faces.py", "--quick", "--output", tmp_path)
@@ -149,6 +166,15 @@ def test_complete_faces_takes_a_file_of_images(tmp_path):
     assert_is_picture(tmp_path / "complete_faces.png")
 
 
+def test_few_labels():
+    """More labels are worth more than any start, and every model is far better than chance."""
+    output = run("few_labels.py", "--quick")
+    rows = rows_of(output, r"^ +(\d+)" + r" +(\d\.\d+) ± \d\.\d+" * 4 + "$")
+    assert [int(row[0]) for row in rows] == [50, 200]
+    for few, many in zip(*(row[1:] for row in rows), strict=True):
+        assert 0.7 < float(few) < float(many)  # chance is 0.1
+
+
 def test_deep_network_gradients(tmp_path):
     """The gradient that vanishes is seen before training, and the network then learns nothing."""
     output = run("deep_network_gradients.py", "--quick", "--output", tmp_path)
@@ -161,6 +187,84 @@ def test_deep_network_gradients(tmp_path):
     # The derivative of the logistic function is at most 1/4, and there are ten of them.
     assert ratios[0] < 1e-4 < ratios[1] < ratios[2]
     assert accuracies[0] < 0.3 < 0.8 < accuracies[2]
+
+
+@pytest.fixture(scope="module")
+def gradients_before_training(tmp_path_factory):
+    """Output of the script, and the folder that it drew in."""
+    folder = tmp_path_factory.mktemp("gradients") / "pictures"
+    return run("gradients_before_training.py", "--quick", "--output", folder), folder
+
+
+def test_gradients_before_training_draws(gradients_before_training):
+    """The picture is where the output says."""
+    output, folder = gradients_before_training
+    assert str(folder / "gradients_before_training.png") in output
+    assert_is_picture(folder / "gradients_before_training.png")
+
+
+def test_chain_of_neurons(gradients_before_training):
+    """s' is 1/4 at most, and exactly that at 0, where a weight of 100 makes 25 of it."""
+    output, _ = gradients_before_training
+    (median,) = rows_of(output, r"^  median +(\S+)")[0]
+    (slope,) = rows_of(output, r"^  largest s'\(z\) +(\S+)")[0]
+    assert 0 < float(median) < 0.25
+    assert float(slope) <= 0.25
+    ((low, high),) = rows_of(output, r"^  factor from a layer .*: (\S+) to (\S+)$")
+    assert low == high == "25.0000"
+    norms = rows_of(output, r"^" + r" +(\d\.\de[+-]\d\d)" * 8 + "$")[0]
+    assert float(norms[0]) / float(norms[-1]) == pytest.approx(25**7, rel=0.1)  # two digits
+
+
+def test_gradients_of_the_book(gradients_before_training):
+    """Each layer's gradient is to the next one's as in the book, within a factor of 2.
+
+    The book drew one network of each depth, and MNIST is not scikit-learn's digits. On MNIST,
+    with the mean of 20 networks, the factor is below 1.5.
+    """
+    rows = rows_of(gradients_before_training[0], r"^  (\d) hidden, (ours|book).*?  +(0\..*)$")
+    assert [(int(depth), name) for depth, name, _ in rows] == [
+        (depth, name) for depth in (2, 3, 4) for name in ("ours", "book")
+    ]
+    table = [np.array(numbers.split(), dtype=float) for *_, numbers in rows]
+    for depth, ours, book in zip((2, 3, 4), table[::2], table[1::2], strict=True):
+        assert len(ours) == len(book) == 2 * depth - 1
+        assert np.all(np.diff(ours[:depth]) > 0)
+        assert np.all(np.abs(np.log(ours[depth:] / book[depth:])) < np.log(2))
+    assert table[0][0] > table[2][0] > table[4][0]  # of the first layer, the deeper the less
+
+
+def test_adding_hidden_layers(tmp_path):
+    """Logistic units from Glorot's weights end at chance; other starts, or pre-training, do not."""
+    output = run("adding_hidden_layers.py", "--quick", "--output", tmp_path)
+    assert_is_picture(tmp_path / "adding_hidden_layers.png")
+    rows = rows_of(output, r"^(\w.*\S) *accuracy +(\S+) +(\S+) +(\S+)\n +gradient +(\S+) .* (\S+)$")
+    table = {name: [float(x) for x in numbers] for name, *numbers in rows}
+    assert len(table) == 6
+    *_, accuracy, one_layer, eight_layers = table.pop("logistic, Glorot")
+    assert accuracy < 0.3
+    assert eight_layers < one_layer * 0.25**7  # s' <= 1/4, seven times
+    for name, (*_, accuracy, one_layer, eight_layers) in table.items():
+        assert accuracy > 0.7, name
+        assert eight_layers > 0.01 * one_layer, name
+
+
+def test_dying_relu(tmp_path):
+    """The dead stay dead, though the rate falls; each cure keeps more units and learns more."""
+    output = run("dying_relu.py", "--quick", "--output", tmp_path)
+    assert_is_picture(tmp_path / "dying_relu.png")
+    number = r" +(\d\.\d+)"
+    rows = rows_of(output, r"^(\w+, .*\w)" + number * 5 + "$")
+    table = {name: [float(x) for x in numbers] for name, *numbers in rows}
+    assert len(table) == 6
+    for solver in ("adam", "sgd"):
+        cause, *cures = [numbers for name, numbers in table.items() if name.startswith(solver)]
+        before, after_five, at_last, _, accuracy = cause
+        assert before < 0.3 < 0.5 < at_last
+        assert at_last > after_five - 0.1
+        for *_, dead, _, cured in cures:
+            assert dead < 0.3
+            assert cured > accuracy + 0.1
 
 
 def test_mnist_likelihood(tmp_path):
@@ -177,6 +281,54 @@ def test_mnist_likelihood(tmp_path):
     assert test[4][1] > test[3][1] + 1.0
     assert abs(test[4][1] - test[5][1]) < 1.0
     assert "disagree" not in output
+
+
+SENSOR_ROWS = r"^ +(\d+) +(\d\.\d+) +\S+ +(\d\.\d+)$"
+
+
+def test_sensor_windows(tmp_path):
+    """The class is how fast a wave is, not where it starts: no linear function of its values.
+
+    So PCA's features leave a linear classifier little better than chance, 0.25.
+    """
+    output = run("sensor_windows.py", "--quick", "--output", tmp_path)
+    assert_is_picture(tmp_path / "sensor_windows.png")
+    rows = rows_of(output, SENSOR_ROWS)
+    assert [int(row[0]) for row in rows] == [20, 40]
+    for _, stack, pca in rows:
+        assert float(stack) > float(pca) + 0.1
+
+
+def test_sensor_windows_takes_a_file_of_windows(tmp_path):
+    """Of any number of channels, readings and classes, whatever these are called."""
+    random = np.random.RandomState(0)
+    X, y = random.normal(size=(80, 2, 50)).astype("float16"), np.repeat(["sit", "walk"], 40)
+    X[y == "walk"] *= 3  # of the same mean
+    path = tmp_path / "windows.npz"
+    np.savez(path, X_train=X[::2], y_train=y[::2], X_test=X[1::2], y_test=y[1::2])
+    output = run("sensor_windows.py", "--quick", "--data", path, "--output", tmp_path)
+    assert "40 windows to train on, 40 to test, 2 channels of 50 readings, 2 classes" in output
+    assert len(rows_of(output, SENSOR_ROWS)) == 2
+    assert_is_picture(tmp_path / "sensor_windows.png")
+
+
+def test_gaussian_features_benchmark():
+    """Each number of labels has both accuracies; more labels make both better."""
+    output = run("benchmarks/gaussian_features.py", "--quick")
+    rows = rows_of(output, r"^ +(\d+|all) +(\d+\.\d+) \(\S+\) +(\d+\.\d+) \(\S+\)$")
+    assert [row[0] for row in rows] == ["1", "2", "4", "8", "all"]
+    for column in (1, 2):
+        assert 10 < float(rows[0][column]) < float(rows[-1][column])  # chance is 10
+        assert float(rows[-1][column]) > 85
+
+
+def test_gaussian_stability_benchmark():
+    """No run leaves NaN without a warning, and at the default rate none diverges at all."""
+    output = run("benchmarks/gaussian_stability.py", "--quick")
+    rows = rows_of(output, r"^(\d\S+.*?) +(\d+) +(\d+) +(\d+) +(\d+)$")
+    assert [int(row[1]) for row in rows] == [10, 10]
+    assert all(int(row[3]) == 0 for row in rows)
+    assert "default" in rows[1][0] and int(rows[1][2]) == 0
 
 
 def test_network_epoch_benchmark():
@@ -231,3 +383,19 @@ def test_depth_benchmark():
     rows = rows_of(output, r"^ +(\d) +(\d+\.\d+) \(\d+\.\d+\)")
     assert [int(depth) for depth, _ in rows] == [1, 2, 3]
     assert all(float(accuracy) > 80 for _, accuracy in rows)  # chance is 10
+
+
+def test_initialisation_variance_benchmark():
+    """Weights vary as the formulas say, and starts that suit their activation carry far."""
+    output = run("benchmarks/initialisation_variance.py", "--quick")
+    rows = rows_of(output, r"^  (\S+) +\S.* +\d+\.\d+ +(\d\.\d+) +\d+\.\d+ +(\d\.\d+)$")
+    assert len(rows) == 11  # all but zeros, which have no ratio
+    for name, first, second in rows:
+        # The variance of 60,000 draws is within a few times sqrt(2 / 60,000) = 0.006 of its mean.
+        assert abs(float(first) - 1) < 0.03 and abs(float(second) - 1) < 0.03, name
+    rows = rows_of(output, r"^  (\w+) +([a-z_]+) +(\d\.\de[+-]\d+) +(\d\.\de[+-]\d+)$")
+    carried = {(activation, init): float(ratio) for activation, init, _, ratio in rows}
+    assert carried["identity", "orthogonal"] == pytest.approx(1.0)  # an isometry, there and back
+    assert carried["logistic", "glorot_uniform"] < 0.25**99 * 1e6
+    assert carried["relu", "lecun_normal"] < 1e-10 < 1e-3 < carried["relu", "he_normal"] < 1e3
+    assert carried["tanh", "normal"] < 1e-10 < 1e10 < carried["tanh", "standard_normal"]

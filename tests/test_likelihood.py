@@ -1,12 +1,14 @@
 """Likelihoods of fitted stacks: they are probabilities, and estimates are as near as they say."""
 
 import itertools
+import warnings
 
 import numpy as np
 import pytest
 from scipy.sparse import csr_matrix
-from sklearn.datasets import load_digits
+from sklearn.datasets import load_breast_cancer, load_digits
 from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import train_test_split
 
 from sk_dbn import BernoulliRBMStack, DBNClassifier
 from sk_dbn.likelihood import (
@@ -249,6 +251,37 @@ def test_densities_integrate_to_one(activation):
     assert np.exp(log_likelihood(stack, X) + log_measure).sum() == pytest.approx(1.0)
 
 
+@pytest.mark.parametrize("activation", ["logistic", "tanh"])
+def test_grey_levels_have_no_likelihood(activation):
+    """A warning says so; what they get bounds the mean over zeros and ones drawn with them."""
+    stack = stack_of((3,), n_features=4, activation=activation)
+    V, p = reference_rbm.states("binary", 4), np.array([0.1, 0.5, 0.9, 1.0])
+    expected = np.prod(np.where(V == 1, p, 1 - p), axis=1) @ log_likelihood(stack, V)
+    for function in (log_likelihood, variational_bound):
+        with pytest.warns(UserWarning, match="between 0 and 1.*X > 0.5.*rng.random") as caught:
+            (grey,) = function(stack, p[None])
+        assert len(caught) == 1
+        assert grey < expected
+
+
+@pytest.mark.parametrize("kind", [np.bool_, np.uint8, np.float32, csr_matrix, "range", "gaussian"])
+def test_states_are_met_in_silence(kind):
+    """Zeros and ones of any type, also where fit saw another range; and Gaussian values."""
+    X = np.random.RandomState(0).randint(0, 2, (20, 3))
+    visible = "gaussian" if kind == "gaussian" else "bernoulli"
+    if isinstance(kind, str):
+        X = 49 * X  # 49 * (1 / 49) is not 1
+        kind = np.float64 if visible == "bernoulli" else lambda X: X + 0.3
+    stack = BernoulliRBMStack((2,), visible=visible, max_iter=1, random_state=0)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "X has values in")
+        stack.fit(X)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        log_likelihood(stack, kind(X))
+        variational_bound(stack, kind(X))
+
+
 def test_log_partition_may_be_given(trained, digits):
     """As a number or as an estimate; it only shifts all samples."""
     exact = log_likelihood(trained, digits)
@@ -433,3 +466,34 @@ def test_result_is_frozen():
     result = AnnealingResult(1.0, 0.1, np.zeros(2), "forward")
     with pytest.raises(AttributeError):
         result.log_partition = 2.0
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"max_iter": 100, "annealing": 0.5, "n_iter_no_change": 100},
+        {"n_gibbs_steps": 10},
+        {"algorithm": "pcd"},
+    ],
+)
+def test_learned_variances_know_more_of_new_rows(settings):
+    """Than variances of 1, which are one of the values that they can take; means of seeds.
+
+    Of features that the hidden units explain for the most part, so the gain is large.
+    """
+    X_train, X_test = train_test_split(load_breast_cancer().data, random_state=0)
+    means = [
+        np.mean(
+            [
+                log_likelihood(
+                    BernoulliRBMStack(
+                        (12,), learn_variance=learn_variance, random_state=seed, **settings
+                    ).fit(X_train),
+                    X_test,
+                ).mean()
+                for seed in range(3)
+            ]
+        )
+        for learn_variance in (True, False)
+    ]
+    assert means[0] > means[1] + 0.5

@@ -20,7 +20,7 @@ import scipy.sparse
 import sklearn
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import Ridge
+from sklearn.linear_model import ElasticNet, Ridge
 from sklearn.model_selection import GridSearchCV
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import make_pipeline
@@ -338,6 +338,357 @@ def test_alpha_shrinks_the_weights(kind):
 
 
 # ---------------------------------------------------------------------------
+# What holds gradients and weights back
+# ---------------------------------------------------------------------------
+
+BOUNDS = {"l1_ratio": 0.5, "max_norm": 0.9, "clip_norm": 0.1, "clip_value": 0.01}
+
+
+@both
+def test_the_first_loss_has_both_penalties(kind):
+    """alpha (l1_ratio |W|_1 + (1 - l1_ratio) / 2 |W|^2) over the rows, of weights alone."""
+    X, y = data(kind)
+    rng = np.random.default_rng(3)
+    shapes = [(5, 8), (8, 6), (6, 1 if kind == "regressor" else 3)]
+    arrays = [rng.normal(size=shape) for shape in shapes]
+    params = {"init": arrays, "dtype": "float64", "batch_size": 90, "max_iter": 1}
+    without, with_both = (
+        make(kind, alpha=alpha, l1_ratio=0.3, **params).fit(X, y).loss_ for alpha in (0.0, 2.0)
+    )
+    penalty = sum(0.6 * np.abs(W).sum() + 0.7 * (W**2).sum() for W in arrays) / 90
+    assert with_both - without == pytest.approx(penalty, rel=1e-9)
+
+
+@pytest.mark.parametrize("l1_ratio", [0.0, 0.4, 1.0])
+def test_a_linear_model_with_both_penalties_is_an_elastic_net(l1_ratio):
+    """The same minimum; weights that are zero there come as close as the last steps are long.
+
+    Which is at most the rate times twice the penalty's slope, 0.003 * 2 * 20 / 300.
+    """
+    X, y = data("regressor", 300)
+    X = np.hstack([X[:, :1], np.random.default_rng(7).normal(size=(300, 20))])
+    theirs = ElasticNet(alpha=20 / 300, l1_ratio=l1_ratio, tol=1e-10).fit(X, y)
+    params = {"hidden_layer_sizes": (), "alpha": 20.0, "solver": "sgd", "momentum": 0.0, "tol": 0}
+    params |= {"learning_rate_init": 0.003, "batch_size": 300, "max_iter": 5000, "trace": None}
+    params["n_iter_no_change"] = np.inf
+    mine = make("regressor", l1_ratio=l1_ratio, **params).fit(X, y)
+    np.testing.assert_allclose(mine.coefs_[0][:, 0], theirs.coef_, atol=1e-3)
+    assert (l1_ratio > 0) == (theirs.coef_ == 0).any()
+
+
+@both
+@pytest.mark.parametrize("solver", ["sgd", "adam", "adamw"])
+def test_no_unit_is_longer_than_max_norm(kind, solver):
+    """In hidden layers and in the output, though some first weights are."""
+    X, y = data(kind)
+    params = {"solver": solver, "learning_rate_init": 0.1}
+    norms = [
+        np.concatenate([np.linalg.norm(W, axis=0) for W in estimator.coefs_])
+        for estimator in (make(kind, max_norm=m, **params).fit(X, y) for m in (None, 0.8))
+    ]
+    assert norms[0].max() > 0.9
+    assert norms[1].max() < 0.8 + 1e-6
+
+
+@both
+def test_clipping_shortens_steps_and_not_the_trace(kind):
+    """Of plain descent the step's norm is the rate times clip_norm; the trace is of before."""
+    X, y = data(kind)
+    params = {"solver": "sgd", "momentum": 0.0, "alpha": 0.0, "batch_size": 90, "max_iter": 1}
+    params |= {"learning_rate_init": 1.0, "dtype": "float64"}
+    start = make(kind, **{**params, "learning_rate_init": 1e-30}).fit(X, y)
+    plain, clipped = (make(kind, clip_norm=m, **params).fit(X, y) for m in (None, 0.01))
+    step = parameters(clipped) - parameters(start)
+    assert np.linalg.norm(step) == pytest.approx(0.01)
+    full = parameters(plain) - parameters(start)
+    np.testing.assert_allclose(step, 0.01 * full / np.linalg.norm(full), atol=1e-12)
+    a, b = plain.gradient_trace_, clipped.gradient_trace_
+    np.testing.assert_allclose(a.weight_grad_norm, b.weight_grad_norm, rtol=1e-12)
+    cut = make(kind, clip_value=0.001, **params).fit(X, y)
+    step = parameters(cut) - parameters(start)
+    np.testing.assert_allclose(step, np.clip(full, -0.001, 0.001), atol=1e-12)
+
+
+def test_clipping_saves_a_network_that_would_diverge():
+    """Steps of bounded length do not grow without bound."""
+    X, y = data("regressor")
+    params = {"solver": "sgd", "activation": "identity", "learning_rate_init": 1.0, "max_iter": 50}
+    with pytest.warns(ConvergenceWarning, match="diverged"):
+        make("regressor", **params).fit(X, y)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message=".*diverged")
+        make("regressor", clip_norm=0.1, **params).fit(X, y)
+
+
+@both
+@pytest.mark.parametrize("bounds", [*({name: BOUNDS[name]} for name in BOUNDS), BOUNDS], ids=str)
+def test_bounds_are_bounds_everywhere(kind, bounds):
+    """For any number of threads, in partial_fit as in fit, and of a copy."""
+    X, y = big_problem(kind)
+    params = {"hidden_layer_sizes": (130, 90), "batch_size": 200, "max_iter": 3, **bounds}
+    one, two = (make(kind, n_jobs=n_jobs, **params).fit(X, y) for n_jobs in (1, 2))
+    assert_same(one, two)
+    partly, classes = make(kind, **params), {} if kind == "regressor" else {"classes": np.unique(y)}
+    for _ in range(3):
+        partly = pickled(partly.partial_fit(X, y, **classes))
+    np.testing.assert_array_equal(parameters(partly), parameters(one))
+    plain = make(kind, **{**params, **dict.fromkeys(bounds, None), "l1_ratio": 0.0}).fit(X, y)
+    assert not np.array_equal(parameters(plain), parameters(one))
+
+
+@both
+def test_partial_fit_listens_to_new_bounds(kind):
+    """They may be changed between calls, as alpha may."""
+    X, y = data(kind)
+    estimator = make(kind, learning_rate_init=0.1).fit(X, y)
+    assert max(np.linalg.norm(W, axis=0).max() for W in estimator.coefs_) > 0.6
+    estimator.set_params(max_norm=0.5).partial_fit(X, y)
+    assert max(np.linalg.norm(W, axis=0).max() for W in estimator.coefs_) < 0.5 + 1e-6
+
+
+@both
+@pytest.mark.parametrize("name", BOUNDS)
+def test_lbfgs_has_no_bounds(kind, name):
+    """An option that could not act is an error that names it, its value and the remedy."""
+    X, y = data(kind)
+    rule = rf"{name} must be .* for solver='lbfgs', .* got {BOUNDS[name]}; take .* 'adam'"
+    assert_refused(make(kind, solver="lbfgs", **{name: BOUNDS[name]}), X, y, rule)
+
+
+# ---------------------------------------------------------------------------
+# Learning rates
+# ---------------------------------------------------------------------------
+
+PLANNED = [
+    {"learning_rate": "cosine"},
+    {"learning_rate": "one_cycle"},
+    {"learning_rate": "cosine", "warmup_epochs": 1.5},
+    {"warmup_epochs": 2},
+]
+planned = pytest.mark.parametrize("schedule", PLANNED, ids=str)
+
+
+def torch_epochs(coefs, intercepts, X, y, make_scheduler):
+    """Six epochs of minibatches of 32 rows by plain descent, with a scheduler of torch's."""
+    import torch
+
+    parts = [torch.tensor(p, requires_grad=True) for p in (*coefs, *intercepts)]
+    optimiser = torch.optim.SGD(parts, lr=0.1)
+    scheduler = make_scheduler(torch.optim.lr_scheduler, optimiser)
+    for _ in range(6):
+        for lo in range(0, len(X), 32):
+            a = torch.tensor(X[lo : lo + 32])
+            for layer in range(3):
+                a = a @ parts[layer] + parts[layer + 3]
+                a = torch.tanh(a) if layer < 2 else a
+            optimiser.zero_grad()
+            (0.5 * (a[:, 0] - torch.tensor(y[lo : lo + 32])) ** 2).mean().backward()
+            optimiser.step()
+            if scheduler.last_epoch < 17:  # one_cycle has no step after the last update
+                scheduler.step()
+    return np.concatenate([p.detach().numpy().ravel() for p in parts])
+
+
+@pytest.mark.filterwarnings("ignore:Detected call of:UserWarning")
+@pytest.mark.parametrize("name", ["cosine", "one_cycle", "warmup"])
+def test_weights_after_a_planned_schedule_are_torchs(name):
+    """Every update has the rate that torch's scheduler says: 90 rows by 32 are 3 an epoch."""
+    pytest.importorskip("torch")
+    X, y = data("regressor")
+    rng = np.random.default_rng(0)
+    coefs = [rng.normal(size=shape) / 2 for shape in [(5, 8), (8, 6), (6, 1)]]
+    make_scheduler = {
+        "cosine": lambda s, optimiser: s.CosineAnnealingLR(optimiser, 18),
+        "one_cycle": lambda s, optimiser: s.OneCycleLR(optimiser, 0.1, 18, cycle_momentum=False),
+        "warmup": lambda s, optimiser: s.LinearLR(optimiser, 1 / 9, total_iters=8),
+    }[name]
+    intercepts = [np.zeros(W.shape[1]) for W in coefs]
+    theirs = torch_epochs(coefs, intercepts, X, y, make_scheduler)
+    params = {"warmup_epochs": 3} if name == "warmup" else {"learning_rate": name}
+    params |= {"init": coefs, "solver": "sgd", "momentum": 0.0, "alpha": 0.0, "shuffle": False}
+    mine = make("regressor", learning_rate_init=0.1, dtype="float64", **params).fit(X, y)
+    np.testing.assert_allclose(parameters(mine), theirs, rtol=0, atol=1e-12)
+
+
+@both
+@planned
+@pytest.mark.parametrize("solver", [s for s in SOLVERS if s != "lbfgs"])
+def test_planned_rates_are_for_every_solver(kind, solver, schedule):
+    """And partial_fit goes through the schedule as fit does, epoch by epoch."""
+    X, y = data(kind)
+    params = {"solver": solver, "tol": 0, "n_iter_no_change": np.inf}
+    fitted, partly = (make(kind, **params, **schedule) for _ in range(2))
+    fitted.fit(X, y)
+    classes = {"classes": [0, 1, 2]} if kind == "classifier" else {}
+    for _ in range(6):
+        partly = pickled(partly.partial_fit(X, y, **classes))
+    np.testing.assert_array_equal(parameters(partly), parameters(fitted))
+    assert not np.array_equal(parameters(fitted), parameters(make(kind, **params).fit(X, y)))
+
+
+@both
+def test_scikit_learns_schedules_are_for_sgd(kind):
+    """As there: adam's rate does not depend on them."""
+    X, y = data(kind)
+    for name in ("invscaling", "adaptive"):
+        assert_same(make(kind, learning_rate=name).fit(X, y), make(kind).fit(X, y))
+
+
+@both
+@pytest.mark.parametrize("name", ["cosine", "one_cycle"])
+def test_a_planned_end_is_no_lack_of_convergence(kind, name):
+    """After max_iter epochs the rate is as good as zero: that is how it was meant."""
+    X, y = data(kind)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ConvergenceWarning)
+        estimator = make(kind, learning_rate=name, trace="batch").fit(X, y)
+    ratios = estimator.gradient_trace_.update_ratio[1:]
+    assert (ratios[-1] < 0.1 * ratios.max(axis=0)).all()
+
+
+@both
+@pytest.mark.parametrize("name", ["cosine", "one_cycle"])
+def test_partial_fit_beyond_the_end_of_a_schedule(kind, name):
+    """It warns that the rate is at its last, and goes on where max_iter puts the end off."""
+    X, y = data(kind)
+    estimator = make(kind, learning_rate=name, max_iter=4).fit(X, y)
+    with pytest.warns(
+        ConvergenceWarning, match=f"learning_rate='{name}' came to its end after max_"
+    ):
+        estimator.partial_fit(X, y)
+    before = parameters(estimator)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ConvergenceWarning)
+        estimator.set_params(max_iter=20).partial_fit(X, y)
+    assert np.abs(parameters(estimator) - before).max() > 1e-4
+
+
+@both
+@pytest.mark.parametrize("name", ["cosine", "one_cycle"])
+def test_a_warm_start_begins_a_new_schedule(kind, name):
+    """The steps of a second fit rise and fall as those of the first did."""
+    X, y = data(kind)
+    params = {"learning_rate": name, "warm_start": True, "trace": "batch", "max_iter": 10}
+    estimator = make(kind, solver="sgd", momentum=0.0, **params).fit(X, y).fit(X, y)
+    trace = estimator.gradient_trace_
+    rates = trace.update_ratio * trace.weight_norm / trace.weight_grad_norm  # about, per update
+    np.testing.assert_allclose(rates[1:31], rates[31:61], rtol=0.05)
+
+
+@both
+def test_an_interrupted_epoch_is_not_counted(kind, monkeypatch):
+    """The schedule is taken back with the weights."""
+    X, y = data(kind)
+    calm, hasty = (make(kind, learning_rate="cosine", max_iter=9) for _ in range(2))
+    for estimator in (calm, hasty):
+        estimator.set_params(max_iter=3).fit(X, y).set_params(max_iter=9)
+    Interrupt(monkeypatch, after=0)
+    with pytest.raises(KeyboardInterrupt):
+        hasty.partial_fit(X, y)
+    for _ in range(2):
+        calm.partial_fit(X, y), hasty.partial_fit(X, y)
+    np.testing.assert_array_equal(parameters(calm), parameters(hasty))
+
+
+@both
+def test_lbfgs_has_no_warmup(kind):
+    """It has no learning rate at all."""
+    X, y = data(kind)
+    rule = "warmup_epochs must be 0 for solver='lbfgs', which has no learning rate, got 1"
+    assert_refused(make(kind, solver="lbfgs", warmup_epochs=1), X, y, rule)
+
+
+# ---------------------------------------------------------------------------
+# Dropout
+# ---------------------------------------------------------------------------
+
+
+@both
+@pytest.mark.parametrize("activation", ["tanh", "selu"])
+def test_dropout_is_for_updates_only(kind, activation):
+    """Predictions, validation and the trace's activations have every unit."""
+    X, y = data(kind)
+    params = {"dropout": (0.2, 0.5), "activation": activation, "dtype": "float64"}
+    estimator = make(kind, **params).fit(X, y, X_val=X, y_val=y)
+    names = [activation, activation, estimator.out_activation_]
+    _, values = reference.forward(X, estimator.coefs_, estimator.intercepts_, names)
+    np.testing.assert_allclose(outputs(estimator, X), values[-1].squeeze(), rtol=1e-9)
+    loss = "squared_error" if kind == "regressor" else "log_loss"
+    expected = reference.row_losses(loss, values[-1], y.reshape(-1, 1)).mean()
+    assert estimator.validation_loss_curve_[-1] == pytest.approx(expected, rel=1e-9)
+    assert not np.isclose(estimator.loss_, expected, rtol=1e-3)
+    plain = make(kind, **{**params, "dropout": 0.0}).fit(X, y)
+    a, b = estimator.gradient_trace_, plain.gradient_trace_
+    for name in ("weight_grad_norm", "bias_grad_norm", "activation_mean", "activation_std"):
+        np.testing.assert_array_equal(getattr(a, name)[0], getattr(b, name)[0])
+        assert not np.array_equal(getattr(a, name)[-1], getattr(b, name)[-1])
+
+
+@both
+def test_dropout_has_several_spellings(kind):
+    """A number is for the hidden layers; zeros are none at all."""
+    X, y = data(kind)
+    none, zeros, hidden, pair, whole = (
+        make(kind, dropout=dropout).fit(X, y)
+        for dropout in (0, (0.0, 0.0), 0.3, [0, 0.3], (0.1, 0.3))
+    )
+    assert_same(none, zeros)
+    assert_same(none, make(kind).fit(X, y))
+    assert_same(hidden, pair)
+    assert len({tuple(parameters(e)) for e in (none, hidden, whole)}) == 3
+
+
+@both
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_dropout_drops_the_same_units_again(kind, shuffle):
+    """For any number of threads, in partial_fit as in fit, of a copy, and for the same seed."""
+    X, y = big_problem(kind)
+    params = {"hidden_layer_sizes": (130, 90), "batch_size": 200, "max_iter": 3, "dropout": 0.3}
+    params |= {"shuffle": shuffle}
+    one, two = (make(kind, n_jobs=n_jobs, **params).fit(X, y) for n_jobs in (1, 2))
+    assert_same(one, two)
+    partly, classes = make(kind, **params), {} if kind == "regressor" else {"classes": np.unique(y)}
+    for _ in range(3):
+        partly = pickled(partly.partial_fit(X, y, **classes))
+    np.testing.assert_array_equal(parameters(partly), parameters(one))
+    other = make(kind, random_state=1, init=one.coefs_, **params).fit(X, y)
+    again = make(kind, random_state=2, init=one.coefs_, **params).fit(X, y)
+    assert not np.array_equal(parameters(other), parameters(again))
+
+
+@both
+def test_dropout_may_begin_and_end_between_calls(kind):
+    """It is a parameter of the update, as alpha is; without it training is what it was."""
+    X, y = data(kind)
+    plain, thin = make(kind).fit(X, y), make(kind).fit(X, y)
+    thin.set_params(dropout=0.5).partial_fit(X, y)
+    plain.partial_fit(X, y)
+    assert not np.array_equal(parameters(plain), parameters(thin))
+    thin.set_params(dropout=0.0).partial_fit(X, y)
+    copied = pickled(thin).partial_fit(X, y)
+    np.testing.assert_array_equal(parameters(copied), parameters(thin.partial_fit(X, y)))
+
+
+def test_dropout_keeps_a_network_from_learning_noise_by_heart():
+    """Targets without a rule: what is left of a thinned network cannot be fitted to them."""
+    X, y = np.random.default_rng(0).normal(size=(2, 60, 30))
+    params = {"hidden_layer_sizes": (60, 60), "max_iter": 200, "learning_rate_init": 0.003}
+    scores = [make("regressor", dropout=p, **params).fit(X, y[:, 0]) for p in (0.0, 0.5)]
+    by_heart, thin = (e.score(X, y[:, 0]) for e in scores)
+    assert by_heart > 0.99 and thin < by_heart - 0.01
+
+
+@both
+@pytest.mark.parametrize("dropout", [0.1, (0.1, 0.0), (0.0, 0.1)], ids=str)
+def test_lbfgs_has_no_dropout(kind, dropout):
+    """Its loss would be another one at each look."""
+    X, y = data(kind)
+    rule = "dropout must be 0.0 for solver='lbfgs', .* got .*0.1.*; take"
+    assert_refused(make(kind, solver="lbfgs", dropout=dropout), X, y, rule)
+    make(kind, solver="lbfgs", dropout=(0, 0)).fit(X, y)
+
+
+# ---------------------------------------------------------------------------
 # Stopping
 # ---------------------------------------------------------------------------
 
@@ -555,8 +906,8 @@ class Interrupt:
 
     def __call__(self, *args):
         loss = self.epoch(*args)
-        rate = args[3]
-        self.left -= rate > 0  # the trace's first row is measured with steps of zero
+        rates = args[3]
+        self.left -= np.max(rates) > 0  # the trace's first row is measured with steps of zero
         if self.left < 0:
             self.left = np.inf
             raise KeyboardInterrupt
@@ -1186,7 +1537,7 @@ def test_trace_becomes_a_table(kind):
     frame = trace.to_frame()
     assert isinstance(frame, pd.DataFrame) and len(frame) == 21
     assert frame.columns[:2].tolist() == ["epoch", "layer"]
-    line = frame[(frame.epoch == 2) & (frame.layer == 3)].iloc[0]
+    line = frame[(frame.epoch == 2) & (frame.layer == 2)].iloc[0]
     assert line.weight_grad_norm == trace.weight_grad_norm[2, 2]
 
 
@@ -1247,6 +1598,15 @@ BAD_PARAMETERS = {
     "unknown schedule": ({"learning_rate": "optimal"}, "'learning_rate' .* 'optimal'"),
     "rate of zero": ({"learning_rate_init": 0}, "'learning_rate_init' .* 0"),
     "negative alpha": ({"alpha": -1}, "'alpha' .* -1"),
+    "a warmup back in time": ({"warmup_epochs": -1}, "'warmup_epochs' .* -1"),
+    "a share of 2": ({"l1_ratio": 2}, "'l1_ratio' .* 2"),
+    "every unit dropped": ({"dropout": 1.0}, "'dropout' .* 1.0"),
+    "three rates": ({"dropout": (0.1, 0.2, 0.3)}, r"dropout must be a float in \[0, 1\) or a pair"),
+    "a rate of 1": ({"dropout": (0.1, 1.0)}, r"dropout must be a float .* got \(0.1, 1.0\)"),
+    "a rate in words": ({"dropout": ["none", 0.5]}, "dropout must be a float .* got .'none'"),
+    "no norm": ({"max_norm": 0.0}, "'max_norm' .* 0.0"),
+    "a gradient of zero": ({"clip_norm": 0}, "'clip_norm' .* 0"),
+    "negative components": ({"clip_value": -1.0}, "'clip_value' .* -1.0"),
     "momentum of 2": ({"momentum": 2}, "'momentum' .* 2"),
     "batches of zero": ({"batch_size": 0}, "'batch_size' .* 0"),
     "no epochs": ({"max_iter": 0}, "'max_iter' .* 0"),

@@ -8,13 +8,16 @@ import warnings
 
 import joblib
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.sparse
 from scipy.special import expit
+from sklearn import config_context
 from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer, load_digits
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.feature_selection import SelectFromModel
+from sklearn.impute import SimpleImputer
 from sklearn.neural_network import BernoulliRBM
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
@@ -334,6 +337,21 @@ def test_the_free_energy_gap_stops_learning_by_heart(digits):
         assert gap[-1] > gap.min()
 
 
+@pytest.mark.parametrize("visible, activation", UNITS)
+def test_the_gap_is_that_of_free_energies(digits, visible, activation):
+    """For every kind of units, with a partition function or without, which cancels."""
+    X = digits[:100]
+    settings = {"visible": visible, "activation": activation, "shuffle": False, "random_state": 1}
+    stack = BernoulliRBMStack(
+        (20,), max_iter=15, early_stopping="free_energy", validation_fraction=0.4, **settings
+    ).fit(X)
+    held_out = np.zeros(100, dtype=bool)
+    held_out[np.random.RandomState(1).permutation(100)[:40]] = True
+    energy = stack.free_energy(X)
+    gap = energy[held_out].mean() - energy[~held_out].mean()
+    assert stack.gradient_trace_.free_energy_gap[-1, 0] == pytest.approx(gap, abs=1e-3)
+
+
 def test_trace(digits):
     """Row 0 is the state before training; 'batch' has a row a minibatch; None is off."""
     X = digits[:100]
@@ -465,12 +483,52 @@ def test_complete_keeps_what_was_observed(digits, visible, dtype):
 
 
 def test_complete_without_gaps(digits):
-    """There is nothing to do, for integers neither; they become the stack's dtype."""
+    """There is nothing to do, for integers neither; they become floats that hold them exactly."""
     stack = small().fit(digits[:100])
     np.testing.assert_array_equal(stack.complete(digits[:5]), digits[:5])
-    done = stack.complete((digits[:5] > 0.5).astype(int))
-    assert done.dtype == np.float32
-    np.testing.assert_array_equal(done, digits[:5] > 0.5)
+    integers = np.full((5, 64), 2**24 + 1)
+    done = stack.complete(integers)
+    assert done.dtype == np.float64
+    np.testing.assert_array_equal(done, integers)
+
+
+def test_complete_clips_what_it_reads(digits):
+    """Bernoulli units read observed values as `transform` does, and give them back as they are."""
+    X = np.where(np.arange(64) < 32, np.nan, 3 * digits[:20] - 1)
+    stack = small(visible="bernoulli").fit(digits[:100])
+    wide, clipped = (stack.complete(x, random_state=0) for x in (X, np.clip(X, 0, 1)))
+    np.testing.assert_array_equal(wide[:, :32], clipped[:, :32])
+    np.testing.assert_array_equal(wide[:, 32:], X[:, 32:])
+
+
+@pytest.mark.parametrize("missing", [None, np.nan, pd.NA], ids=str)
+def test_missing_values_have_many_spellings(digits, missing):
+    """Lists hold None, data frames with their own types pandas' NA; both mean NaN."""
+    X, stack = digits[:5], small().fit(digits[:100])
+    expected = stack.complete(np.where(X > 0.9, np.nan, X), random_state=0)
+    rows = [[missing if x > 0.9 else x for x in row] for row in X]
+    data = pd.DataFrame(rows, dtype="Float64") if missing is pd.NA else rows
+    np.testing.assert_array_equal(stack.complete(data, random_state=0), expected)
+
+
+@pytest.mark.parametrize("names", [None, [f"pixel {i}" for i in range(64)]], ids=["array", "frame"])
+def test_complete_returns_what_an_imputer_returns(digits, names):
+    """The container that `set_output` names, with index and names; else an array."""
+    X = np.where(np.arange(64) < 32, np.nan, digits[:20])
+    full = digits[:100]
+    if names is not None:
+        X, full = pd.DataFrame(X, range(7, 27), names), pd.DataFrame(full, columns=names)
+    stack, imputer = small().fit(full), SimpleImputer().fit(full)
+    plain = stack.complete(X, random_state=0)
+    assert type(plain) is type(imputer.transform(X)) is np.ndarray
+    with config_context(transform_output="pandas"):
+        assert type(stack.complete(X)) is pd.DataFrame
+    done = stack.set_output(transform="pandas").complete(X, random_state=0)
+    like = imputer.set_output(transform="pandas").transform(X)
+    assert done.columns.equals(like.columns) and done.index.equals(like.index)
+    np.testing.assert_array_equal(done, plain)
+    assert type(stack.inverse_transform(stack.transform(full))) is np.ndarray
+    assert type(stack.reconstruct(full)) is np.ndarray
 
 
 def test_complete_beats_the_mean(digits):
@@ -590,7 +648,8 @@ def test_upper_layers_are_trained_on_the_features():
     """
     X = load_breast_cancer().data
     settings = {"learning_rate": [0.1, 1e-12], "dtype": "float64", "max_iter": 5}
-    stack = small(**settings).fit(X)
+    # Persistent chains: there the variances learn fast, so that they differ from 1 by then.
+    stack = small(algorithm="pcd", annealing=0.0, **settings).fit(X)
     assert stack.visible_variance_.mean() < 0.95
     v = (X - stack.visible_mean_) / stack.visible_scale_
     p = expit(v @ stack.coefs_[0] + stack.intercepts_hidden_[0]).mean(axis=0)
@@ -802,6 +861,10 @@ def test_use_before_fit_and_wrong_widths(digits):
         stack.complete(np.where(digits > 0.9, np.inf, digits))
     with pytest.raises(TypeError, match="[Ss]parse"):
         stack.complete(scipy.sparse.csr_array(digits))
+    with pytest.raises(ValueError, match="2D array, got scalar"):
+        stack.complete(None)
+    with pytest.raises(ValueError, match="could not convert string"):
+        stack.complete(np.full((2, 64), "grey"))
     with pytest.raises(ValueError, match="units"):
         stack.set_params(hidden_layer_sizes=(7, 4)).partial_fit(digits[:50])
 
@@ -827,11 +890,26 @@ def test_bad_numbers_of_steps_and_samples(digits, method, name, value, least):
 
 
 def test_divergence_stops_training_with_the_last_good_parameters():
-    """Gaussian units have no bound: a rate that blows them up is noticed and undone."""
+    """A gradient that is not a number that float32 can hold is noticed and undone."""
     X = np.random.RandomState(0).normal(size=(200, 30)) * np.ones(30)
-    with pytest.warns(ConvergenceWarning, match="diverged.*learning_rate"):
-        stack = small(hidden_layer_sizes=(40,), learning_rate=1e6, max_iter=50).fit(X)
+    with pytest.warns(ConvergenceWarning, match="layer 1 of 1 diverged.*learning_rate"):
+        stack = small(hidden_layer_sizes=(40,), learning_rate=1e30, max_iter=50).fit(X)
     assert all(np.isfinite(x).all() for x in parameters(stack))
+
+
+@pytest.mark.parametrize("activation", ["logistic", "tanh", "relu"])
+def test_gaussian_units_stay_within_bounds(activation):
+    """Rows far from the others, correlated features, a batch of one row: the default rate holds."""
+    random = np.random.RandomState(0)
+    X = random.normal(size=(200, 1)) + 0.3 * random.normal(size=(200, 60))
+    X *= np.where(random.uniform(size=(200, 1)) < 0.03, 10.0, 1.0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ConvergenceWarning)
+        stack = small(
+            hidden_layer_sizes=(40,), activation=activation, batch_size=1, max_iter=10
+        ).fit(X)
+    assert np.abs(stack.coefs_[0]).max() < 10.0
+    assert stack.gradient_trace_.reconstruction_mse[-1, 0] < 1.0  # that of the mean alone
 
 
 def interrupting(monkeypatch, at):

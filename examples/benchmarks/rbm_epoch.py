@@ -95,7 +95,7 @@ def main(quick):
     """Print a table for each shape."""
     for n, n_visible, n_hidden, batch_size in QUICK_SHAPES if quick else SHAPES:
         X = (np.random.default_rng(0).random((n, n_visible)) < 0.13).astype(np.float32)
-        n_epochs = max(1, 10_000 // n)
+        n_epochs = max(1, (10_000 if quick else 100_000) // n)
         runs = contestants(X, n_hidden, batch_size, n_epochs)
         times = best_times(runs, 1 if quick else 3)
         print(f"\n{n_visible}-{n_hidden}, {n} rows, minibatches of {batch_size}")

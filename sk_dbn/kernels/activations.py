@@ -199,6 +199,21 @@ def times_derivative(code, a, slopes, delta):
                 delta[i, j] = zero
 
 
+@routine(fastmath=EXACT)
+def complete_slopes(code, a, slopes):
+    """Write the derivative, f'(z), of those activations for which `activate` has not.
+
+    Parameters
+    ----------
+    code : int
+    a : array (n_rows, n_units), activations
+    slopes : array (n_rows, n_units), written where the derivative follows from a
+    """
+    if code != GELU and code != SWISH:
+        slopes[:] = 1
+        times_derivative(code, a, slopes, slopes)
+
+
 @kernel
 def saturation_bounds(code):
     """The activations below and above which a unit counts as saturated.

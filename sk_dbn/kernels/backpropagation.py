@@ -4,6 +4,9 @@ A minibatch takes two parallel regions whatever the depth: blocks of rows go for
 back through all layers, then blocks of weight rows form their gradient with one product
 over the whole minibatch and are updated while in cache. The blocks follow from the shape
 of the problem, so the number of threads does not change a bit of the result.
+
+A bound on the norm of the whole gradient, and one on the norm of each unit's weights, are known
+only when all blocks are done: either takes one region more.
 """
 
 from collections import namedtuple
@@ -11,35 +14,43 @@ from collections import namedtuple
 import numpy as np
 from numba import prange
 
-from sk_dbn.kernels.activations import times_derivative
+from sk_dbn.kernels.activations import GELU, IDENTITY, complete_slopes, times_derivative
 from sk_dbn.kernels.compile import EXACT, STRICT, kernel, routine, twins, view
+from sk_dbn.kernels.dropout import drop_units
 from sk_dbn.kernels.feed_forward import forward_layer, weights
 from sk_dbn.kernels.gather import gather
 from sk_dbn.kernels.losses import output_delta
-from sk_dbn.kernels.optimisers import ADAMW, end_step, to_step
+from sk_dbn.kernels.optimisers import ADAMW, add_signs, clip, end_step, to_step
 from sk_dbn.kernels.products import product_nt, product_tn
+from sk_dbn.kernels.random_bits import derive
 
-Examples = namedtuple("Examples", "targets sample_weight loss")
+Examples = namedtuple("Examples", "targets sample_weight loss option")
 Examples.__doc__ = """What the network is to say of each sample, and what counts as wrong.
 
 targets : array (n_samples, n_outputs), or (n_samples, 1) class numbers for log_loss
 sample_weight : array (n_samples,), or (0,) for all ones
 loss : int, code
+option : float, what the loss has to be told, see `losses.output_delta`
 """
 
 Workspace = namedtuple(
     "Workspace",
-    "values_at values deltas slopes gradient row_sums layer_sums",
+    "values_at values deltas slopes gradient row_sums layer_sums column_squares",
 )
 Workspace.__doc__ = """Buffers of one training run, allocated once.
 
 values_at : int64 array (n_layers + 1,), where a layer's values begin, per row of the batch
 values, deltas : arrays (batch * sum of units,), activations and their derivatives
-slopes : array like values, or (0,) when no activation needs it
+slopes : array like values, or (0,) when no activation needs it and no unit is dropped
 gradient : array (n_parameters,)
 row_sums : float64 array (n_row_blocks, 2), loss and weight of each block of rows
-layer_sums : float64 array (n_weight_blocks, n_layers, 5), see `update_block`
+layer_sums : float64 array (n_weight_blocks, n_layers, 7), see `update_block`
+column_squares : float64 array (n_weight_blocks, sum of units), of each unit's incoming weights,
+    or (n_weight_blocks, 0) when their norm has no bound
 """
+
+# What `update_block` is to do.
+GRADIENT, STEP, BOTH = range(3)
 
 
 @view
@@ -59,23 +70,41 @@ def layer_slopes(work, layers, layer, batch, lo, hi):
 
 
 @routine
-def rows_block(source, examples, rows, layers, work, batch, block):
-    """Forward and back through all layers for the block-th piece of a minibatch."""
+def rows_block(source, examples, rows, layers, dropout, step, work, batch, block):
+    """Forward and back through all layers for the block-th piece of a minibatch.
+
+    Where units are dropped, the derivative no longer follows from what a layer passes on: it is
+    kept, and units that were dropped have none.
+    """
     n_blocks, n_layers = work.row_sums.shape[0], layers.units.shape[0] - 1
     lo, hi = block * rows.shape[0] // n_blocks, (block + 1) * rows.shape[0] // n_blocks
     work.row_sums[block, :] = 0.0
     if lo == hi:
         return
+    drops, key = dropout.rates.shape[0] > 0, derive(dropout.seed, step)
     a = layer_values(work.values, work, layers, 0, batch, lo, hi)
     gather(source, rows[lo:hi], a)
+    if drops:
+        slopes = layer_slopes(work, layers, 0, batch, lo, hi)
+        drop_units(IDENTITY, dropout.rates[0], derive(key, 0), lo, a, slopes)
     for layer in range(n_layers):
         out = layer_values(work.values, work, layers, layer + 1, batch, lo, hi)
         slopes = layer_slopes(work, layers, layer + 1, batch, lo, hi)
         forward_layer(layers, layer, a, slopes, out)
+        if drops and layer + 1 < n_layers:
+            code, above = layers.activations[layer], layer + 1
+            complete_slopes(code, out, slopes)
+            drop_units(code, dropout.rates[above], derive(key, above), lo, out, slopes)
         a = out
     delta = layer_values(work.deltas, work, layers, n_layers, batch, lo, hi)
     sums = output_delta(
-        examples.loss, a, examples.targets, rows[lo:hi], examples.sample_weight, delta
+        examples.loss,
+        examples.option,
+        a,
+        examples.targets,
+        rows[lo:hi],
+        examples.sample_weight,
+        delta,
     )
     work.row_sums[block, 0] = sums[0]
     work.row_sums[block, 1] = sums[1]
@@ -84,8 +113,23 @@ def rows_block(source, examples, rows, layers, work, batch, block):
         product_nt(delta, weights(layers, layer), below)
         a = layer_values(work.values, work, layers, layer, batch, lo, hi)
         slopes = layer_slopes(work, layers, layer, batch, lo, hi)
-        times_derivative(layers.activations[layer - 1], a, slopes, below)
+        times_derivative(GELU if drops else layers.activations[layer - 1], a, slopes, below)
         delta = below
+
+
+@kernel
+def stretches(layers, layer, block, n_blocks):
+    """Where the block-th part of a layer's parameters lies in the flat vector.
+
+    Returns
+    -------
+    w_lo, w_hi, b_lo, b_hi : int, of the weights, in whole rows, and of the biases
+    """
+    p, q = layers.units[layer], layers.units[layer + 1]
+    at, lo, hi = layers.weights_at[layer], block * p // n_blocks, (block + 1) * p // n_blocks
+    w_lo, w_hi = at + lo * q, at + hi * q
+    at, lo, hi = layers.biases_at[layer], block * q // n_blocks, (block + 1) * q // n_blocks
+    return w_lo, w_hi, at + lo, at + hi
 
 
 @kernel
@@ -99,28 +143,20 @@ def gradient_block(layers, work, batch, size, layer, scale, beta, block, n_block
     layer : int
     scale, beta : scalars of the parameters' dtype; beta is 0 or 1
     block, n_blocks : int, which part: of the weights' rows and of the biases
-
-    Returns
-    -------
-    w_lo, w_hi, b_lo, b_hi : int, the stretches of the flat vector that were written
     """
-    p, q = layers.units[layer], layers.units[layer + 1]
+    q = layers.units[layer + 1]
+    w_lo, w_hi, b_lo, b_hi = stretches(layers, layer, block, n_blocks)
     a = layer_values(work.values, work, layers, layer, batch, 0, size)
     delta = layer_values(work.deltas, work, layers, layer + 1, batch, 0, size)
-    lo, hi = block * p // n_blocks, (block + 1) * p // n_blocks
-    w_lo, w_hi = layers.weights_at[layer] + lo * q, layers.weights_at[layer] + hi * q
-    if hi > lo:
-        g = work.gradient[w_lo:w_hi].reshape(hi - lo, q)
-        product_tn(scale, a[:, lo:hi], delta, beta, g)
-    lo, hi = block * q // n_blocks, (block + 1) * q // n_blocks
-    b_lo, b_hi = layers.biases_at[layer] + lo, layers.biases_at[layer] + hi
-    g_bias = work.gradient[b_lo:b_hi]
+    if w_hi > w_lo:
+        lo, hi = (w_lo - layers.weights_at[layer]) // q, (w_hi - layers.weights_at[layer]) // q
+        product_tn(scale, a[:, lo:hi], delta, beta, work.gradient[w_lo:w_hi].reshape(hi - lo, q))
+    lo, g_bias = b_lo - layers.biases_at[layer], work.gradient[b_lo:b_hi]
     if beta == 0:
         g_bias[:] = 0
     for i in range(size):
-        for j in range(hi - lo):
+        for j in range(b_hi - b_lo):
             g_bias[j] += scale * delta[i, lo + j]
-    return w_lo, w_hi, b_lo, b_hi
 
 
 @kernel
@@ -145,34 +181,131 @@ def _share(total_weight):
     return 0.0 if total_weight == 0.0 else 1.0 / total_weight
 
 
+@kernel(fastmath=STRICT)
+def scale_all(factor, x):
+    """x *= factor."""
+    for k in range(x.shape[0]):
+        x[k] *= factor
+
+
 @routine
-def update_block(layers, optimiser, rate, step, work, batch, size, total_weight, block):
+def restrain(optimiser, sign_decay, theta, g, g_bias, sums):
+    """What is rarely asked for of a gradient: the L1 penalty, and bounds.
+
+    Parameters
+    ----------
+    optimiser : Optimiser
+    sign_decay : float, factor of the weights' signs
+    theta, g : arrays (n_weights,), weights and their gradient, updated
+    g_bias : array (n_biases,), updated
+    sums : float64 array (7,), of which the last two are written, see `update_block`
+    """
+    sums[5] = add_signs(sign_decay, theta, g) if optimiser.l1 > 0.0 else 0.0
+    if optimiser.clip_value > 0.0:
+        clip(optimiser.clip_value, g)
+        clip(optimiser.clip_value, g_bias)
+    sums[6] = 0.0  # in double precision: an exploding gradient's square is beyond the single one
+    for k in range(g.shape[0]):
+        sums[6] += np.float64(g[k]) * np.float64(g[k])
+    for k in range(g_bias.shape[0]):
+        sums[6] += np.float64(g_bias[k]) * np.float64(g_bias[k])
+
+
+@routine
+def sum_column_squares(layers, work, layer, w_lo, w_hi, block):
+    """Sums of squares of the columns of some rows of a layer's weights."""
+    q, at = layers.units[layer + 1], work.values_at[layer + 1]
+    out = work.column_squares[block, at : at + q]
+    out[:] = 0
+    for k in range(w_lo, w_hi, q):
+        for j in range(q):
+            out[j] += np.float64(layers.theta[k + j]) * np.float64(layers.theta[k + j])
+
+
+@routine
+def update_block(
+    layers, optimiser, rate, step, work, batch, size, total_weight, stage, factor, block
+):
     """In every layer, the block-th part of the parameters: gradient, then update.
 
     Leaves in ``work.layer_sums[block, layer]`` the sums of squares of the weights'
-    gradient (without penalty), weights, weights' step, biases' gradient, biases' step.
+    gradient (without penalty), weights, weights' step, biases' gradient, biases' step; where
+    there is an L1 penalty or a bound, the sum of the weights' sizes, and that of squares of
+    the whole gradient as it enters the solver.
+
+    Parameters
+    ----------
+    stage : int, GRADIENT, STEP or BOTH
+    factor : float, what the gradient is multiplied by before the step, if that is a stage of its
+        own
     """
     real = layers.theta.dtype.type
     n_blocks = work.layer_sums.shape[0]
     share = _share(total_weight)
     scale = real(share if share > 0.0 else 1.0)  # where nothing counts, the deltas are zero
-    decay = real(0.0 if optimiser.code == ADAMW else optimiser.alpha * share)
+    coupled = 0.0 if optimiser.code == ADAMW else share
+    restrained = optimiser.l1 > 0.0 or optimiser.clip_value > 0.0 or stage == GRADIENT
     for layer in range(layers.units.shape[0] - 1):
-        w_lo, w_hi, b_lo, b_hi = gradient_block(
-            layers, work, batch, size, layer, scale, real(0.0), block, n_blocks
-        )
+        w_lo, w_hi, b_lo, b_hi = stretches(layers, layer, block, n_blocks)
         sums = work.layer_sums[block, layer]
         theta, g = layers.theta[w_lo:w_hi], work.gradient[w_lo:w_hi]
-        sums[0], sums[1] = sum_squares(g), sum_squares(theta)
-        add_scaled(decay, theta, g)
-        to_step(optimiser, rate, step, True, w_lo, theta, g)
-        add_scaled(real(1.0), g, theta)
-        sums[2] = sum_squares(g)
-        theta, g = layers.theta[b_lo:b_hi], work.gradient[b_lo:b_hi]
-        sums[3] = sum_squares(g)
-        to_step(optimiser, rate, step, False, b_lo, theta, g)
-        add_scaled(real(1.0), g, theta)
-        sums[4] = sum_squares(g)
+        bias, g_bias = layers.theta[b_lo:b_hi], work.gradient[b_lo:b_hi]
+        if stage != STEP:
+            gradient_block(layers, work, batch, size, layer, scale, real(0.0), block, n_blocks)
+            sums[0], sums[1], sums[3] = sum_squares(g), sum_squares(theta), sum_squares(g_bias)
+            add_scaled(real(optimiser.alpha * coupled), theta, g)
+            if restrained:
+                restrain(optimiser, optimiser.l1 * coupled, theta, g, g_bias, sums)
+        if stage == STEP:
+            scale_all(real(factor), g)
+            scale_all(real(factor), g_bias)
+        if stage != GRADIENT:
+            to_step(optimiser, rate, step, True, w_lo, theta, g)
+            if optimiser.l1 > 0.0 and optimiser.code == ADAMW:
+                add_signs(-rate * optimiser.l1, theta, g)
+            add_scaled(real(1.0), g, theta)
+            sums[2] = sum_squares(g)
+            to_step(optimiser, rate, step, False, b_lo, bias, g_bias)
+            add_scaled(real(1.0), g_bias, bias)
+            sums[4] = sum_squares(g_bias)
+            if optimiser.max_norm > 0.0:
+                sum_column_squares(layers, work, layer, w_lo, w_hi, block)
+
+
+@routine(fastmath=EXACT)
+def norm_factor(most, work):
+    """What the gradient is to be multiplied by to have a norm of no more than `most`."""
+    squares = 0.0
+    for block in range(work.layer_sums.shape[0]):
+        for layer in range(work.layer_sums.shape[1]):
+            squares += work.layer_sums[block, layer, 6]
+    norm = np.sqrt(squares)
+    return most / norm if norm > most else 1.0
+
+
+@routine(fastmath=EXACT)
+def column_factors(most, work):
+    """What each unit's weights are to be multiplied by to have a norm of no more than `most`.
+
+    The factors take the place of the first block's sums of squares.
+    """
+    for j in range(work.column_squares.shape[1]):
+        squares = 0.0
+        for block in range(work.column_squares.shape[0]):
+            squares += work.column_squares[block, j]
+        work.column_squares[0, j] = most / np.sqrt(squares) if squares > most * most else 1.0
+
+
+@routine
+def shrink_block(layers, work, block):
+    """Multiply a part of the rows of each layer's weights by their columns' factors."""
+    for layer in range(layers.units.shape[0] - 1):
+        w_lo, w_hi, _, _ = stretches(layers, layer, block, work.layer_sums.shape[0])
+        q, at = layers.units[layer + 1], work.values_at[layer + 1]
+        factors = work.column_squares[0, at : at + q]
+        for k in range(w_lo, w_hi, q):
+            for j in range(q):
+                layers.theta[k + j] *= factors[j]
 
 
 @routine(fastmath=EXACT)
@@ -189,12 +322,12 @@ def sum_rows(work):
 
 
 @routine
-def end_minibatch(alpha, work, size, loss, norms):
+def end_minibatch(optimiser, work, size, loss, norms):
     """Add one minibatch to the running sums of the loss and of the trace.
 
     Parameters
     ----------
-    alpha : float, L2 penalty
+    optimiser : Optimiser
     work : Workspace
     size : int, rows of the minibatch
     loss : float64 array (3,), updated: data loss and penalty (means over the minibatch
@@ -206,6 +339,8 @@ def end_minibatch(alpha, work, size, loss, norms):
     share = _share(weight)
     loss[0] += data_loss * share * size
     loss[2] += size
+    # The decay of adamw is not a part of what it minimises.
+    penalty = 0.0 if optimiser.code == ADAMW else share * size
     for layer in range(norms.shape[0]):
         g_squares, w_squares, step_squares, b_squares = 0.0, 0.0, 0.0, 0.0
         for block in range(work.layer_sums.shape[0]):
@@ -214,7 +349,9 @@ def end_minibatch(alpha, work, size, loss, norms):
             w_squares += sums[1]
             step_squares += sums[2]
             b_squares += sums[3]
-        loss[1] += 0.5 * alpha * w_squares * share * size
+            if optimiser.l1 > 0.0:
+                loss[1] += optimiser.l1 * sums[5] * penalty
+        loss[1] += 0.5 * optimiser.alpha * w_squares * penalty
         norms[layer, 0] += np.sqrt(g_squares)
         norms[layer, 1] += np.sqrt(b_squares)
         norms[layer, 2] += np.sqrt(step_squares / w_squares) if w_squares > 0.0 else 0.0
@@ -222,7 +359,7 @@ def end_minibatch(alpha, work, size, loss, norms):
 
 @twins
 def train_minibatches(
-    source, examples, order, batch, layers, optimiser, rates, first_step, work, loss, norms
+    source, examples, order, batch, layers, dropout, optimiser, rates, first_step, work, loss, norms
 ):
     """Minibatch after minibatch: gather, forward, back, update, measure.
 
@@ -233,16 +370,18 @@ def train_minibatches(
     order : int64 array, the samples in the order they are to be visited
     batch : int, rows of a minibatch; the last one may be short
     layers : Layers, updated
+    dropout : Dropout
     optimiser : Optimiser, updated
     rates : float64 array (n_minibatches,), the learning rate of each
     first_step : int, updates made before this call
     work : Workspace, overwritten
     loss, norms : see `end_minibatch`
     """
+    clips = optimiser.clip_norm > 0.0
     for k in range(rates.shape[0]):
         rows = order[k * batch : min((k + 1) * batch, order.shape[0])]
         for block in prange(work.row_sums.shape[0]):
-            rows_block(source, examples, rows, layers, work, batch, block)
+            rows_block(source, examples, rows, layers, dropout, first_step + k, work, batch, block)
         size, (_, total_weight) = rows.shape[0], sum_rows(work)
         for block in prange(work.layer_sums.shape[0]):
             update_block(
@@ -254,12 +393,32 @@ def train_minibatches(
                 batch,
                 size,
                 total_weight,
+                GRADIENT if clips else BOTH,
+                1.0,
                 block,
             )
+        if clips:
+            factor = norm_factor(optimiser.clip_norm, work)
+            for block in prange(work.layer_sums.shape[0]):
+                update_block(
+                    layers,
+                    optimiser,
+                    rates[k],
+                    first_step + k + 1,
+                    work,
+                    batch,
+                    size,
+                    total_weight,
+                    STEP,
+                    factor,
+                    block,
+                )
+        if optimiser.max_norm > 0.0:
+            column_factors(optimiser.max_norm, work)
+            for block in prange(work.layer_sums.shape[0]):
+                shrink_block(layers, work, block)
         end_step(optimiser, first_step + k + 1)
-        # The decay of adamw is not a part of what it minimises.
-        alpha = 0.0 if optimiser.code == ADAMW else optimiser.alpha
-        end_minibatch(alpha, work, size, loss, norms)
+        end_minibatch(optimiser, work, size, loss, norms)
 
 
 @routine
@@ -281,12 +440,12 @@ def accumulate_block(layers, work, batch, size, scale, block):
 
 
 @twins
-def accumulate_gradient(source, examples, order, batch, layers, scale, work, loss):
+def accumulate_gradient(source, examples, order, batch, layers, dropout, scale, work, loss):
     """The gradient of the data's loss over many rows, without an update.
 
     Parameters
     ----------
-    source, examples, order, batch, layers : as in `train_minibatches`
+    source, examples, order, batch, layers, dropout : as in `train_minibatches`
     scale : float, factor of the gradient, one over the sum of the weights
     work : Workspace, ``work.gradient`` is added to
     loss : float64 array (2,), weighted loss and weight are added
@@ -295,7 +454,7 @@ def accumulate_gradient(source, examples, order, batch, layers, scale, work, los
     for k in range(n_batches):
         rows = order[k * batch : min((k + 1) * batch, order.shape[0])]
         for block in prange(work.row_sums.shape[0]):
-            rows_block(source, examples, rows, layers, work, batch, block)
+            rows_block(source, examples, rows, layers, dropout, k, work, batch, block)
         for block in prange(work.layer_sums.shape[0]):
             accumulate_block(layers, work, batch, rows.shape[0], scale, block)
         data_loss, weight = sum_rows(work)

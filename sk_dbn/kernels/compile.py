@@ -28,6 +28,7 @@ from numba import config, njit
 from numba.core import cgutils
 from numba.core.caching import FunctionCache
 from numba.core.imputils import lower_builtin
+from numba.core.registry import CPUDispatcher
 from numba.core.types import Any, Function, VarArg, unliteral
 from numba.core.typing import signature
 from numba.core.typing.templates import AbstractTemplate, infer_global
@@ -130,7 +131,29 @@ def _options(fastmath, allocates=True):
         "error_model": "numpy",
         "nogil": True,
         "_nrt": allocates,
+        "no_cfunc_wrapper": True,
     }
+
+
+class BuildingBlock(CPUDispatcher):
+    """A compiled function that others call, without the wrapper that Python needs.
+
+    The wrapper takes the arguments apart. For arguments of dozens of arrays it takes longer to
+    compile than the function itself, so it is made when Python first calls.
+    """
+
+    def __init__(self, function, **options):
+        options = {**options, "nopython": True, "no_cpython_wrapper": True}
+        super().__init__(function, targetoptions=options)
+
+    def __call__(self, *args):
+        return self.for_python(*args)
+
+    @functools.cached_property
+    def for_python(self):
+        """The same function, with the wrapper."""
+        options = {**self.targetoptions, "no_cpython_wrapper": False}
+        return CPUDispatcher(self.py_func, targetoptions=options)
 
 
 def kernel(function=None, *, fastmath=FASTMATH, forceinline=False, allocates=False):
@@ -138,7 +161,9 @@ def kernel(function=None, *, fastmath=FASTMATH, forceinline=False, allocates=Fal
     if function is None:
         options = {"fastmath": fastmath, "forceinline": forceinline, "allocates": allocates}
         return lambda f: kernel(f, **options)
-    return njit(forceinline=forceinline, **_options(fastmath, allocates))(function)
+    if config.DISABLE_JIT:
+        return function
+    return BuildingBlock(function, forceinline=forceinline, **_options(fastmath, allocates))
 
 
 def view(function):
@@ -162,8 +187,8 @@ class Routine:
     """
 
     def __init__(self, function, fastmath, allocates):
-        compiled = njit(**_options(fastmath, allocates))
-        self._dispatcher = _cached(compiled(_named(function, "routine")))
+        options = _options(fastmath, allocates)
+        self._dispatcher = _cached(BuildingBlock(_named(function, "routine"), **options))
         self._compiled = {}
         functools.update_wrapper(self, function)
         _make_callable(self)

@@ -1,9 +1,10 @@
 """Epochs of contrastive divergence, plain, persistent, fast or tempered, in one compiled call.
 
-A minibatch takes two parallel regions: blocks of rows and of chains go through both
-phases, then blocks of visible units form their gradient with one product over both phases
-and are updated while in cache. The blocks follow from the shape of the problem, so the
-number of threads does not change a bit of the result.
+A minibatch takes two parallel stages: blocks of rows and of chains go through both phases, then
+blocks of visible units form their gradient with one product over both phases and are updated
+while in cache. Where the length of steps or of weights is limited, that takes one more stage
+each. The blocks follow from the shape of the problem, so the number of threads does not change
+a bit of the result.
 
 The energy of a machine is E(v, h) = -b v - c h - v W h for visible units of any kind but
 Gaussian ones, of which unit i has the variance s_i: sum_i (v_i - b_i)^2 / (2 s_i) - c h -
@@ -26,10 +27,10 @@ from sk_dbn.kernels.statistics import layer_health
 from sk_dbn.kernels.units import (
     divergence,
     drop,
-    log_partition,
     sample,
     sample_gaussian,
     sample_rectified,
+    sum_log_partitions,
     to_means,
 )
 
@@ -56,7 +57,7 @@ layer : int, how many layers lie below
 Rule = namedtuple(
     "Rule",
     "persistent mean_field n_gibbs_steps seed momentum l2 l1 offset_rate fast_rate "
-    "sparsity_target sparsity_cost dropout max_norm variance_rate",
+    "sparsity_target sparsity_cost dropout max_norm variance_rate most_step",
 )
 Rule.__doc__ = """How a machine is trained.
 
@@ -73,12 +74,24 @@ sparsity_cost : float, how strongly; 0 for not at all
 dropout : float, share of the hidden units dropped for each row; the others count for more
 max_norm : float, the most a hidden unit's weights may have as norm; 0 for any
 variance_rate : float, learning rate of the variances' logarithms over that of the weights
+most_step : float, the most that a minibatch may change the weights by, as a share of their
+    norm; 0 for any
+"""
+
+Update = namedtuple("Update", "key rate momentum step size n_chains n_rows")
+Update.__doc__ = """One update of a machine.
+
+key : uint32, of its random numbers
+rate, momentum : float
+step : int, updates made before
+size, n_chains : int, rows of the positive and of the negative phase
+n_rows : int, rows that the gradient is a product of, see `centered_rows`
 """
 
 Workspace = namedtuple(
     "Workspace",
     "v h u chains betas ladder_v ladder_u ladder_h ladder_b ladder_c h_mu lower gradient h_sums "
-    "h_pos h_gap h_lam v_mu v_pos v_gap v_squares push column_squares sums",
+    "h_pos h_gap h_lam v_mu v_pos v_gap v_squares push column_squares sums share",
 )
 Workspace.__doc__ = """Buffers of one training run, allocated once.
 
@@ -102,9 +115,15 @@ h_lam : array (n_rows,), products of the rows of h with lam
 v_mu : array (n_unit_blocks, n_rows), of v with mu, by block
 v_squares : array like machine.variance, <(v - b)^2>_data - <(v - b)^2>_model
 push : array (n_hidden,), what the sparsity target adds to the positive phase's h
-column_squares : array (n_unit_blocks, n_hidden), sums of squares of each unit's weights
-sums : float64 array (n_unit_blocks, 4), see `update_block`
+column_squares : float64 array (n_unit_blocks, n_hidden), sums of squares of each unit's weights,
+    of which single precision cannot hold those of large weights
+sums : float64 array (n_unit_blocks, 4), see `gradient_block` and `step_block`
+share : float64 array (1,), what is left of a step that would be too long
 """
+
+# The stages of an update, in this order.
+PHASES, GRADIENT, STEP, SHRINK = range(4)
+N_STAGES = 4
 
 # What `probe_machine` writes, in this order.
 MEAN, STD, SATURATED, DEAD, KL, MSE, FREE_ENERGY, FREE_ENERGY_SQUARE = range(8)
@@ -402,7 +421,7 @@ def tempered_block(machine, rule, key, work, n_chains, lo, hi, v, h):
 
 
 @routine
-def phases_block(source, rows, layers, machine, rule, key, work, n_chains, block):
+def phases_block(source, rows, layers, machine, rule, update, work, block):
     """The block-th piece of both phases: rows with their chains, or persistent chains.
 
     Parameters
@@ -410,13 +429,12 @@ def phases_block(source, rows, layers, machine, rule, key, work, n_chains, block
     source : gather.Source
     rows : int64 array (size,), the minibatch
     layers : feed_forward.Layers, of which the first are below the machine
-    machine, rule : Machine, Rule
-    key : uint32, of this update
+    machine, rule, update : Machine, Rule, Update
     work : Workspace, overwritten
-    n_chains : int
     block : int
     """
-    size, n_row_blocks, sums = rows.shape[0], work.lower.shape[0], work.h_sums[block]
+    key, size, n_chains = update.key, update.size, update.n_chains
+    n_row_blocks, sums = work.lower.shape[0], work.h_sums[block]
     sums[:] = 0
     drop_key, drop_row = derive(key, 2 * rule.n_gibbs_steps + 2), CHAIN_ROWS
     if block < n_row_blocks:
@@ -479,43 +497,51 @@ def push_to_target(machine, rule, push):
         push[j] = cost * (target - (shift + slope * machine.activity[j]))
 
 
+@kernel
+def begin_minibatch(machine, rule, step, size, work):
+    """The key, the momentum, the chains and the rows of an update, see `Update`."""
+    n_chains = work.chains.shape[0] // work.betas.shape[0] if rule.persistent == 1 else size
+    n_rows = size + n_chains
+    if rule.offset_rate > 0.0:
+        n_rows = centered_rows(n_rows)
+    if work.betas.shape[0] > 1:
+        temper(machine, work)
+    work.share[0] = 1.0
+    return derive(rule.seed, step), momentum_at(step, rule.momentum), n_chains, n_rows
+
+
 @routine
-def begin_update(machine, rule, step, work, size, n_chains):
+def begin_update(machine, rule, update, work):
     """<h>_data and <h>_data - <h>_model from the sums of the blocks; h's rows of the centering.
 
     The activity is that of units that were not dropped.
-
-    Returns
-    -------
-    n_rows : int, how many rows of v and h the gradient is a product of
     """
-    n_blocks, n_hidden, n_rows = work.h_sums.shape[0], work.h_pos.shape[0], size + n_chains
+    n_blocks, n_hidden = work.h_sums.shape[0], work.h_pos.shape[0]
     real = work.h_pos.dtype.type
-    keep = real(0.0) if step == 0 else real(ACTIVITY_DECAY)
+    keep = real(0.0) if update.step == 0 else real(ACTIVITY_DECAY)
     take = real(1.0 - keep)
     for j in range(n_hidden):
         pos, neg = real(0.0), real(0.0)
         for block in range(n_blocks):
             pos += work.h_sums[block, 0, j]
             neg += work.h_sums[block, 1, j]
-        work.h_pos[j] = pos / real(size)
-        work.h_gap[j] = work.h_pos[j] + work.push[j] - neg / real(n_chains)
+        work.h_pos[j] = pos / real(update.size)
+        work.h_gap[j] = work.h_pos[j] + work.push[j] - neg / real(update.n_chains)
         machine.activity[j] = keep * machine.activity[j] + take * work.h_pos[j]
     if rule.sparsity_cost > 0.0:
         push_to_target(machine, rule, work.push)
     if rule.offset_rate == 0.0:
-        return n_rows
-    if step == 0:
+        return
+    if update.step == 0:
         for j in range(n_hidden):
             machine.lam[j] = work.h_pos[j]
+    at = update.size + update.n_chains
     for j in range(n_hidden):
-        work.h[n_rows, j] = work.h_gap[j]
-        work.h[n_rows + 1, j] = machine.lam[j]
-    end = centered_rows(n_rows)
-    work.h[n_rows + 2 : end] = 0
-    for i in range(end):
+        work.h[at, j] = work.h_gap[j]
+        work.h[at + 1, j] = machine.lam[j]
+    work.h[at + 2 : update.n_rows] = 0
+    for i in range(update.n_rows):
         work.h_lam[i] = dot(work.h[i], machine.lam)
-    return end
 
 
 @kernel
@@ -529,7 +555,7 @@ def center_block(machine, work, scale, at, n_rows, lo, hi, v_mu):
 
 
 @kernel
-def step_visible(machine, rule, rate, momentum, work, scale, n_rows, lo, hi):
+def step_visible(machine, rule, update, rate, momentum, work, lo, hi):
     """Update of the biases and offsets of some visible units.
 
     Returns
@@ -537,9 +563,9 @@ def step_visible(machine, rule, rate, momentum, work, scale, n_rows, lo, hi):
     squares : the sum of squares of the biases' gradient
     """
     real = machine.W.dtype.type
-    x, squares = work.v_gap[lo:hi], real(0.0)
+    x, squares, scale = work.v_gap[lo:hi], real(0.0), real(1.0 / update.size)
     if rule.offset_rate > 0.0:
-        for i in range(n_rows):
+        for i in range(update.n_rows):
             share, row = scale * work.h_lam[i], work.v[i, lo:hi]
             for j in range(hi - lo):
                 x[j] -= share * row[j]
@@ -553,7 +579,7 @@ def step_visible(machine, rule, rate, momentum, work, scale, n_rows, lo, hi):
 
 
 @kernel
-def step_variances(machine, rule, rate, momentum, work, scale, size, n_chains, lo, hi):
+def step_variances(machine, rule, update, rate, momentum, work, lo, hi):
     """Update of the variances of some Gaussian units, before that of their weights.
 
     The gradient with respect to log s_i (Cho, Ilin & Raiko, 2011, section 3.2) is
@@ -565,8 +591,8 @@ def step_variances(machine, rule, rate, momentum, work, scale, size, n_chains, l
     real = machine.W.dtype.type
     half, most, least = real(0.5), real(0.1), real(LEAST_VARIANCE)
     work.v_squares[lo:hi] = 0
-    for k in range(size + n_chains):
-        share = scale if k < size else real(-1.0 / n_chains)
+    for k in range(update.size + update.n_chains):
+        share = real(1.0 / update.size if k < update.size else -1.0 / update.n_chains)
         for i in range(lo, hi):
             gap = work.v[k, i] - machine.b[i]
             work.v_squares[i] += share * gap * gap
@@ -608,10 +634,10 @@ def step_weights(W, velocity, g, rate, momentum, l2, l1):
 
 
 @kernel
-def step_fast(machine, rule, work, lo, hi):
+def step_fast(machine, rate, work, lo, hi):
     """Update of some rows of the fast weights, and of what the chains run on."""
     real = machine.W.dtype.type
-    decay, rate = real(FAST_DECAY), real(rule.fast_rate)
+    decay, rate = real(FAST_DECAY), real(rate)
     for i in range(lo, hi):
         g, W, fast, chain = work.gradient[i], machine.W[i], machine.fast_W[i], machine.chain_W[i]
         for j in range(W.shape[0]):
@@ -627,30 +653,47 @@ def sum_column_squares(W, lo, hi, out):
     out[:] = 0
     for i in range(lo, hi):
         for j in range(W.shape[1]):
-            out[j] += W[i, j] * W[i, j]
+            out[j] += np.float64(W[i, j]) * np.float64(W[i, j])
+
+
+@kernel
+def bounds_of_block(machine, work, block):
+    """The visible units lo to hi of the block-th part."""
+    n_blocks, n_visible = work.sums.shape[0], machine.W.shape[0]
+    return block * n_visible // n_blocks, (block + 1) * n_visible // n_blocks
 
 
 @routine
 def shrink_block(machine, rule, work, block):
     """Scale the weights of hidden units whose norm is too large, in a part of the rows."""
     real = machine.W.dtype.type
-    n_blocks, n_visible = work.sums.shape[0], machine.W.shape[0]
-    lo, hi = block * n_visible // n_blocks, (block + 1) * n_visible // n_blocks
+    lo, hi = bounds_of_block(machine, work, block)
     for j in range(machine.W.shape[1]):
-        squares = real(0.0)
-        for k in range(n_blocks):
+        squares = 0.0
+        for k in range(work.sums.shape[0]):
             squares += work.column_squares[k, j]
-        norm, most = np.sqrt(squares), real(rule.max_norm)
-        if norm > most:
+        norm = math.sqrt(squares)
+        if norm > rule.max_norm:
             for i in range(lo, hi):
-                machine.W[i, j] *= most / norm
+                machine.W[i, j] *= real(rule.max_norm / norm)
                 if rule.fast_rate > 0.0:
                     machine.chain_W[i, j] = machine.W[i, j] + machine.fast_W[i, j]
 
 
+@kernel
+def sum_step_squares(velocity, g, rate, momentum):
+    """The sum of squares of the step that momentum and gradient make, without the penalty."""
+    squares = g.dtype.type(0.0)
+    for i in range(g.shape[0]):
+        for j in range(g.shape[1]):
+            step = momentum * velocity[i, j] + rate * g[i, j]
+            squares += step * step
+    return squares
+
+
 @routine
-def update_block(machine, rule, rate, momentum, work, size, n_chains, n_rows, block):
-    """Gradient and update of the block-th part of the visible units.
+def gradient_block(machine, rule, update, work, block):
+    """Gradient of the block-th part of the visible units.
 
     The centered gradient (Montavon & Müller, 2012; Melchior, Fischer & Wiskott, 2016) is
 
@@ -661,54 +704,96 @@ def update_block(machine, rule, rate, momentum, work, size, n_chains, n_rows, bl
     of which the first is the usual one less mu h_gap^T and v_gap lam^T: two rows more of the
     product v^T h. The products with lam and mu are those of v and h, which have fewer rows.
 
-    Leaves in ``work.sums[block]`` the sums of squares of the weights' gradient (without
-    penalty), weights, weights' step and visible biases' gradient.
+    Of the biases' gradient it leaves the gaps; `step_visible` and `end_update` do the rest. Where
+    steps are limited, ``work.sums[block, :2]`` are the sums of squares of the weights' step and
+    of the weights.
     """
-    real = machine.W.dtype.type
-    n_blocks, n_visible = work.sums.shape[0], machine.W.shape[0]
-    lo, hi = block * n_visible // n_blocks, (block + 1) * n_visible // n_blocks
-    scale, rate, momentum = real(1.0 / size), real(rate), real(momentum)
+    real, size, at = machine.W.dtype.type, update.size, update.size + update.n_chains
+    lo, hi = bounds_of_block(machine, work, block)
+    scale = real(1.0 / size)
     v_gap, v_pos = work.v_gap[lo:hi], work.v_pos[lo:hi]
     sum_columns(work.v, 0, size, lo, v_pos)
-    sum_columns(work.v, size, size + n_chains, lo, v_gap)
+    sum_columns(work.v, size, at, lo, v_gap)
     for i in range(hi - lo):
         v_pos[i] *= scale
-        v_gap[i] = v_pos[i] - v_gap[i] / real(n_chains)
+        v_gap[i] = v_pos[i] - v_gap[i] / real(update.n_chains)
     if rule.offset_rate > 0.0:
-        center_block(machine, work, scale, size + n_chains, n_rows, lo, hi, work.v_mu[block])
-    g = work.gradient[lo:hi]
+        center_block(machine, work, scale, at, update.n_rows, lo, hi, work.v_mu[block])
+    g, n_rows = work.gradient[lo:hi], update.n_rows
     product_tn(scale, work.v[:n_rows, lo:hi], work.h[:n_rows], real(0.0), g)
-    if machine.variance.shape[0] > 0 and rule.variance_rate > 0.0:
-        step_variances(machine, rule, rate, momentum, work, scale, size, n_chains, lo, hi)
-    sums, n = work.sums[block], (hi - lo) * machine.W.shape[1]
-    W, velocity = machine.W[lo:hi].reshape(n), machine.velocity_W[lo:hi].reshape(n)
-    sums[0], sums[1], sums[2] = step_weights(
-        W, velocity, g.reshape(n), rate, momentum, real(rule.l2), real(rule.l1)
-    )
-    sums[3] = step_visible(machine, rule, rate, momentum, work, scale, n_rows, lo, hi)
-    if rule.max_norm > 0.0:
-        sum_column_squares(machine.W, lo, hi, work.column_squares[block])
-    if rule.fast_rate > 0.0:
-        step_fast(machine, rule, work, lo, hi)
+    if rule.most_step > 0.0:
+        W, velocity, sums = machine.W[lo:hi], machine.velocity_W[lo:hi], work.sums[block]
+        sums[0] = sum_step_squares(velocity, g, real(update.rate), real(update.momentum))
+        sums[1] = sum_step_squares(W, g, real(0.0), real(1.0))
 
 
 @routine(fastmath=EXACT)
-def end_update(machine, rule, rate, momentum, work, n_rows, norms):
+def share_of_step(rule, sums):
+    """What a step is multiplied by where it would be too long (Pascanu et al., 2013, section 3.2).
+
+    That holds for the momentum as well as for the gradient, or else many steps of the same
+    length would add up. Weights of a norm below one may still change as if it were one: they
+    may start from zero. A step that is not finite stays as it is, to be seen.
+
+    Parameters
+    ----------
+    rule : Rule
+    sums : float64 array (n_unit_blocks, 4), see `gradient_block`
+
+    Returns
+    -------
+    float, at most 1
+    """
+    step_squares, w_squares = 0.0, 0.0
+    for block in range(sums.shape[0]):
+        step_squares += sums[block, 0]
+        w_squares += sums[block, 1]
+    most, step = rule.most_step * math.sqrt(max(w_squares, 1.0)), math.sqrt(step_squares)
+    return most / step if most < step < math.inf else 1.0
+
+
+@routine
+def step_block(machine, rule, update, work, block):
+    """Update of the block-th part of the visible units, from their gradient.
+
+    Leaves in ``work.sums[block]`` the sums of squares of the weights' gradient (without
+    penalty), weights, weights' step and visible biases' gradient.
+    """
+    real, share = machine.W.dtype.type, work.share[0]
+    lo, hi = bounds_of_block(machine, work, block)
+    rate, momentum = real(update.rate * share), real(update.momentum * share)
+    if machine.variance.shape[0] > 0 and rule.variance_rate > 0.0:
+        step_variances(machine, rule, update, rate, momentum, work, lo, hi)
+    sums, n = work.sums[block], (hi - lo) * machine.W.shape[1]
+    W, velocity = machine.W[lo:hi].reshape(n), machine.velocity_W[lo:hi].reshape(n)
+    g = work.gradient[lo:hi].reshape(n)
+    sums[0], sums[1], sums[2] = step_weights(
+        W, velocity, g, rate, momentum, real(rule.l2), real(rule.l1)
+    )
+    sums[3] = step_visible(machine, rule, update, rate, momentum, work, lo, hi)
+    if rule.max_norm > 0.0:
+        sum_column_squares(machine.W, lo, hi, work.column_squares[block])
+    if rule.fast_rate > 0.0:
+        step_fast(machine, rule.fast_rate * share, work, lo, hi)
+
+
+@routine(fastmath=EXACT)
+def end_update(machine, rule, update, work, norms):
     """Update of the hidden biases and offsets; the minibatch's part of the trace.
 
     Parameters
     ----------
     machine : Machine, updated
     rule : Rule
-    rate, momentum : float
+    update : Update
     work : Workspace
-    n_rows : int, see `begin_update`
     norms : float64 array (3,), updated: norms of the weights' and biases' gradient, norm of
         the weights' step over that of the weights
     """
-    real = machine.W.dtype.type
+    real, share = machine.W.dtype.type, work.share[0]
+    rate, momentum = real(update.rate * share), real(update.momentum * share)
     if rule.offset_rate > 0.0:
-        for i in range(n_rows):
+        for i in range(update.n_rows):
             v_mu = real(0.0)
             for block in range(work.v_mu.shape[0]):
                 v_mu += work.v_mu[block, i]
@@ -718,11 +803,12 @@ def end_update(machine, rule, rate, momentum, work, n_rows, norms):
     for j in range(machine.c.shape[0]):
         x = work.h_gap[j]
         c_squares += x * x
-        machine.velocity_c[j] = real(momentum) * machine.velocity_c[j] + real(rate) * x
+        machine.velocity_c[j] = momentum * machine.velocity_c[j] + rate * x
         machine.c[j] += machine.velocity_c[j]
         machine.lam[j] += real(rule.offset_rate) * (work.h_pos[j] - machine.lam[j])
         if rule.fast_rate > 0.0:
-            machine.fast_c[j] = real(FAST_DECAY) * machine.fast_c[j] + real(rule.fast_rate) * x
+            step = real(rule.fast_rate * share) * x
+            machine.fast_c[j] = real(FAST_DECAY) * machine.fast_c[j] + step
             machine.chain_c[j] = machine.c[j] + machine.fast_c[j]
     g_squares, w_squares, step_squares, b_squares = 0.0, 0.0, 0.0, 0.0
     for block in range(work.sums.shape[0]):
@@ -733,6 +819,44 @@ def end_update(machine, rule, rate, momentum, work, n_rows, norms):
     norms[0] += math.sqrt(g_squares)
     norms[1] += math.sqrt(b_squares + c_squares)
     norms[2] += math.sqrt(step_squares / w_squares) if w_squares > 0.0 else 0.0
+
+
+@kernel(forceinline=True)
+def blocks_of(stage, rule, work):
+    """Into how many blocks a stage is cut; zero where it has nothing to do."""
+    if stage == PHASES:
+        return work.h_sums.shape[0]
+    if (stage == STEP and rule.most_step == 0.0) or (stage == SHRINK and rule.max_norm == 0.0):
+        return 0
+    return work.sums.shape[0]
+
+
+@kernel(forceinline=True)
+def stage_block(stage, source, rows, layers, machine, rule, update, work, block):
+    """The block-th part of a stage.
+
+    A parallel loop takes seconds to compile, so all stages share one.
+    """
+    if stage == PHASES:
+        phases_block(source, rows, layers, machine, rule, update, work, block)
+    elif stage == SHRINK:
+        shrink_block(machine, rule, work, block)
+    else:
+        if stage == GRADIENT:
+            gradient_block(machine, rule, update, work, block)
+        if stage == STEP or rule.most_step == 0.0:
+            step_block(machine, rule, update, work, block)
+
+
+@kernel(forceinline=True)
+def end_stage(stage, machine, rule, update, work, norms):
+    """What follows a stage when all of its blocks are done."""
+    if stage == PHASES:
+        begin_update(machine, rule, update, work)
+    elif stage == GRADIENT and rule.most_step > 0.0:
+        work.share[0] = share_of_step(rule, work.sums)
+    elif stage == STEP:
+        end_update(machine, rule, update, work, norms)
 
 
 @twins
@@ -755,21 +879,15 @@ def train_machine(source, order, batch, layers, machine, rule, rate, first_step,
     n_batches = (order.shape[0] + batch - 1) // batch
     for k in range(n_batches):
         rows = order[k * batch : min((k + 1) * batch, order.shape[0])]
-        size, step = rows.shape[0], first_step + k
-        n_chains = work.chains.shape[0] // work.betas.shape[0] if rule.persistent == 1 else size
-        key = derive(rule.seed, step)
-        momentum = momentum_at(step, rule.momentum)
-        if work.betas.shape[0] > 1:
-            temper(machine, work)
-        for block in prange(work.h_sums.shape[0]):
-            phases_block(source, rows, layers, machine, rule, key, work, n_chains, block)
-        n_rows = begin_update(machine, rule, step, work, size, n_chains)
-        for block in prange(work.sums.shape[0]):
-            update_block(machine, rule, rate, momentum, work, size, n_chains, n_rows, block)
-        end_update(machine, rule, rate, momentum, work, n_rows, norms)
-        if rule.max_norm > 0.0:
-            for block in prange(work.sums.shape[0]):
-                shrink_block(machine, rule, work, block)
+        step, size = first_step + k, rows.shape[0]
+        key, momentum, n_chains, n_rows = begin_minibatch(machine, rule, step, size, work)
+        update = Update(key, rate, momentum, step, size, n_chains, n_rows)
+        for stage in range(N_STAGES):
+            n_blocks = blocks_of(stage, rule, work)
+            if n_blocks > 0:
+                for block in prange(n_blocks):
+                    stage_block(stage, source, rows, layers, machine, rule, update, work, block)
+            end_stage(stage, machine, rule, update, work, norms)
 
 
 @kernel
@@ -789,9 +907,7 @@ def free_energy(machine, v, x):
             energy += 0.5 * gap * gap / np.float64(machine.variance[i])
         else:
             energy -= np.float64(v[i]) * np.float64(machine.b[i])
-    for j in range(x.shape[0]):
-        energy -= np.float64(log_partition(machine.hidden, x[j]))
-    return energy
+    return energy - sum_log_partitions(machine.hidden, x)
 
 
 @entry

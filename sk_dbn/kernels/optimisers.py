@@ -26,7 +26,8 @@ MOMENTUM_DECAY = 0.004  # psi of nadam (Dozat, 2016)
 
 Optimiser = namedtuple(
     "Optimiser",
-    "code first second state momentum nesterov beta_1 beta_2 epsilon alpha",
+    "code first second state momentum nesterov beta_1 beta_2 epsilon alpha l1 clip_value clip_norm "
+    "max_norm",
 )
 Optimiser.__doc__ = """What a solver keeps and what it was told.
 
@@ -35,7 +36,10 @@ first, second : arrays (n_parameters,) or (0,), running means of g and of g squa
 state : float64 array (1,), product of nadam's momenta so far
 momentum, beta_1, beta_2, epsilon : float
 nesterov : bool
-alpha : float, L2 penalty of the weights; for adamw the decoupled decay
+alpha, l1 : float, L2 and L1 penalty of the weights; for adamw the decoupled decay
+clip_value : float, the most a component of the gradient may be in size; 0 for any
+clip_norm : float, the most the whole gradient may have as norm; 0 for any
+max_norm : float, the most a unit's incoming weights may have as norm; 0 for any
 """
 
 
@@ -76,6 +80,31 @@ def coefficients(optimiser, rate, step):
         return 0.0, b1, 1.0 - b1, rate, 0.0, 1.0, 0.0
     # ADAGRAD: Duchi, Hazan & Singer (2011), figure 1, diagonal
     return 0.0, 1.0, 1.0, rate, 0.0, 1.0, 0.0
+
+
+@routine(fastmath=STRICT)
+def add_signs(factor, x, out):
+    """out += factor sign(x), the gradient of an L1 penalty where x is not 0.
+
+    Returns
+    -------
+    size : the sum of the sizes of x
+    """
+    factor, zero = x.dtype.type(factor), x.dtype.type(0.0)
+    size = zero
+    for k in range(x.shape[0]):
+        size += abs(x[k])
+        out[k] += factor if x[k] > zero else (-factor if x[k] < zero else zero)
+    return size
+
+
+@routine(fastmath=STRICT)
+def clip(most, g):
+    """Bring every component of g into [-most, most]; NaN stays NaN."""
+    most = g.dtype.type(most)
+    for k in range(g.shape[0]):
+        x = most if g[k] > most else g[k]
+        g[k] = -most if x < -most else x
 
 
 @kernel(fastmath=STRICT)

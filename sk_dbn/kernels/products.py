@@ -63,6 +63,27 @@ def _add_four_rows(alpha, A, i, B, C):
 
 
 @kernel(fastmath=EXACT)
+def _add_two_rows(alpha, A, i, B, C):
+    """C[i:i+2] += alpha A[i:i+2] B, four terms of the sum at a time."""
+    n_terms = A.shape[1]
+    whole = n_terms - n_terms % 4
+    c0, c1 = C[i], C[i + 1]
+    for k in range(0, whole, 4):
+        a00, a01, a02, a03 = _four(alpha, A[i], k)
+        a10, a11, a12, a13 = _four(alpha, A[i + 1], k)
+        b0, b1, b2, b3 = B[k], B[k + 1], B[k + 2], B[k + 3]
+        for j in range(C.shape[1]):
+            x0, x1, x2, x3 = b0[j], b1[j], b2[j], b3[j]
+            c0[j] = c0[j] + a00 * x0 + a01 * x1 + a02 * x2 + a03 * x3
+            c1[j] = c1[j] + a10 * x0 + a11 * x1 + a12 * x2 + a13 * x3
+    for k in range(whole, n_terms):
+        a0, a1, b = alpha * A[i, k], alpha * A[i + 1, k], B[k]
+        for j in range(C.shape[1]):
+            c0[j] += a0 * b[j]
+            c1[j] += a1 * b[j]
+
+
+@kernel(fastmath=EXACT)
 def _add_row(alpha, A, i, B, C):
     """C[i] += alpha A[i] B, four terms of the sum at a time."""
     n_terms = A.shape[1]
@@ -82,11 +103,13 @@ def _add_row(alpha, A, i, B, C):
 @kernel
 def _add_product(alpha, A, B, C):
     """C += alpha A B for small matrices; A may be a transposed view."""
-    whole = C.shape[0] - C.shape[0] % 4
-    for i in range(0, whole, 4):
+    n = C.shape[0]
+    for i in range(0, n - 3, 4):
         _add_four_rows(alpha, A, i, B, C)
-    for i in range(whole, C.shape[0]):
-        _add_row(alpha, A, i, B, C)
+    if n % 4 > 1:
+        _add_two_rows(alpha, A, n - n % 4, B, C)
+    if n % 2 == 1:
+        _add_row(alpha, A, n - 1, B, C)
 
 
 @kernel(forceinline=True)
@@ -131,12 +154,41 @@ def _dots_4x4(A, i, B, j, C):
     c3[j], c3[j1], c3[j2], c3[j3] = s30, s31, s32, s33
 
 
+@kernel(forceinline=True)
+def _dots_2x4(A, i, B, j, C):
+    """C[i:i+2, j:j+4] likewise."""
+    i1 = min(i + 1, A.shape[0] - 1)
+    j1, j2, j3 = _next_three(j, B.shape[0])
+    a0, a1 = A[i], A[i1]
+    b0, b1, b2, b3 = B[j], B[j1], B[j2], B[j3]
+    zero = C.dtype.type(0.0)
+    s00 = s01 = s02 = s03 = s10 = s11 = s12 = s13 = zero
+    for k in range(A.shape[1]):
+        x0, x1 = a0[k], a1[k]
+        y0, y1, y2, y3 = b0[k], b1[k], b2[k], b3[k]
+        s00 += x0 * y0
+        s01 += x0 * y1
+        s02 += x0 * y2
+        s03 += x0 * y3
+        s10 += x1 * y0
+        s11 += x1 * y1
+        s12 += x1 * y2
+        s13 += x1 * y3
+    c0, c1 = C[i], C[i1]
+    c0[j], c0[j1], c0[j2], c0[j3] = s00, s01, s02, s03
+    c1[j], c1[j1], c1[j2], c1[j3] = s10, s11, s12, s13
+
+
 @kernel
 def _product_of_rows(A, B, C):
     """C = A B^T for small matrices."""
-    for i in range(0, C.shape[0], 4):
+    n = C.shape[0]
+    for i in range(0, n - 2, 4):
         for j in range(0, C.shape[1], 4):
             _dots_4x4(A, i, B, j, C)
+    if n % 4 == 1 or n % 4 == 2:
+        for j in range(0, C.shape[1], 4):
+            _dots_2x4(A, n - n % 4, B, j, C)
 
 
 @routine

@@ -11,7 +11,7 @@ import numpy as np
 from numba import prange
 
 from sk_dbn.kernels.activations import IDENTITY, LOGISTIC, RELU
-from sk_dbn.kernels.compile import kernel, twins
+from sk_dbn.kernels.compile import kernel, routine, twins
 from sk_dbn.kernels.random_bits import bits, mix
 from sk_dbn.kernels.units import log_partition, softplus
 
@@ -127,7 +127,7 @@ def log_conditional(visible, hidden, v, x, W, b, unit):
     return own - highest - math.log(total * STEP)
 
 
-@kernel
+@routine
 def row_pseudo_likelihood(visible, hidden, v, x, W, b, n_chosen):
     """The pseudo-log-likelihood of one row, from n_chosen of its units.
 

@@ -94,7 +94,7 @@ def fingerprints(source, seed, out):
         _fingerprint_block(source, block, seed, out)
 
 
-@routine
+@routine(allocates=True)
 def layer_health(code, a, health):
     """Mean, standard deviation, saturated and dead fraction of a layer's activations.
 
@@ -107,18 +107,18 @@ def layer_health(code, a, health):
     n, m = a.shape
     low, high = saturation_bounds(code)
     total, squares, saturated, dead = 0.0, 0.0, 0, 0
+    least, most = a[0].copy(), a[0].copy()
     for i in range(n):
         for j in range(m):
             x = np.float64(a[i, j])
             total += x
             squares += x * x
             saturated += 1 if x < low or x > high else 0
+        for j in range(m):
+            least[j] = min(least[j], a[i, j])
+            most[j] = max(most[j], a[i, j])
     for j in range(m):
-        least, most = a[0, j], a[0, j]
-        for i in range(n):
-            least = min(least, a[i, j])
-            most = max(most, a[i, j])
-        dead += 1 if most - least < DEAD_RANGE else 0
+        dead += 1 if most[j] - least[j] < DEAD_RANGE else 0
     mean = total / (n * m)
     health[0] = mean
     health[1] = np.sqrt(max(squares / (n * m) - mean * mean, 0.0))

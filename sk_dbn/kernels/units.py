@@ -193,6 +193,23 @@ def log_partition(kind, x):
 
 
 @kernel
+def sum_log_partitions(kind, x):
+    """The sum of `log_partition` over the units of a row."""
+    if kind == RELU:
+        total = 0.0
+        for j in range(x.shape[0]):
+            total += rectified_log_partition(x[j])
+        return total
+    # log(2 cosh x) = log(1 + exp(2 x)) - x
+    real = x.dtype.type
+    slope, shift = (real(1.0), real(0.0)) if kind == LOGISTIC else (real(2.0), real(1.0))
+    total = real(0.0)
+    for j in range(x.shape[0]):
+        total += softplus(slope * x[j]) - shift * x[j]
+    return np.float64(total)
+
+
+@kernel
 def divergence(kind, variance, v, x):
     """Kullback-Leibler divergence of a reconstruction from a row of observed means, in nats.
 

@@ -11,6 +11,7 @@ from sk_dbn.kernels.backpropagation import (
     accumulate_gradient,
     train_minibatches,
 )
+from sk_dbn.kernels.dropout import Dropout
 from sk_dbn.kernels.feed_forward import Layers
 from sk_dbn.kernels.losses import LOSSES, sum_loss
 from sk_dbn.kernels.optimisers import SOLVERS, Optimiser
@@ -22,6 +23,12 @@ from sk_dbn.models.work import SMALL_WORK, Pace, row_blocks, weight_blocks
 
 GRADIENT_ROWS = 512  # rows of a piece of the full gradient
 MOST_PROBED, LEAST_PROBED = 256, 32
+
+# Losses that are reported as a mean over outputs, as scikit-learn's networks do it; others as
+# their sum. What is minimised is the sum in any case.
+MEANS_OF_OUTPUTS = ("squared_error", "absolute_error", "huber", "quantile")
+
+NO_DROPOUT = Dropout(np.empty(0), 0)
 
 
 class Network:
@@ -118,8 +125,17 @@ class OptimiserState:
     ----------
     solver : {'sgd', 'adam', 'adamw', 'nadam', 'rmsprop', 'adagrad'}
     network : Network
-    momentum, beta_1, beta_2, epsilon, alpha : float
+    momentum, beta_1, beta_2, epsilon : float
     nesterov : bool
+    **bounds
+        See `set_bounds`.
+
+    Attributes
+    ----------
+    n_steps : int
+        Updates made so far.
+    seed : int or None
+        Key of the random bits that belong to the steps, where they need any.
     """
 
     def __init__(
@@ -132,7 +148,7 @@ class OptimiserState:
         beta_1=0.9,
         beta_2=0.999,
         epsilon=1e-8,
-        alpha=0.0,
+        **bounds,
     ):
         size, dtype = network.theta.size, network.theta.dtype
         has_first = solver not in ("rmsprop", "adagrad")
@@ -146,9 +162,32 @@ class OptimiserState:
             beta_1=float(beta_1),
             beta_2=float(beta_2),
             epsilon=float(epsilon),
-            alpha=float(alpha),
+            **dict.fromkeys(("alpha", "l1", "clip_value", "clip_norm", "max_norm"), 0.0),
         )
-        self.n_steps = 0
+        self.n_steps, self.seed = 0, None
+        self.set_bounds(**bounds)
+
+    def set_bounds(self, alpha=0.0, l1_ratio=0.0, clip_value=None, clip_norm=None, max_norm=None):
+        """Say what holds gradients and weights back from now on.
+
+        Parameters
+        ----------
+        alpha : float
+            Penalty of the weights; for adamw the decoupled decay.
+        l1_ratio : float
+            Share of the L1 norm in the penalty, the rest being half the squares.
+        clip_value, clip_norm : float or None
+            The most that a component of the gradient, and its norm, may be in size.
+        max_norm : float or None
+            The most that a unit's incoming weights may have as norm.
+        """
+        self.kernel_state = self.kernel_state._replace(
+            alpha=alpha * (1.0 - l1_ratio),
+            l1=alpha * float(l1_ratio),
+            clip_value=float(clip_value or 0.0),
+            clip_norm=float(clip_norm or 0.0),
+            max_norm=float(max_norm or 0.0),
+        )
 
     def __setstate__(self, state):
         self.__dict__.update(state)
@@ -170,6 +209,9 @@ class TrainingSet:
     loss : str
     order : int64 ndarray
         The samples to train on, a repeated one as often as it counts.
+    option : float, default=0.0
+        What the loss has to be told: the quantile, where huber turns linear, or how much the
+        log losses smooth the labels.
     """
 
     data: object
@@ -177,11 +219,12 @@ class TrainingSet:
     sample_weight: np.ndarray
     loss: str
     order: np.ndarray
+    option: float = 0.0
 
     @property
     def examples(self):
         """The kernels' view."""
-        return Examples(self.targets, self.sample_weight, LOSSES[self.loss])
+        return Examples(self.targets, self.sample_weight, LOSSES[self.loss], float(self.option))
 
     @property
     def total_weight(self):
@@ -192,15 +235,13 @@ class TrainingSet:
 
     @property
     def loss_factor(self):
-        """What the summed loss is multiplied by to be reported: a mean over outputs."""
-        if self.loss == "squared_error":
-            return 1.0 / self.targets.shape[1]
-        return 1.0
+        """What the loss, summed over outputs, is multiplied by to be reported."""
+        return 1.0 / self.targets.shape[1] if self.loss in MEANS_OF_OUTPUTS else 1.0
 
     def loss_of(self, outputs):
         """The reported loss of the network's outputs for the rows of `order`."""
-        code, weight = LOSSES[self.loss], self.sample_weight
-        total, weights = sum_loss(code, outputs, self.targets, self.order, weight)
+        of_loss = LOSSES[self.loss], float(self.option)
+        total, weights = sum_loss(*of_loss, outputs, self.targets, self.order, self.sample_weight)
         return self.loss_factor * total / (weights or 1.0)  # zero where no row counts
 
     @property
@@ -219,9 +260,13 @@ class Workbench:
     network : Network
     batch : int
         Most rows that are worked on together.
+    has_max_norm : bool, default=False
+        Whether the norm of each unit's weights is to be bounded.
+    drops : bool, default=False
+        Whether units are to be dropped.
     """
 
-    def __init__(self, network, batch):
+    def __init__(self, network, batch, has_max_norm=False, drops=False):
         units, theta = network.units, network.theta
         work = 2.0 * batch * theta.size
         fan_in = int(units[:-1].max())
@@ -232,7 +277,7 @@ class Workbench:
         self.is_small = n_row_blocks == n_weight_blocks == 1
         values_at = np.r_[0, np.cumsum(units)]
         n_values = values_at[-1] * batch
-        slopes = n_values if np.isin(network.codes, NEEDS_SLOPES).any() else 0
+        slopes = n_values if drops or np.isin(network.codes, NEEDS_SLOPES).any() else 0
         self.work = Workspace(
             values_at=values_at,
             values=np.zeros(n_values, theta.dtype),
@@ -240,7 +285,8 @@ class Workbench:
             slopes=np.zeros(slopes, theta.dtype),
             gradient=np.zeros_like(theta),
             row_sums=np.zeros((n_row_blocks, 2)),
-            layer_sums=np.zeros((n_weight_blocks, network.n_layers, 5)),
+            layer_sums=np.zeros((n_weight_blocks, network.n_layers, 7)),
+            column_squares=np.zeros((n_weight_blocks, values_at[-1] if has_max_norm else 0)),
         )
 
     def call(self, run):
@@ -256,25 +302,37 @@ class Training:
     network : Network
     training_set : TrainingSet
     optimiser : OptimiserState
+        With a seed if there is dropout.
     batch_size : int
+    dropout : pair of floats, default=(0.0, 0.0)
+        Share of the input's and of the hidden units that is dropped in each step.
     """
 
-    def __init__(self, network, training_set, optimiser, batch_size):
+    def __init__(self, network, training_set, optimiser, batch_size, dropout=(0.0, 0.0)):
         self.network = network
         self.training_set = training_set
         self.optimiser = optimiser
-        self.bench = Workbench(network, batch_size)
+        self.dropout = NO_DROPOUT
+        if any(dropout):
+            rates = np.array([dropout[0], *[dropout[1]] * (network.n_layers - 1)])
+            self.dropout = Dropout(rates, optimiser.seed)
+        has_max_norm = optimiser.kernel_state.max_norm > 0.0
+        self.bench = Workbench(network, batch_size, has_max_norm, any(dropout))
         self.norms = np.zeros((network.n_layers, 3))
         self._pace = Pace()
 
-    def epoch(self, run, order, rate, recorder=None):
+    def n_updates(self, order):
+        """Minibatches of an epoch."""
+        return -(-len(order) // self.bench.batch)
+
+    def epoch(self, run, order, rates, recorder=None):
         """Visit the samples once, in the order given.
 
         Parameters
         ----------
         run : callable, from `threads`
         order : int64 ndarray
-        rate : float
+        rates : float or float64 ndarray of shape (n_updates,)
         recorder : NetworkRecorder, default=None
 
         Returns
@@ -284,11 +342,12 @@ class Training:
             its update.
         """
         batch, loss = self.bench.batch, np.zeros(3)
-        n_batches = -(-len(order) // batch)
+        n_batches = self.n_updates(order)
+        rates = np.array(np.broadcast_to(rates, n_batches), float)
         each = recorder is not None and recorder.each_batch
         for first, end in self._pace.calls(n_batches, each):
             piece = order[first * batch : end * batch]
-            self._minibatches(run, piece, np.full(end - first, float(rate)), loss)
+            self._minibatches(run, piece, rates[first:end], loss)
             if recorder is not None and (each or end == n_batches):
                 recorder.record(self, end / n_batches, 1 if each else n_batches)
         data_loss, penalty, n_rows = loss
@@ -303,6 +362,7 @@ class Training:
             order,
             self.bench.batch,
             self.network.layers,
+            self.dropout,
             self.optimiser.kernel_state,
             rates,
             self.optimiser.n_steps,
@@ -346,6 +406,7 @@ def loss_and_gradient(run, network, training_set, order, bench, pace):
             order[first * batch : end * batch],
             batch,
             network.layers,
+            NO_DROPOUT,
             1.0 / total,
             bench.work,
             sums,

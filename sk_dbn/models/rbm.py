@@ -102,6 +102,8 @@ class Memory:
         How many of these, the first ones, have the machine's own temperature.
     n_steps : int
         Updates made so far.
+    spread : ndarray of shape (2,)
+        How much the input varies, where the hidden units are rectified linear.
     sees_means : bool
         Whether the input consists of means rather than of values that the units can take:
         so it is in upper layers, and with grey levels in the first.
@@ -117,6 +119,7 @@ class Memory:
         self.fast_b, self.fast_c = np.zeros(0, dtype), np.zeros(0, dtype)
         self.chains, self.n_chains = None, 0
         self.n_steps = 0
+        self.spread = np.zeros(2)
         self.sees_means = True
         self.seed = int(seed)
 

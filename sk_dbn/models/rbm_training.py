@@ -21,14 +21,21 @@ from sk_dbn.kernels.contrastive_divergence import (
     push_to_target,
     train_machine,
 )
-from sk_dbn.models.rbm import Memory, natural_bias
+from sk_dbn.models.rbm import UNBOUNDED, Memory, natural_bias
 from sk_dbn.models.threads import run_serial
 from sk_dbn.models.traces import Recorder
 from sk_dbn.models.work import SMALL_WORK, Pace, row_blocks, weight_blocks
 
 MOST_PROBED, LEAST_PROBED = 256, 64
 MOST_AVERAGED = 4096  # rows that the means of an upper layer's input are taken over
-VARIANCE_RATE = 0.1  # learning rate of the variances' logarithms over that of the weights
+# Gaussian and rectified linear units have no bound, so their machines take smaller steps
+# (Hinton, 2012, section 13.2): this share of the learning rate for each side that has them.
+UNBOUNDED_RATE = 0.1
+MOST_STEP = 0.1  # of their weights, as a share of the weights' norm
+# Learning rate of the variances' logarithms over that of the weights. Chains that start at the
+# data do not see what else becomes probable when variances shrink, so there they follow the
+# weights slowly, which costs less of the likelihood.
+VARIANCE_RATE, PERSISTENT_VARIANCE_RATE = 0.01, 0.1
 OFFSET_RATE = 0.01  # of the centered gradient (Melchior, Fischer & Wiskott, 2016)
 
 
@@ -77,9 +84,11 @@ class Settings:
         """The inverse temperatures of the chains, from 1 down to 0."""
         return np.linspace(1.0, 0.0, self.n_temperatures) if self.algorithm == "pt" else np.ones(1)
 
-    def rule(self, memory, visible, rate):
-        """The kernels' view, for the machine that remembers this."""
+    def rule(self, memory, visible, hidden, rate):
+        """The kernels' view, for the machine that remembers this and has these kinds of units."""
+        is_unbounded = visible in UNBOUNDED or hidden in UNBOUNDED
         is_sparse = self.sparsity_target is not None
+        variance_rate = PERSISTENT_VARIANCE_RATE if self.persistent else VARIANCE_RATE
         return Rule(
             persistent=int(self.persistent),
             # Persistent chains are samples, whatever the data are.
@@ -95,7 +104,8 @@ class Settings:
             sparsity_cost=float(self.sparsity_cost) if is_sparse else 0.0,
             dropout=float(self.dropout),
             max_norm=float(self.max_norm or 0.0),
-            variance_rate=VARIANCE_RATE if self.learn_variance else 0.0,
+            variance_rate=variance_rate if self.learn_variance else 0.0,
+            most_step=MOST_STEP if is_unbounded else 0.0,
         )
 
 
@@ -107,7 +117,10 @@ def probe_of(order):
 
 
 def prepare(run, stack, layer, data, order, means=None):
-    """Visible biases and offsets of a machine that was never trained, from its input's means.
+    """What a machine that was never trained takes from its input.
+
+    Its means give visible biases and offsets. The most that it varies in any direction bounds
+    the learning rate, see `share_of_rate`.
 
     Parameters
     ----------
@@ -130,6 +143,54 @@ def prepare(run, stack, layer, data, order, means=None):
     stack.memories[layer].mu[:] = means
     kind = stack.kinds[layer]
     stack.intercepts_visible[layer][:] = natural_bias(kind, means, len(order))
+    if stack.kinds[layer + 1] == RELU:
+        v = stack.means_up(run, data, layer, probe_of(order))
+        stack.memories[layer].spread[:] = spread(v)
+
+
+def spread(v):
+    """How much some rows vary together, and how much each of them alone.
+
+    Parameters
+    ----------
+    v : ndarray of shape (n_rows, n_units)
+
+    Returns
+    -------
+    together, alone : float
+        The variance in the direction in which they vary most, the largest eigenvalue of the
+        covariance; and the mean squared distance from their mean, each row's weighted by
+        itself, so that few far rows count.
+    """
+    v = v - v.mean(axis=0, dtype=np.float64)
+    products = v @ v.T  # of which, over n_rows, the eigenvalues are those of the covariance
+    squares = np.diag(products)
+    together = float(np.linalg.eigvalsh(products / len(v))[-1])
+    return together, float((squares**2).sum() / max(squares.sum(), 1e-30))
+
+
+def share_of_rate(stack, layer, batch_size):
+    """What share of the learning rate a machine's steps take.
+
+    Where neither side has a bound, a direction of variance s is learned like the power method
+    does: weights w along it grow by the rate times s w, and what they reconstruct pulls them
+    back by its cube and more. With steps beyond 1 / s, weights that came near overshoot, each
+    time further. A row at the squared distance d from the mean counts for d among the rows of
+    its minibatch, whatever its direction.
+
+    Parameters
+    ----------
+    stack : Stack
+    layer : int
+    batch_size : int
+
+    Returns
+    -------
+    float
+    """
+    share = UNBOUNDED_RATE ** sum(kind in UNBOUNDED for kind in stack.kinds[layer : layer + 2])
+    together, alone = stack.memories[layer].spread
+    return min(share, 1.0 / max(together + alone / batch_size, 1.0))
 
 
 class Workbench:
@@ -181,8 +242,9 @@ class Workbench:
             v_gap=np.zeros(p, dtype),
             v_squares=np.zeros(p if is_gaussian else 0, dtype),
             push=np.zeros(q, dtype),
-            column_squares=np.zeros((n_unit_blocks, q), dtype),
+            column_squares=np.zeros((n_unit_blocks, q)),
             sums=np.zeros((n_unit_blocks, 4)),
+            share=np.ones(1),
         )
 
     def call(self, run):
@@ -240,7 +302,7 @@ class MachineTraining:
         memory.n_chains = settings.n_chains
         memory.keep_fast(settings.algorithm == "fpcd")
         self.bench = Workbench(stack, layer, memory.chains, settings.batch_size, betas)
-        rule = settings.rule(memory, stack.kinds[layer], self.rate)
+        rule = settings.rule(memory, *stack.kinds[layer : layer + 2], self.rate)
         if rule.sparsity_cost > 0.0 and memory.n_steps > 0:
             push_to_target(stack.machine(layer), rule, self.bench.work.push)
         self._rule, self._machine = rule, stack.machine(layer)
@@ -530,7 +592,7 @@ def gradient_norms(run, training):
         machine = stack.machine(layer)
     finally:
         stack.memories[layer] = mine
-    rule = training.settings.rule(mine, stack.kinds[layer], 0.0)
+    rule = training.settings.rule(mine, *stack.kinds[layer : layer + 2], 0.0)
     args = training.data.source, probe, len(probe), stack.layers, machine, rule
     bench.call(run)(train_machine, *args, 0.0, mine.n_steps, bench.work, norms)
     stack.theta[:] = theta  # zero times a gradient that is not finite is not zero

@@ -48,14 +48,14 @@ class GradientTrace:
 
     Examples
     --------
-    >>> from sk_dbn import DeepMLPRegressor
-    >>> from sklearn.datasets import load_diabetes
-    >>> X, y = load_diabetes(return_X_y=True)
-    >>> trace = DeepMLPRegressor((20, 20), max_iter=2).fit(X, y).gradient_trace_
-    >>> trace.weight_grad_norm.shape  # before training and 2 epochs, 3 layers
-    (3, 3)
+    >>> from sk_dbn import BernoulliRBMStack
+    >>> from sklearn.datasets import load_digits
+    >>> X = load_digits().data / 16
+    >>> trace = BernoulliRBMStack((30, 20), max_iter=2).fit(X).gradient_trace_
+    >>> trace.weight_grad_norm.shape  # before training and 2 epochs, 2 layers
+    (3, 2)
     >>> trace
-    GradientTrace(n_rows=3, n_layers=3, last_epoch=2, fields=[epoch, weight_grad_norm, ...])
+    GradientTrace(n_rows=3, n_layers=2, last_epoch=2, fields=[epoch, weight_grad_norm, ...])
     """
 
     epoch: np.ndarray
@@ -91,7 +91,8 @@ class GradientTrace:
         Returns
         -------
         pandas.DataFrame
-            Columns ``epoch``, ``layer`` (from 1) and one for each quantity.
+            Columns ``epoch``, ``layer`` (from 0, as the arrays' columns) and one for each
+            quantity.
 
         Raises
         ------
@@ -108,7 +109,7 @@ class GradientTrace:
         n_rows, n_layers = self.weight_grad_norm.shape
         columns = {
             "epoch": np.repeat(self.epoch, n_layers),
-            "layer": np.tile(np.arange(1, n_layers + 1), n_rows),
+            "layer": np.tile(np.arange(n_layers), n_rows),
         }
         for field in fields(self)[1:]:
             values = getattr(self, field.name)

@@ -10,10 +10,10 @@ import pytest
 
 from sk_dbn.kernels.activations import ACTIVATIONS
 from sk_dbn.kernels.backpropagation import accumulate_gradient, train_minibatches
-from sk_dbn.kernels.losses import LOSSES
 from sk_dbn.kernels.optimisers import SOLVERS
 from sk_dbn.models.data import Data
 from sk_dbn.models.network import (
+    NO_DROPOUT,
     Network,
     OptimiserState,
     Training,
@@ -27,6 +27,7 @@ from tests import reference
 
 ROOT = Path(__file__).resolve().parents[2]
 N_SAMPLES = 19
+LOSSES = pytest.mark.parametrize(("loss", "option"), reference.LOSSES)
 TRAINABLE = [name for name in ACTIVATIONS if name != "step"]
 SETTINGS = {
     "momentum": 0.9,
@@ -41,9 +42,11 @@ SETTINGS = {
 class Problem:
     """A network, samples for it, and the reference's view of both."""
 
-    def __init__(self, units, activations, loss, dtype=np.float64, weighted=True, seed=0):
+    def __init__(
+        self, units, activations, loss, dtype=np.float64, weighted=True, seed=0, option=0.0
+    ):
         random = np.random.RandomState(seed)
-        self.activations, self.loss = activations, loss
+        self.activations, self.loss, self.option = activations, loss, option
         self.network = Network(units, activations, reference.OUTPUT_ACTIVATIONS[loss], dtype)
         for W, b in zip(self.network.coefs, self.network.intercepts, strict=True):
             W[:] = random.normal(size=W.shape) / np.sqrt(len(W))
@@ -55,7 +58,7 @@ class Problem:
         self.order = random.permutation(N_SAMPLES)
         kernel_weight = self.weight if weighted else np.empty(0, dtype)
         self.training_set = TrainingSet(
-            Data(self.X, dtype), self.targets, kernel_weight, loss, self.order
+            Data(self.X, dtype), self.targets, kernel_weight, loss, self.order, option
         )
 
     def draw_targets(self, random, n_outputs):
@@ -65,6 +68,8 @@ class Problem:
             return random.poisson(1.0, size=(N_SAMPLES, n_outputs))
         if self.loss == "binary_log_loss":
             return random.randint(2, size=(N_SAMPLES, n_outputs))
+        if self.loss == "gamma":
+            return random.gamma(1.0, size=(N_SAMPLES, n_outputs))
         return random.normal(size=(N_SAMPLES, n_outputs))
 
     def optimiser(self, solver, **settings):
@@ -81,7 +86,8 @@ class Problem:
         names = [*self.activations, reference.OUTPUT_ACTIVATIONS[self.loss]]
         parameters = self.network.coefs, self.network.intercepts
         outputs = reference.forward(self.X[rows], *parameters, names)[1][-1]
-        return reference.mean_loss(self.loss, outputs, self.targets[rows], self.weight[rows])
+        samples = self.targets[rows], self.weight[rows]
+        return reference.mean_loss(self.loss, outputs, *samples, self.option)
 
     def gradient(self, rows, batch=5, run=run_serial):
         bench = Workbench(self.network, batch)
@@ -104,15 +110,15 @@ def batches_of(order, size):
 
 
 @pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("loss", list(LOSSES))
+@LOSSES
 @pytest.mark.parametrize("activation", TRAINABLE)
-def test_gradient_equals_central_differences(activation, loss, weighted):
+def test_gradient_equals_central_differences(activation, loss, option, weighted):
     """For every weight and bias, the gradient is what the reference's loss does when it moves.
 
     In float64 with h = 1e-5 the differences are good to 1e-9; rows in pieces of 5 make the last
     piece short, and a repeated row must count twice.
     """
-    problem = Problem([3, 4, 3, 2], [activation] * 2, loss, weighted=weighted)
+    problem = Problem([3, 4, 3, 2], [activation] * 2, loss, weighted=weighted, option=option)
     rows = np.r_[problem.order[:12], problem.order[:2]]
     value, gradient = problem.gradient(rows)
     assert value == pytest.approx(problem.reference_loss(rows), rel=1e-12)
@@ -134,13 +140,13 @@ def test_gradient_equals_the_reference_for_mixed_layers(seed, dtype):
     """Each layer uses its own activation's derivative, those with kept slopes among others."""
     names = list(np.random.RandomState(seed).permutation(TRAINABLE))
     units = [6, *np.random.RandomState(seed).randint(1, 9, size=len(names)), 3]
-    for loss in LOSSES:
-        problem = Problem(units, names, loss, dtype, seed=seed)
+    for loss, option in reference.LOSSES:
+        problem = Problem(units, names, loss, dtype, seed=seed, option=option)
         rows, n = problem.order, problem.network
         _, gradient = problem.gradient(rows, batch=7)
         samples = problem.X[rows], problem.targets[rows], problem.weight[rows].astype(float)
         parameters = [[part.astype(float) for part in parts] for parts in (n.coefs, n.intercepts)]
-        expected = problem.flat(*reference.backward(*samples, *parameters, names, loss))
+        expected = problem.flat(*reference.backward(*samples, *parameters, names, loss, option))
         error = np.abs(gradient - expected).max() / np.abs(expected).max()
         assert error < 500 * np.finfo(dtype).eps
 
@@ -162,25 +168,33 @@ def torch_activations(torch):
     }
 
 
-def torch_losses(torch):
+def torch_losses(torch, option):
     """Mean over rows of the sum over outputs, from the products of the last layer."""
     f = torch.nn.functional
     return {
         "squared_error": lambda z, y: 0.5 * ((z - y) ** 2).sum(1).mean(),
         "binary_log_loss": lambda z, y: (
-            f.binary_cross_entropy_with_logits(z, y, reduction="none").sum(1).mean()
+            f.binary_cross_entropy_with_logits(z, (1 - option) * y + option / 2, reduction="none")
+            .sum(1)
+            .mean()
         ),
-        "log_loss": lambda z, y: f.cross_entropy(z, y[:, 0].long()),
+        "log_loss": lambda z, y: f.cross_entropy(z, y[:, 0].long(), label_smoothing=option),
         "poisson": lambda z, y: f.poisson_nll_loss(z, y, reduction="none").sum(1).mean(),
+        "absolute_error": lambda z, y: f.l1_loss(z, y, reduction="none").sum(1).mean(),
+        "huber": lambda z, y: f.huber_loss(z, y, reduction="none", delta=option).sum(1).mean(),
+        "quantile": lambda z, y: (
+            torch.maximum(option * (y - z), (option - 1) * (y - z)).sum(1).mean()
+        ),
+        "gamma": lambda z, y: (z + y * torch.exp(-z)).sum(1).mean(),
     }
 
 
-@pytest.mark.parametrize("loss", list(LOSSES))
+@LOSSES
 @pytest.mark.parametrize("activation", TRAINABLE)
-def test_gradient_equals_torch(activation, loss):
+def test_gradient_equals_torch(activation, loss, option):
     """An independent implementation, automatic differentiation, finds the same gradient."""
     torch = pytest.importorskip("torch")
-    problem = Problem([5, 6, 4, 3], [activation] * 2, loss, weighted=False)
+    problem = Problem([5, 6, 4, 3], [activation] * 2, loss, weighted=False, option=option)
     f = torch_activations(torch)[activation]
     parts = [
         [torch.tensor(part, requires_grad=True) for part in parts]
@@ -190,7 +204,7 @@ def test_gradient_equals_torch(activation, loss):
     for layer, (W, b) in enumerate(zip(*parts, strict=True)):
         a = a @ W + b
         a = f(a) if layer < 2 else a
-    torch_losses(torch)[loss](a, torch.tensor(problem.targets)).backward()
+    torch_losses(torch, option)[loss](a, torch.tensor(problem.targets)).backward()
     expected = problem.flat(*[[part.grad.numpy() for part in kind] for kind in parts])
     _, gradient = problem.gradient(problem.order)
     np.testing.assert_allclose(gradient, expected, rtol=1e-10, atol=1e-13)
@@ -220,14 +234,14 @@ def test_gradient_does_not_depend_on_the_pieces():
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("solver", SOLVERS)
-@pytest.mark.parametrize("loss", list(LOSSES))
-def test_epochs_equal_the_reference(loss, solver, dtype):
+@LOSSES
+def test_epochs_equal_the_reference(loss, option, solver, dtype):
     """Weights, loss and norms after three epochs of minibatches in a given order.
 
     Of 19 samples in batches of 4 the last batch has 3: its gradient is a mean over 3. The penalty
     is divided by the sum of the minibatch's weights and touches no bias; for adamw it is a decay.
     """
-    problem = Problem([5, 7, 4, 3], ["tanh", "swish"], loss, dtype)
+    problem = Problem([5, 7, 4, 3], ["tanh", "swish"], loss, dtype, option=option)
     expected, memory = problem.reference_network(), {"step": 0}
     training = Training(problem.network, problem.training_set, problem.optimiser(solver), 4)
     tolerance = 1e-3 if dtype == np.float32 else 1e-10
@@ -236,7 +250,13 @@ def test_epochs_equal_the_reference(loss, solver, dtype):
         data = problem.X, problem.targets, problem.weight.astype(float), loss
         rate = 0.02 / (epoch + 1)
         data_loss, penalty, norms = reference.train(
-            expected, *data, batches_of(order, 4), solver, {**SETTINGS, "rate": rate}, memory
+            expected,
+            *data,
+            batches_of(order, 4),
+            solver,
+            {**SETTINGS, "rate": rate},
+            memory,
+            option,
         )
         training.norms[:] = 0
         value = training.epoch(run_serial, order, rate)
@@ -246,6 +266,125 @@ def test_epochs_equal_the_reference(loss, solver, dtype):
     assert training.optimiser.n_steps == memory["step"] == 15
     theta = problem.flat(expected["coefs"], expected["intercepts"])
     np.testing.assert_allclose(problem.network.theta, theta, rtol=tolerance, atol=tolerance)
+
+
+BOUNDS = {
+    "l1": {"l1_ratio": 0.4},
+    "only l1": {"l1_ratio": 1.0},
+    "components": {"clip_value": 0.03},
+    "norm": {"clip_norm": 0.5},
+    "a norm that no gradient has": {"clip_norm": 1e6},
+    "units": {"max_norm": 0.9},
+    "all": {"l1_ratio": 0.4, "clip_value": 0.1, "clip_norm": 0.5, "max_norm": 1.1},
+}
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize("bounds", BOUNDS)
+def test_bounded_epochs_equal_the_reference(bounds, solver, dtype):
+    """Penalties, then bounds of components, then of the norm, then the step, then its units.
+
+    Loss and norms are what they are without bounds: the norms are those of the data's gradient.
+    """
+    problem = Problem([5, 7, 4, 3], ["tanh", "swish"], "log_loss", dtype)
+    expected, memory, bounds = problem.reference_network(), {"step": 0}, BOUNDS[bounds]
+    optimiser = problem.optimiser(solver, **bounds)
+    training = Training(problem.network, problem.training_set, optimiser, 4)
+    ratio, tolerance = bounds.get("l1_ratio", 0.0), 1e-3 if dtype == np.float32 else 1e-10
+    settings = {**SETTINGS, **bounds, "rate": 0.02}
+    settings |= {"alpha": (1 - ratio) * SETTINGS["alpha"], "l1": ratio * SETTINGS["alpha"]}
+    data = problem.X, problem.targets, problem.weight.astype(float), "log_loss"
+    for _ in range(3):
+        batches = batches_of(problem.order, 4)
+        *losses, norms = reference.train(expected, *data, batches, solver, settings, memory)
+        training.norms[:] = 0
+        value = training.epoch(run_serial, problem.order, 0.02)
+        assert value == pytest.approx(sum(losses), rel=tolerance)
+        np.testing.assert_allclose(training.norms, norms, rtol=tolerance)
+    theta = problem.flat(expected["coefs"], expected["intercepts"])
+    np.testing.assert_allclose(problem.network.theta, theta, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_bounds_that_nothing_reaches_change_nothing(solver):
+    """Bit for bit: forming the gradient and stepping in two regions is what one region does."""
+    far = {"clip_value": 1e30, "clip_norm": 1e30, "max_norm": 1e30}
+    for n_blocks in ((1, 1), (3, 2)):
+        plain, bounded = (
+            minibatch_calls(
+                Problem([5, 7, 3], ["gelu"], "log_loss"), "serial", [5], n_blocks, solver, **bounds
+            )
+            for bounds in ({}, far)
+        )
+        assert all(map(np.array_equal, plain, bounded))
+
+
+def test_clipped_gradients_equal_torch():
+    """torch's own clipping, of a gradient without penalty, then a plain step of descent."""
+    torch = pytest.importorskip("torch")
+    for bounds in ({"clip_norm": 0.1}, {"clip_value": 0.01}):
+        problem = Problem([5, 6, 3], ["tanh"], "log_loss", weighted=False)
+        before = problem.network.theta.copy()
+        _, gradient = problem.gradient(problem.order)
+        parameter = torch.nn.Parameter(torch.tensor(before))
+        parameter.grad = torch.tensor(gradient)
+        if "clip_norm" in bounds:
+            torch.nn.utils.clip_grad_norm_([parameter], 0.1)
+        else:
+            torch.nn.utils.clip_grad_value_([parameter], 0.01)
+        optimiser = problem.optimiser("sgd", alpha=0.0, momentum=0.0, nesterov=False, **bounds)
+        training = Training(problem.network, problem.training_set, optimiser, N_SAMPLES)
+        training.epoch(run_serial, problem.order, 1.0)
+        step = before - problem.network.theta
+        # torch adds 1e-6 to the norm that it divides by
+        np.testing.assert_allclose(step, parameter.grad.numpy(), rtol=2e-5, atol=1e-14)
+        assert np.abs(step).max() < 0.9 * np.abs(gradient).max()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_no_unit_outgrows_max_norm(dtype):
+    """After every update, in every layer; what is shorter stays as it is, and so do biases."""
+    problem = Problem([5, 7, 4, 3], ["tanh", "relu"], "squared_error", dtype)
+    optimiser = problem.optimiser("sgd", momentum=0.0, max_norm=1.0)
+    training = Training(problem.network, problem.training_set, optimiser, 4)
+    before = problem.network.theta.copy()
+    training.epoch(run_serial, problem.order[:4], 0.0)
+    ours = problem.network
+    theirs = Problem([5, 7, 4, 3], ["tanh", "relu"], "squared_error", dtype).network
+    assert np.array_equal(theirs.theta, before)
+    for W, V, b, c in zip(ours.coefs, theirs.coefs, ours.intercepts, theirs.intercepts):
+        norms = np.linalg.norm(V, axis=0)
+        assert (norms < 1).any() and (norms > 1).any()
+        np.testing.assert_array_equal(W[:, norms < 1], V[:, norms < 1])
+        np.testing.assert_allclose(W, V / np.maximum(norms, 1), rtol=10 * np.finfo(dtype).eps)
+        np.testing.assert_array_equal(b, c)
+    for _ in range(5):
+        training.epoch(run_serial, problem.order, 0.5)
+        for W in ours.coefs:
+            assert np.linalg.norm(W, axis=0).max() < 1 + 10 * np.finfo(dtype).eps
+
+
+def test_an_exploding_gradient_can_be_clipped():
+    """One whose square is beyond single precision still has a norm, and a direction."""
+    problem = Problem([4, 3], [], "squared_error", np.float32)
+    problem.X[:] *= 1e12
+    optimiser = problem.optimiser("sgd", alpha=0.0, momentum=0.0, nesterov=False, clip_norm=2.0)
+    training = Training(problem.network, problem.training_set, optimiser, N_SAMPLES)
+    before = problem.network.theta.copy()
+    training.epoch(run_serial, problem.order, 1.0)
+    assert np.linalg.norm(problem.network.theta - before) == pytest.approx(2.0, rel=1e-5)
+
+
+@pytest.mark.parametrize("bounds", [{"clip_norm": 1.0}, {"clip_value": 1.0}, {"max_norm": 1.0}])
+def test_bounds_do_not_hide_what_is_not_a_number(bounds):
+    """Divergence must be seen: NaN and infinity come through to the weights."""
+    problem = Problem([4, 5, 3], ["tanh"], "log_loss")
+    problem.X[2, 1] = np.nan
+    optimiser = problem.optimiser("sgd", **bounds)
+    training = Training(problem.network, problem.training_set, optimiser, 4)
+    assert np.isnan(training.epoch(run_serial, problem.order, 0.1))
+    assert np.isnan(problem.network.theta).any()
 
 
 def test_minibatches_are_visited_in_order():
@@ -323,12 +462,13 @@ def test_nan_in_the_data_reaches_loss_and_weights():
 # ---------------------------------------------------------------------------
 
 
-def minibatch_calls(problem, twin, counts, n_blocks=(1, 1), solver="nadam", batch=4):
+def minibatch_calls(problem, twin, counts, n_blocks=(1, 1), solver="nadam", batch=4, **settings):
     """Train in calls of so many minibatches each; return all that the calls leave."""
-    optimiser = problem.optimiser(solver).kernel_state
+    optimiser = problem.optimiser(solver, **settings).kernel_state
     work = Workbench(problem.network, batch).work._replace(
         row_sums=np.zeros((n_blocks[0], 2)),
-        layer_sums=np.zeros((n_blocks[1], problem.network.n_layers, 5)),
+        layer_sums=np.zeros((n_blocks[1], problem.network.n_layers, 7)),
+        column_squares=np.zeros((n_blocks[1], problem.network.units.sum())),
     )
     loss, norms, done = np.zeros(3), np.zeros((problem.network.n_layers, 3)), 0
     part = problem.training_set
@@ -339,6 +479,7 @@ def minibatch_calls(problem, twin, counts, n_blocks=(1, 1), solver="nadam", batc
             problem.order[done * batch : (done + count) * batch],
             batch,
             problem.network.layers,
+            NO_DROPOUT,
             optimiser,
             0.1 / np.sqrt(1.0 + done + np.arange(count)),
             done,
@@ -361,17 +502,22 @@ def test_calls_may_be_cut_anywhere(solver):
         assert all(map(np.array_equal, results[0], result))
 
 
+@pytest.mark.parametrize("bounds", [None, "all"])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_twins_agree_bit_for_bit_for_any_blocks(dtype):
+def test_twins_agree_bit_for_bit_for_any_blocks(dtype, bounds):
     """Both twins sum the same blocks in the same order; other blocks agree to rounding.
 
     More blocks than rows leave some blocks empty, which must be no special case.
     """
-    reference_result = None
+    reference_result, bounds = None, {} if bounds is None else BOUNDS[bounds]
     for n_blocks in ((1, 1), (2, 3), (3, 2), (16, 16)):
         serial, parallel = (
             minibatch_calls(
-                Problem([5, 7, 6, 3], ["swish", "tanh"], "log_loss", dtype), twin, [5], n_blocks
+                Problem([5, 7, 6, 3], ["swish", "tanh"], "log_loss", dtype),
+                twin,
+                [5],
+                n_blocks,
+                **bounds,
             )
             for twin in ("serial", "parallel")
         )
@@ -389,7 +535,7 @@ def test_gradient_twins_agree_bit_for_bit():
         results = []
         for twin in ("serial", "parallel"):
             work = Workbench(problem.network, 4).work._replace(
-                row_sums=np.zeros((n_blocks[0], 2)), layer_sums=np.zeros((n_blocks[1], 2, 5))
+                row_sums=np.zeros((n_blocks[0], 2)), layer_sums=np.zeros((n_blocks[1], 2, 7))
             )
             part, sums = problem.training_set, np.zeros(2)
             getattr(accumulate_gradient, twin)(
@@ -398,6 +544,7 @@ def test_gradient_twins_agree_bit_for_bit():
                 problem.order,
                 4,
                 problem.network.layers,
+                NO_DROPOUT,
                 0.125,
                 work,
                 sums,

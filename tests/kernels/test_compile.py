@@ -133,7 +133,7 @@ def test_a_routine_is_found_again_or_compiled_again(tiny):
 
 
 def test_a_routine_is_called_from_python_too(tiny):
-    """With the same code: what tests see is what kernels run."""
+    """Compiled from the same source, with the wrapper that Python needs."""
     script = "import numpy as np; from tiny.callee import shift_one; out = np.zeros(2); "
     script += "shift_one(np.arange(2.0), 1, out); print(*out, shift_one.__name__)"
     process = subprocess.run(

@@ -66,6 +66,7 @@ def rule(**settings):
         "dropout": 0.0,
         "max_norm": 0.0,
         "variance_rate": 0.0,
+        "most_step": 0.0,
     }
     return Rule(**{**plain, **settings})
 
@@ -516,11 +517,60 @@ def test_trace_norms_are_those_of_the_gradient():
     assert norms[2] == pytest.approx(np.linalg.norm(machine.W - W) / np.linalg.norm(W))
 
 
+@pytest.mark.parametrize("visible", ["bernoulli", "gaussian"])
+@pytest.mark.parametrize("hidden", ["logistic", "relu"])
+def test_long_steps_are_shortened(visible, hidden):
+    """All parameters then take the same share of their step, and the weights' has its limit."""
+    X = np.random.RandomState(3).uniform(size=(10, 5))
+    steps = []
+    for settings in ({}, {"most_step": 1e-3}, {"most_step": 1e3}):
+        stack = stack_of(visible, hidden, (5, 4))
+        before = stack.theta.copy()
+        norms, _ = train(stack, X, 10, rule(offset_rate=0.01, **settings), 0.1)
+        steps.append(stack.theta - before)
+    free, limited, unlimited = steps
+    most = 1e-3 * max(1.0, np.linalg.norm(before[:20]))
+    assert np.linalg.norm(free[:20]) > most
+    assert np.linalg.norm(limited[:20]) == pytest.approx(most)
+    np.testing.assert_allclose(limited, free * (most / np.linalg.norm(free[:20])), atol=1e-12)
+    np.testing.assert_array_equal(unlimited, free)
+    assert norms[0] == pytest.approx(np.linalg.norm(free[:20]) / 0.1)  # before the limit
+
+
+def test_a_bound_holds_weights_of_any_size():
+    """The squares of these are beyond single precision; weights must not become zero for that."""
+    stack = stack_of("bernoulli", "logistic", (5, 4), np.float32, scale=1e25)
+    train(stack, np.zeros((10, 5)), 10, rule(max_norm=0.5), 0.0)
+    np.testing.assert_allclose(np.linalg.norm(stack.coefs[0], axis=0), 0.5, rtol=1e-6)
+
+
+def test_momentum_cannot_add_up_to_long_steps():
+    """The limit is that of what the weights change by, update after update."""
+    X = np.random.RandomState(3).uniform(size=(10, 5))
+    stack = stack_of("gaussian", "relu", (5, 4))
+    for step in range(20):
+        before = stack.coefs[0].copy()
+        settings = rule(momentum=0.9, most_step=1e-2)
+        train(stack, X, 10, settings, 1.0, first=10_000 + step)
+        most = 1e-2 * max(1.0, np.linalg.norm(before))
+        assert np.linalg.norm(stack.coefs[0] - before) <= most * (1 + 1e-9)
+
+
+def test_steps_of_weights_that_are_zero_are_limited():
+    """Weights may start from zero: what limits the first step is then not their norm."""
+    X = np.random.RandomState(3).uniform(size=(10, 5))
+    stack = stack_of("gaussian", "logistic", (5, 4), scale=0.0)
+    stack.intercepts_hidden[0][:] = [-1.0, 0.0, 1.0, 2.0]
+    train(stack, X, 10, rule(most_step=1e-3), 0.1)
+    assert np.linalg.norm(stack.coefs[0]) == pytest.approx(1e-3)
+
+
 LARGE = {
     "cd": {"offset_rate": 0.01, "momentum": 0.9},
     "pcd": {"persistent": 1, "offset_rate": 0.01, "momentum": 0.9},
     "fpcd": {"persistent": 1, "fast_rate": 0.1, "max_norm": 0.8, "dropout": 0.3},
     "pt": {"persistent": 1, "sparsity_target": 0.1, "sparsity_cost": 0.1, "max_norm": 0.8},
+    "limited": {"offset_rate": 0.01, "momentum": 0.9, "most_step": 1e-3},
 }
 
 

@@ -11,6 +11,7 @@ FILES = [
     "activations",
     "backpropagation",
     "blas",
+    "dropout",
     "annealing",
     "elementary",
     "enumeration",

@@ -14,6 +14,8 @@ from sk_dbn.models.rbm_training import (
     Settings,
     gradient_norms,
     probe_of,
+    share_of_rate,
+    spread,
 )
 from sk_dbn.models.threads import run_serial
 from tests import reference_rbm as slow
@@ -258,3 +260,24 @@ def test_probe_is_spread_over_the_order():
     assert len(probe_of(np.arange(100_000))) == 256
     probe = probe_of(np.arange(1000)[::-1])
     assert probe[0] == 999 and probe[-1] == 0
+
+
+def test_spread_is_the_covariances():
+    """Its largest eigenvalue, and E|v|^4 / E|v|^2 of the distances from the mean."""
+    v = np.random.RandomState(0).normal(size=(50, 8)) * np.arange(1, 9) + 3.0
+    together, alone = spread(v)
+    assert together == pytest.approx(np.linalg.eigvalsh(np.cov(v.T, bias=True))[-1])
+    squares = ((v - v.mean(axis=0)) ** 2).sum(axis=1)
+    assert alone == pytest.approx((squares**2).mean() / squares.mean())
+    assert spread(np.ones((4, 3))) == (0.0, 0.0)
+
+
+def test_steps_are_smaller_where_units_have_no_bound():
+    """A tenth for each such side; with rectified linear units less where the input varies more."""
+    assert share_of_rate(stack_of("bernoulli", "logistic"), 0, 10) == 1.0
+    assert share_of_rate(stack_of("gaussian", "logistic"), 0, 10) == pytest.approx(0.1)
+    stack = stack_of("gaussian", "relu", (3, 2, 2))
+    assert [share_of_rate(stack, layer, 10) for layer in (0, 1)] == pytest.approx([0.01, 0.01])
+    stack.memories[0].spread[:] = 300.0, 2000.0
+    assert share_of_rate(stack, 0, 10) == pytest.approx(1 / 500)
+    assert share_of_rate(stack, 0, 1) == pytest.approx(1 / 2300)

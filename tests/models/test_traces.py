@@ -59,14 +59,14 @@ def test_repr_tells_fractions_of_epochs():
 
 @pytest.mark.parametrize("optional", [False, True])
 def test_to_frame(optional):
-    """One line a row and layer, rows in their order, layers counted from 1."""
+    """One line a row and layer, rows in their order, layers counted as the columns are."""
     pytest.importorskip("pandas")
     trace = trace_of(3, 2, optional)
     frame = trace.to_frame()
     names = [name for name in MEASURES if optional or name not in OPTIONAL]
     assert list(frame.columns) == ["epoch", "layer", *names]
     assert list(frame["epoch"]) == [0, 0, 1, 1, 2, 2]
-    assert list(frame["layer"]) == [1, 2] * 3
+    assert list(frame["layer"]) == [0, 1] * 3
     for name in names:
         table = frame.pivot(index="epoch", columns="layer", values=name)
         assert np.array_equal(table.to_numpy(), getattr(trace, name))

@@ -1,0 +1,106 @@
+"""When pre-training pays: accuracy by the number of labels.
+
+A stack learns features from all training images without labels, once. A few of the images then
+get their labels, and networks are trained with these alone: one that starts from the stack, the
+same network without that start, scikit-learn's MLPClassifier of the same sizes and a logistic
+regression. Printed are means and standard deviations of the test accuracy over several choices of
+the images that have a label.
+
+    python examples/few_labels.py
+    python examples/few_labels.py --quick
+    python examples/few_labels.py --data mnist.npz   # X_train, y_train, X_test, y_test
+"""
+
+import argparse
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+from sklearn.datasets import load_digits
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import train_test_split
+from sklearn.neural_network import MLPClassifier
+
+from sk_dbn import BernoulliRBMStack, DBNClassifier
+
+SIZES = 256, 128
+NAMES = "logistic regression", "MLPClassifier", "not pre-trained", "pre-trained"
+
+
+def load(path):
+    """X_train, X_test, y_train, y_test with values of X in [0, 1]."""
+    if path is None:
+        X, y = load_digits(return_X_y=True)
+        parts = train_test_split(X, y, stratify=y, random_state=0)
+    else:
+        with np.load(path) as file:
+            parts = [file[name] for name in ("X_train", "X_test", "y_train", "y_test")]
+    X_train, X_test, y_train, y_test = parts
+    X_train, X_test = (X.reshape(len(X), -1).astype("float32") for X in (X_train, X_test))
+    return X_train / X_train.max(), X_test / X_train.max(), y_train, y_test
+
+
+def models(stack, n_labels, seed):
+    """What is compared, in the order of NAMES."""
+    # By default a few hundred rows are one or two minibatches: too few updates an epoch.
+    common = {"batch_size": max(10, n_labels // 100), "max_iter": 100, "random_state": seed}
+    return [
+        LogisticRegression(max_iter=1000),
+        MLPClassifier(SIZES, **common),
+        DBNClassifier(SIZES, pretrainer="passthrough", **common),
+        DBNClassifier(SIZES, pretrainer=FrozenEstimator(stack), **common),
+    ]
+
+
+def labelled(y, n_labels, seed):
+    """The rows that have a label, of each class as many as it has of all rows."""
+    rows = np.arange(len(y))
+    if n_labels == len(y):
+        return rows
+    return train_test_split(rows, train_size=n_labels, stratify=y, random_state=seed)[0]
+
+
+def accuracies(stack, n_labels, seed, X_train, X_test, y_train, y_test):
+    """Test accuracy of every model, trained on the rows with a label."""
+    rows = labelled(y_train, n_labels, seed)
+    return [
+        model.fit(X_train[rows], y_train[rows]).score(X_test, y_test)
+        for model in models(stack, n_labels, seed)
+    ]
+
+
+def parse_arguments():
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--quick", action="store_true", help="few epochs and rows, in seconds")
+    parser.add_argument("--data", type=Path, help=".npz file (default: scikit-learn's digits)")
+    return parser.parse_args()
+
+
+def main():
+    """Train and print."""
+    arguments = parse_arguments()
+    warnings.simplefilter("ignore", ConvergenceWarning)  # a hundred epochs will do
+    parts = load(arguments.data)
+    n_train = len(parts[0])
+    print(f"{n_train} images to train on, {len(parts[1])} to test")
+    start = time.perf_counter()
+    # A machine needs some thousands of updates; more rows make more of them an epoch.
+    max_iter = 10 if arguments.quick else int(np.clip(600_000 / n_train, 10, 100))
+    stack = BernoulliRBMStack(SIZES, max_iter=max_iter, random_state=0).fit(parts[0])
+    seconds = time.perf_counter() - start
+    print(f"the stack learned its features in {seconds:.1f} s\n", flush=True)
+    print("labels" + "".join(f"{name:>22}" for name in NAMES))
+    counts = (50, 200) if arguments.quick else (20, 50, 100, 200, 500, 1000, 10_000)
+    for n_labels in sorted({min(n, n_train) for n in counts}):
+        seeds = range(2 if arguments.quick else 5)
+        scores = np.array([accuracies(stack, n_labels, seed, *parts) for seed in seeds])
+        cells = zip(scores.mean(axis=0), scores.std(axis=0))
+        print(f"{n_labels:>6}" + "".join(f"{m:>14.3f} ± {s:.3f}" for m, s in cells), flush=True)
+
+
+if __name__ == "__main__":
+    main()
