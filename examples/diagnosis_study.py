@@ -33,7 +33,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, StandardScaler
 
 from sk_dbn import BernoulliRBMStack, DBNClassifier, DeepMLPRegressor
-from sk_dbn.inspection import diagnose
+from sk_dbn.inspection import diagnose, symptoms
 
 WIDTH, EPOCHS = 30, 60
 TRAIN_ROWS, TEST_ROWS = 500, 400
@@ -49,6 +49,19 @@ KINDS = (
     "diverged",
     "unstable step size",
     "overfitting",
+)
+THRESHOLDS = (
+    "VANISHING",
+    "EXPLODING",
+    "SATURATED",
+    "DEAD",
+    "STALLED",
+    "UNSTABLE",
+    "UNSTABLE_MACHINE",
+    "RISEN",
+    "WORSE",
+    "OVERFITTED",
+    "LOST",
 )
 # A machine whose steps are much too large is found to have diverged, or to be unstable.
 STEPS = {kind: {kind} for kind in KINDS} | {
@@ -239,7 +252,7 @@ def saturated():
             yield Recipe("saturated units", title, plain | steps, layers=(0,), scale=scale)
         for std in (5.0, 20.0):
             large, title = plain | {"init": std} | ADAM, f"{name} from {std:g}"
-            yield Recipe("saturated units", title, large, AUTO, layers=(0, 1, 2))
+            yield Recipe("saturated units", title, large, AUTO, layers=(1, 2))
 
 
 def dead():
@@ -413,6 +426,8 @@ class Outcome:
         Score of the cured twin; of a healthy one its own.
     found, before : list of str
         Kinds that were found after training, and before it.
+    estimator : object
+        Fitted.
     best : float
         The best score of any network, or any stack with such visible units, on the problem.
     right_layers : bool
@@ -429,6 +444,7 @@ class Outcome:
     cured: float
     found: list
     before: list
+    estimator: object
     best: float = np.nan
     right_layers: bool = False
     relieved: bool = False
@@ -474,9 +490,9 @@ def examine(recipe, problem):
     diagnosis = diagnose(network)
     found, before = ([finding.kind for finding in findings] for findings in (diagnosis, before))
     if recipe.kind == "healthy":
-        return Outcome(recipe, problem, score, score, found, before)
+        return Outcome(recipe, problem, score, score, found, before, network)
     _, cured = train(replace(recipe, scale=1.0), problem, recipe.cure)
-    outcome = Outcome(recipe, problem, score, cured, found, before)
+    outcome = Outcome(recipe, problem, score, cured, found, before, network)
     findings = [finding for finding in diagnosis if finding.kind in STEPS[recipe.kind]]
     if not findings or not outcome.is_sick:
         return outcome
@@ -532,6 +548,26 @@ def print_remedies(outcomes):
         print(f"  {kind:<20}{len(group):>7}{layers:>8}{gone:>7}{regained:>10}")
 
 
+def print_thresholds(outcomes):
+    """Findings missed and false alarms with each threshold as it is, lower and higher."""
+    print("\nthresholds: findings missed among the sick, and alarms among the healthy")
+    head = "".join(f"{at:>8}{'missed':>8}{'alarms':>8}" for at in ("lower", "as set", "higher"))
+    print(f"  {'':<20}{head}")
+    sick, healthy = ([o for o in outcomes if getattr(o, x)] for x in ("is_sick", "is_healthy"))
+    for name in THRESHOLDS:
+        value, cells = getattr(symptoms, name), ""
+        # Shares by half of what they are from 0 or 1, others by a factor of two.
+        higher = (1 + value) / 2 if name in ("SATURATED", "DEAD") else 2 * value
+        for changed in (value / 2, value, higher):
+            setattr(symptoms, name, changed)
+            found = [{finding.kind for finding in diagnose(o.estimator)} for o in sick]
+            missed = sum(not STEPS[o.recipe.kind] & kinds for o, kinds in zip(sick, found))
+            alarms = sum(bool(diagnose(o.estimator)) for o in healthy)
+            cells += f"{changed:>8.2g}{missed:>8}{alarms:>8}"
+        setattr(symptoms, name, value)
+        print(f"  {name:<20}{cells}")
+
+
 def print_exceptions(outcomes):
     """Each that was not as expected, for one to look at."""
     for outcome in outcomes:
@@ -554,6 +590,9 @@ def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--quick", action="store_true", help="one data set, each fourth recipe")
     parser.add_argument("--data", type=Path, help="folder of .npz files (default: scikit-learn's)")
+    parser.add_argument(
+        "--thresholds", action="store_true", help="what other thresholds would find"
+    )
     parser.add_argument("--exceptions", action="store_true", help="list what was not as expected")
     return parser.parse_args()
 
@@ -577,6 +616,8 @@ def main():
     print_confusion("found after training", outcomes, "found")
     print_confusion("found before training", outcomes, "before")
     print_remedies(outcomes)
+    if arguments.thresholds:
+        print_thresholds(outcomes)
     if arguments.exceptions:
         print("\nnot as expected")
         print_exceptions(outcomes)

@@ -5,6 +5,7 @@ import warnings
 import numpy as np
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from sk_dbn._dbn import DBNClassifier
@@ -28,6 +29,7 @@ SYMPTOMS = (
 CONSEQUENCES = {
     "vanishing": {"dead units", "stalled layer"},
     "exploding": {"vanishing", "unstable step size"},
+    "diverged": {"saturated units", "dead units"},
 }
 LEAST_RATE = float(np.finfo(float).tiny)  # moves no weight of either precision
 STILL = {"max_iter": 1, "trace": "epoch", "early_stopping": False, "verbose": 0}
@@ -79,8 +81,8 @@ def diagnose(estimator, X=None, y=None):
     >>> network = DBNClassifier((30,) * 10, pretrainer="passthrough", random_state=0)
     >>> diagnose(network, X / 16, y)
     DBNClassifier before training: 1 finding
-      vanishing: layers 1-6, from epoch 0 on
-        seen:   derivative over the last layers' ...
+      vanishing: hidden 1-..., from epoch 0 on
+        seen:   derivative over the largest layer's ...
         remedy: activation='selu', init='auto'; or ...
     """
     history = _after(estimator) if X is None else _before(estimator, X, y)
@@ -93,12 +95,14 @@ def diagnose(estimator, X=None, y=None):
 
 def _after(estimator):
     """What training left behind, or an error that says what to give."""
+    if isinstance(estimator, FrozenEstimator):
+        estimator = estimator.estimator
     try:
         check_is_fitted(estimator)
     except NotFittedError as error:
         raise NotFittedError(
-            f"this {type(estimator).__name__} is not fitted; call fit first, or give X and y to "
-            "look at it before training."
+            f"This {type(estimator).__name__} instance is not fitted yet. Call 'fit', or give X "
+            "and y to look at it before training."
         ) from error
     return History(estimator)
 

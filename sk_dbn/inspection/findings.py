@@ -28,6 +28,8 @@ class Finding:
     layers : tuple of int
         Where it is: indices into `coefs_`, and so columns of the gradient trace. Empty where
         it concerns all layers together.
+    where : str
+        The same in words, counted as the displays do: 'hidden 1' has index 0.
     epoch : float
         When it is first seen; 0 is before the first update.
     evidence : dict of str to float
@@ -52,6 +54,7 @@ class Finding:
     >>> finding = Finding(
     ...     kind="dead units",
     ...     layers=(1,),
+    ...     where="hidden 2",
     ...     epoch=3.0,
     ...     evidence={"dead_fraction": 0.9},
     ...     remedy="learning_rate_init=0.001",
@@ -63,23 +66,11 @@ class Finding:
 
     kind: str
     layers: tuple
+    where: str
     epoch: float
     evidence: dict
     remedy: str
     parameters: dict = field(default_factory=dict)
-
-    @property
-    def where(self):
-        """The layers in words, counted from 1."""
-        if not self.layers:
-            return "all layers"
-        numbers = [layer + 1 for layer in self.layers]
-        runs, start = [], numbers[0]
-        for number, following in zip(numbers, [*numbers[1:], None], strict=True):
-            if following != number + 1:
-                runs.append(f"{start}" if start == number else f"{start}-{number}")
-                start = following
-        return ("layer " if len(numbers) == 1 else "layers ") + ", ".join(runs)
 
     @property
     def numbers(self):

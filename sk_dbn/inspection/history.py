@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sk_dbn.inspection.fitted import trace_of
+from sk_dbn.inspection.fitted import layer_names, trace_of
 
 # Activations whose weights have standard deviation sqrt(2 / fan_in) by init='auto', and
 # sqrt(1 / fan_in); those of others have sqrt(2 / (fan_in + fan_out)), those of stacks 0.01.
@@ -41,6 +41,18 @@ class History:
         self.n_hidden = self.trace.n_layers - self.is_network
         names = self.parameters["activation"]
         self.activations = [names] * self.n_hidden if isinstance(names, str) else list(names)
+
+    def in_words(self, layers):
+        """What layers are called, runs of them shortened."""
+        if len(layers) == 0:
+            return "all layers"
+        names = layer_names(self.estimator, self.trace.n_layers)
+        runs = np.split(layers, np.flatnonzero(np.diff(layers) > 1) + 1)
+        hidden = [[layer for layer in run if layer < self.n_hidden] for run in runs]
+        words = [
+            names[run[0]] + (f"-{run[-1] + 1}" if len(run) > 1 else "") for run in hidden if run
+        ]
+        return ", ".join(words + names[self.n_hidden :] * (layers[-1] >= self.n_hidden))
 
     def _curve(self, name):
         """A list of losses as an array, empty where there is none."""

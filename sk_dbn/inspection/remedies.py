@@ -48,10 +48,10 @@ def saturated(history, layers, from_the_start):
 def dead(history, epoch):
     """Usual weights where units were never alive; else smaller steps."""
     leaky = "activation='leaky_relu'" if history.is_network else None
-    if epoch > 0:
+    if epoch > 0 or not history.is_network:
         return _advice(history, smaller_rate(history), leaky)
-    if history.parameters["init"] == "auto":
-        return _advice(history, {"activation": "leaky_relu"} if leaky else {}, SCALE)
+    if isinstance(history.parameters["init"], str) and history.parameters["init"] == "auto":
+        return _advice(history, {"activation": "leaky_relu"}, SCALE)
     return _advice(history, {"init": "auto"}, leaky, afresh=True)
 
 
@@ -67,7 +67,7 @@ def diverged(history):
     scale = SCALE
     if history.is_network and not hasattr(history.estimator, "classes_"):
         scale = "scale X and y, with StandardScaler and TransformedTargetRegressor"
-    if history.gain.max() > LARGE and history.parameters["init"] != "auto":
+    if history.gain.max() > LARGE and not history.is_pretrained:
         return _advice(history, {"init": "auto"}, clip, scale, afresh=True)
     return _advice(history, smaller_rate(history), clip, scale)
 
@@ -82,9 +82,11 @@ def stalled(history):
 def overfitting(history):
     """To stop in time, or hold weights and units back."""
     alpha = max(10 * history.parameters["alpha"], 0.001)
+    smaller = "smaller hidden_layer_sizes"
+    if not history.has_steps:  # which neither of the others works with
+        return _advice(history, {"alpha": alpha}, smaller)
     dropout = _if_there(history, "dropout", "dropout=0.5")
-    change = {"early_stopping": True}
-    return _advice(history, change, f"alpha={alpha:g}", dropout, "smaller hidden_layer_sizes")
+    return _advice(history, {"early_stopping": True}, f"alpha={alpha:g}", dropout, smaller)
 
 
 def smaller_rate(history):

@@ -22,8 +22,8 @@ UNSTABLE = 0.15  # the same of a network in its first epoch
 UNSTABLE_MACHINE = 0.1  # the same of a machine, mean over training
 RISEN = 0.25  # divergence of a reconstruction above its least, over what it had fallen
 FEW_NATS = 0.1  # divergences that make no difference
-WORSE = 2.0  # last loss over the first
-OVERFITTED = 1.2  # last loss of validation rows over the least
+WORSE = 1.0  # rise of the loss over its first value
+OVERFITTED = 0.1  # rise of the loss of validation rows over its least value
 LOST = 0.05  # how far their score has fallen from its best
 
 LARGE = 2.0  # first weights over those of init='auto'
@@ -44,8 +44,10 @@ def vanishing(history):
     layers = np.flatnonzero(is_small)
     if len(layers) == 0 or (_has_learned(history) and (latest(returned) > RECOVERED).all()):
         return None
-    evidence = {"derivative over the last layers'": at_first[layers].min()}
-    return _finding("vanishing", layers, 0.0, evidence, remedies.vanishing(history, layers))
+    evidence = {"derivative over the largest layer's": at_first[layers].min()}
+    return _finding(
+        history, "vanishing", layers, 0.0, evidence, remedies.vanishing(history, layers)
+    )
 
 
 def exploding(history):
@@ -62,7 +64,9 @@ def exploding(history):
         "growth over the layers": np.nanmax(growth[0]),
         "first weights over those of init='auto'": history.gain[layers].max(),
     }
-    return _finding("exploding", layers, 0.0, evidence, remedies.exploding(history, layers))
+    return _finding(
+        history, "exploding", layers, 0.0, evidence, remedies.exploding(history, layers)
+    )
 
 
 def saturated(history):
@@ -70,16 +74,18 @@ def saturated(history):
     shares = history.trace.saturated_fraction[:, : history.n_hidden]
     at_first = np.fmin(shares[0], typical(shares)) > SATURATED
     since = latest(shares) > SATURATED
-    if not history.is_network or _has_learned(history):
-        since[:] = False  # units of a machine, or of a network that learned, may be sure
+    # Units that a machine has learned may be sure, and those of a network that learned.
+    at_first &= not history.is_pretrained
+    if not history.is_network or not history.is_trained or _has_learned(history):
+        since[:] = False
     layers = np.flatnonzero(at_first | since)
     if len(layers) == 0:
         return None
     seen = shares[:, layers]
     evidence = {"saturated fraction": np.fmax(seen[0], latest(seen)).max()}
-    epoch = _first_epoch(history, seen > SATURATED)
+    epoch = _first_epoch(history, seen[:, 0] > SATURATED)
     remedy = remedies.saturated(history, layers, bool(at_first.any()))
-    return _finding("saturated units", layers, epoch, evidence, remedy)
+    return _finding(history, "saturated units", layers, epoch, evidence, remedy)
 
 
 def dead(history):
@@ -87,14 +93,14 @@ def dead(history):
     if history.has_zero_layer or not (history.is_network or history.is_trained):
         return None  # the units' silence comes from that; a machine's first weights are small
     shares = history.trace.dead_fraction[:, : history.n_hidden]
-    can_die = np.array([name == "relu" or not history.is_network for name in history.activations])
-    layers = np.flatnonzero(can_die & (latest(shares) > DEAD))
+    can_die = [name == "relu" or not history.is_network for name in history.activations]
+    layers = np.flatnonzero(np.array(can_die, dtype=bool) & (latest(shares) > DEAD))
     if len(layers) == 0:
         return None
     seen = shares[:, layers]
     evidence = {"dead fraction": latest(seen).max()}
-    epoch = _first_epoch(history, seen > DEAD)
-    return _finding("dead units", layers, epoch, evidence, remedies.dead(history, epoch))
+    epoch = _first_epoch(history, seen[:, 0] > DEAD)
+    return _finding(history, "dead units", layers, epoch, evidence, remedies.dead(history, epoch))
 
 
 def unstable(history):
@@ -115,7 +121,9 @@ def unstable(history):
         "step over weights": np.nanmax(steps[layers]),
         "nats above the least divergence": risen[layers].max(),
     }
-    return _finding("unstable step size", layers, epoch, evidence, remedies.unstable(history))
+    return _finding(
+        history, "unstable step size", layers, epoch, evidence, remedies.unstable(history)
+    )
 
 
 def _unstable_network(history):
@@ -129,7 +137,9 @@ def _unstable_network(history):
     if len(layers) == 0:
         return None
     evidence = {"step over weights in the first epoch": steps[layers].max()}
-    return _finding("unstable step size", layers, 0.0, evidence, remedies.unstable(history))
+    return _finding(
+        history, "unstable step size", layers, 0.0, evidence, remedies.unstable(history)
+    )
 
 
 def diverged(history):
@@ -140,14 +150,16 @@ def diverged(history):
         layers = np.flatnonzero(np.array(history.estimator.n_iter_) == 0)
         evidence = {"epochs completed": 0}
         remedy = remedies.diverged(history)
-        return _finding("diverged", layers, 0.0, evidence, remedy) if len(layers) else None
+        return _finding(history, "diverged", layers, 0.0, evidence, remedy) if len(layers) else None
     trace, losses = history.trace, history.losses
-    ratio = losses[-1] / losses[0] if len(losses) else np.inf
-    if np.ceil(trace.epoch[-1]) <= len(losses) and not ratio > WORSE:
+    risen = (losses[-1] - losses[0]) / abs(losses[0]) if len(losses) else np.inf
+    if np.ceil(trace.epoch[-1]) <= len(losses) and not risen > WORSE:
         return None
     layers = np.flatnonzero(~np.isfinite(np.hypot(trace.weight_norm, trace.weight_grad_norm)[-1]))
-    evidence = {"epochs completed": len(losses), "last loss over the first": ratio}
-    return _finding("diverged", layers, len(losses), evidence, remedies.diverged(history))
+    evidence = {"epochs completed": len(losses)}
+    if len(losses):
+        evidence["rise of the loss"] = risen
+    return _finding(history, "diverged", layers, len(losses), evidence, remedies.diverged(history))
 
 
 def stalled(history):
@@ -167,26 +179,27 @@ def stalled(history):
     if len(layers) == 0:
         return None
     evidence = {"step over weights": np.where(is_stuck, 0.0, steps)[layers].min()}
-    return _finding("stalled layer", layers, 0.0, evidence, remedies.stalled(history))
+    return _finding(history, "stalled layer", layers, 0.0, evidence, remedies.stalled(history))
 
 
 def overfitting(history):
     """A loss of validation rows that rises again while their score falls."""
     losses, scores = history.validation_losses, history.validation_scores
-    if len(losses) == 0 or history.parameters.get("early_stopping"):
+    if len(losses) == 0 or (history.parameters["early_stopping"] and history.has_steps):
         return None  # early_stopping returns to the best epoch
-    risen, lost = losses[-1] / losses.min(), np.nanmax(scores) - scores[-1]
+    risen, lost = (losses[-1] - losses.min()) / abs(losses.min()), np.nanmax(scores) - scores[-1]
     if risen <= OVERFITTED or not lost > LOST:
         return None
     epoch = int(losses.argmin()) + 1
-    evidence = {"validation loss over its least": risen, "score lost": lost}
-    return _finding("overfitting", [], epoch, evidence, remedies.overfitting(history))
+    evidence = {"rise of the validation loss": risen, "score lost": lost}
+    return _finding(history, "overfitting", [], epoch, evidence, remedies.overfitting(history))
 
 
-def _finding(kind, layers, epoch, evidence, remedy):
+def _finding(history, kind, layers, epoch, evidence, remedy):
     """A Finding in plain numbers."""
+    layers = tuple(int(layer) for layer in layers)
     numbers = {name: float(value) for name, value in evidence.items()}
-    return Finding(kind, tuple(int(layer) for layer in layers), float(epoch), numbers, *remedy)
+    return Finding(kind, layers, history.in_words(layers), float(epoch), numbers, *remedy)
 
 
 def _silent(history):
@@ -198,10 +211,10 @@ def _silent(history):
 def _has_learned(history):
     """Whether the loss has come down to a small part of what it was."""
     losses = history.losses
-    return len(losses) > 0 and losses[-1] < LEARNED * losses[0]
+    return len(losses) > 0 and losses[-1] < LEARNED * losses[0]  # which is not below zero
 
 
 def _first_epoch(history, is_seen):
-    """The first epoch in which something is seen in any of the layers."""
-    rows = np.flatnonzero(is_seen.any(axis=1))
+    """The epoch of the first row in which something is seen."""
+    rows = np.flatnonzero(is_seen)
     return history.trace.epoch[rows[0]] if len(rows) else 0.0
