@@ -331,6 +331,22 @@ def test_gaussian_stability_benchmark():
     assert "default" in rows[1][0] and int(rows[1][2]) == 0
 
 
+def test_diagnosis_study():
+    """On one data set: the sick are recognised, their remedies help, the healthy are left alone."""
+    output = run("diagnosis_study.py", "--quick")
+    _, after, before = output.split("\nfound ")
+    before, remedies = before.split("\nremedies:")
+    for table in (after, before):
+        ((n_healthy, counts),) = rows_of(table, r"^  healthy +(\d+)((?: +\d+)+)$")
+        assert int(n_healthy) > 15
+        assert counts.split()[-1] == n_healthy  # the last column: nothing
+    made = dict(rows_of(after, r"^  (\w[\w ]+?) +(\d+) +\d"))
+    rows = rows_of(remedies, r"^  (\w[\w ]+?) +(\d+) +(\d+) +(\d+) +(\d+)$")
+    assert len(rows) == 8
+    for name, *counts in rows:
+        assert int(made[name]) > 0 and set(counts) == {made[name]}, name
+
+
 def test_network_epoch_benchmark():
     """Every contestant has a time; ours is the measure of the others."""
     output = run("benchmarks/network_epoch.py", "--quick", "--epochs", 1)

@@ -1,0 +1,627 @@
+"""Does `diagnose` find what ails a network, and nothing where nothing does?
+
+Networks and stacks that are sick by construction (logistic units ten layers deep, first weights
+far too large, a learning rate of ten, ...) and well-configured ones are trained on several data
+sets. One counts as sick only if its test score is clearly below that of its cured twin, which
+differs in nothing but the cause; as healthy only if it scores about as well as the best. Printed is
+what was found in which, after training and before it, and what became of a finding and of the
+score where the remedy that it names was applied. By default the data sets are those that come
+with scikit-learn, on which the thresholds were set; with --data others, on which they were not.
+
+    python examples/diagnosis_study.py
+    python examples/diagnosis_study.py --quick
+    python examples/diagnosis_study.py --data folder  # and its .npz files: X, y or X_train, y_train
+"""
+
+import argparse
+import time
+import warnings
+from dataclasses import dataclass, field, replace
+from itertools import islice, pairwise
+from pathlib import Path
+
+import numpy as np
+from sklearn.datasets import (
+    load_breast_cancer,
+    load_diabetes,
+    load_digits,
+    load_wine,
+    make_friedman1,
+)
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import train_test_split
+from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, StandardScaler
+
+from sk_dbn import BernoulliRBMStack, DBNClassifier, DeepMLPRegressor
+from sk_dbn.inspection import diagnose, symptoms
+
+WIDTH, EPOCHS = 30, 60
+TRAIN_ROWS, TEST_ROWS = 500, 400
+COMMON = {"pretrainer": "passthrough", "batch_size": 32, "max_iter": EPOCHS}
+ADAM, SGD = {"learning_rate_init": 0.001}, {"solver": "sgd", "learning_rate_init": 0.02}
+AUTO = {"init": "auto"}
+KINDS = (
+    "vanishing",
+    "exploding",
+    "saturated units",
+    "dead units",
+    "stalled layer",
+    "diverged",
+    "unstable step size",
+    "overfitting",
+)
+THRESHOLDS = (
+    "VANISHING",
+    "EXPLODING",
+    "SATURATED",
+    "DEAD",
+    "STALLED",
+    "UNSTABLE",
+    "UNSTABLE_MACHINE",
+    "RISEN",
+    "WORSE",
+    "OVERFITTED",
+    "LOST",
+)
+# A machine whose steps are much too large is found to have diverged, or to be unstable.
+STEPS = {kind: {kind} for kind in KINDS} | {
+    "unstable step size": {"unstable step size", "diverged"}
+}
+
+
+@dataclass
+class Problem:
+    """A data set, standardised and split.
+
+    Parameters
+    ----------
+    name : str
+    X_train, X_test, y_train, y_test : ndarrays
+    is_regression : bool
+    parameters : dict
+        What suits all networks that are trained on it.
+    """
+
+    name: str
+    X_train: np.ndarray
+    X_test: np.ndarray
+    y_train: np.ndarray
+    y_test: np.ndarray
+    is_regression: bool
+    parameters: dict
+
+    @classmethod
+    def of(cls, name, X, y, is_regression, **parameters):
+        """At most so many rows of a data set."""
+        n_train = min(TRAIN_ROWS, len(X) * 2 // 3)
+        sizes = {"train_size": n_train, "test_size": min(TEST_ROWS, len(X) - n_train)}
+        parts = train_test_split(np.arange(len(X)), **sizes, random_state=0)
+        X_train, X_test = (shrunk(X[np.sort(rows)]) for rows in parts)
+        y_train, y_test = (y[np.sort(rows)] for rows in parts)
+        scaler = StandardScaler().fit(X_train)
+        if is_regression:
+            mean, std = y_train.mean(), y_train.std()
+            y_train, y_test = (y_train - mean) / std, (y_test - mean) / std
+        X_train, X_test = scaler.transform(X_train), scaler.transform(X_test)
+        return cls(name, X_train, X_test, y_train, y_test, is_regression, parameters)
+
+    @property
+    def chance(self):
+        """The score of a network that knows nothing of X."""
+        return 0.0 if self.is_regression else np.bincount(self.y_test).max() / len(self.y_test)
+
+    @property
+    def n_outputs(self):
+        """Output units of a network."""
+        n_classes = 1 if self.is_regression else len(np.unique(self.y_train))
+        return n_classes if n_classes > 2 else 1
+
+
+def shrunk(X, largest=16):
+    """Images and signals with at most so many values a side, each the mean of a block."""
+    X = np.asarray(X, dtype=np.float64)
+    for axis in range(1, X.ndim if X.ndim > 2 else 1):
+        size = -(-X.shape[axis] // largest)
+        n_blocks = X.shape[axis] // size
+        X = np.moveaxis(X, axis, -1)[..., : n_blocks * size]
+        X = np.moveaxis(X.reshape(*X.shape[:-1], n_blocks, size).mean(axis=-1), -1, axis)
+    return X.reshape(len(X), -1)
+
+
+def scikit_learns():
+    """The data sets that come with scikit-learn."""
+    for load in (load_wine, load_digits, load_breast_cancer):
+        yield Problem.of(load.__name__.removeprefix("load_"), *load(return_X_y=True), False)
+    # Noisy: without a penalty the best of networks learns its rows by heart.
+    yield Problem.of("diabetes", *load_diabetes(return_X_y=True), True, alpha=1.0)
+    yield Problem.of("friedman1", *make_friedman1(900, noise=0.5, random_state=0), True)
+
+
+def stored(folder):
+    """The data sets with targets in a folder of .npz files."""
+    for path in sorted(folder.glob("*.npz")):
+        with np.load(path) as file:
+            if path.stem == "uci_regression":
+                for name in sorted(key[:-2] for key in file if key.endswith("_X")):
+                    yield Problem.of(name, file[f"{name}_X"], file[f"{name}_y"].ravel(), True)
+                continue
+            part = "_train" if "y_train" in file else ""
+            if f"y{part}" not in file:
+                continue
+            y = file[f"y{part}"]
+            if path.stem == "adult":
+                codes = OneHotEncoder(sparse_output=False).fit_transform(file[f"X_cat{part}"])
+                X = np.hstack([file[f"X_num{part}"], codes])
+            else:
+                X = file[f"X{part}"]
+        yield Problem.of(path.stem, X, y, y.dtype.kind == "f")
+
+
+@dataclass
+class Recipe:
+    """How a network or a stack is made, and what is to be found in it.
+
+    Parameters
+    ----------
+    kind : str
+        The disease, or 'healthy'.
+    name : str
+    parameters : dict
+        Of the estimator.
+    cure : dict, default={}
+        Parameters of the cured twin that differ.
+    layers, spared : tuple of int, default=()
+        Layers that the finding has to name, and those that it must not; from the end if negative.
+    scale : float, default=1.0
+        What X is multiplied by; 1 for the cured twin.
+    noise : float, default=0.0
+        Share of the training rows whose targets are wrong.
+    validated : bool, default=False
+        Whether a network is given validation rows.
+    """
+
+    kind: str
+    name: str
+    parameters: dict
+    cure: dict = field(default_factory=dict)
+    layers: tuple = ()
+    spared: tuple = ()
+    scale: float = 1.0
+    noise: float = 0.0
+    validated: bool = False
+
+
+def deep(depth, width=WIDTH):
+    """Sizes of so many hidden layers."""
+    return (width,) * depth
+
+
+def weights_with(layer, change):
+    """An `init` that draws He's weights for relu units, but for one layer's."""
+
+    def init(units):
+        random = np.random.default_rng(0)
+        W = [random.normal(0, np.sqrt(2 / n), (n, m)) for n, m in pairwise(units)]
+        W[layer] = change(W[layer])
+        return W
+
+    return init
+
+
+def vanishing():
+    """Gradients that shrink from layer to layer on their way back."""
+    where = {"layers": (0,), "spared": (-1,)}
+    for depth in (6, 8, 10):
+        for solver, steps in (("adam", ADAM), ("sgd", SGD)):
+            common = {"hidden_layer_sizes": deep(depth)} | steps
+            logistic = common | {"activation": "logistic"}
+            yield Recipe(
+                "vanishing",
+                f"logistic {depth} {solver}",
+                logistic,
+                AUTO | {"activation": "selu"},
+                **where,
+            )
+            for name, std in (("tanh", 0.01), ("relu", 0.01), ("softsign", 0.05)):
+                parameters = common | {"activation": name, "init": std}
+                title, cure = f"{name} from {std} {depth} {solver}", AUTO
+                yield Recipe("vanishing", title, parameters, cure, **where)
+
+
+def exploding():
+    """First weights that make activations or gradients grow from layer to layer."""
+    for depth in (6, 10):
+        for solver, steps in (("adam", ADAM), ("sgd", SGD)):
+            for name in ("relu", "leaky_relu", "elu", "swish", "selu"):
+                large = {"activation": name, "init": "standard_normal"} | steps
+                large |= {"hidden_layer_sizes": deep(depth)}
+                yield Recipe("exploding", f"{name} {depth} {solver}", large, AUTO, layers=(1,))
+    chaotic = {"hidden_layer_sizes": deep(12), "activation": "tanh", "init": "standard_normal"}
+    yield Recipe("exploding", "tanh 12", chaotic | ADAM, AUTO)
+    one = {"hidden_layer_sizes": deep(6), "activation": "relu"} | SGD
+    one |= {"init": weights_with(3, lambda W: 100 * W)}
+    yield Recipe("exploding", "one layer of relu", one, AUTO, layers=(3,), spared=(0, 1, 2, 4, 5))
+
+
+def saturated():
+    """Units at the ends of their range before anything is learned."""
+    for name in ("logistic", "tanh"):
+        plain = {"hidden_layer_sizes": deep(3), "activation": name}
+        for scale in (100.0, 1000.0):
+            steps, title = {"learning_rate_init": 0.003}, f"{name}, X times {scale:g}"
+            yield Recipe("saturated units", title, plain | steps, layers=(0,), scale=scale)
+        for std in (5.0, 20.0):
+            large, title = plain | {"init": std} | ADAM, f"{name} from {std:g}"
+            yield Recipe("saturated units", title, large, AUTO, layers=(1, 2))
+
+
+def dead():
+    """Rectified linear units that are zero for every row."""
+    negative = {"hidden_layer_sizes": deep(4), "activation": "relu"} | ADAM
+    for layer in (1, 2):
+        init = weights_with(layer, lambda W: -abs(W))
+        sick, cure = negative | {"init": init}, AUTO
+        yield Recipe("dead units", f"negative layer {layer + 1}", sick, cure, layers=(layer,))
+    for solver, rate in (("adam", 0.3), ("adam", 1.0), ("rmsprop", 0.3), ("nadam", 1.0)):
+        large = {"hidden_layer_sizes": deep(3), "activation": "relu", "solver": solver}
+        cure = {"learning_rate_init": 0.001}
+        yield Recipe("dead units", f"{solver} {rate}", large | {"learning_rate_init": rate}, cure)
+
+
+def stalled():
+    """Layers that do not move."""
+    for name in ("relu", "tanh"):
+        plain = {"hidden_layer_sizes": deep(3), "activation": name}
+        rates = (("adam", 1e-7, 0.001), ("adam", 1e-6, 0.001), ("sgd", 1e-6, 0.02))
+        for solver, rate, enough in (*rates, ("adagrad", 1e-6, 0.02)):
+            slow = plain | {"solver": solver, "learning_rate_init": rate}
+            cure, layers = {"learning_rate_init": enough}, (0, 1, 2)
+            yield Recipe("stalled layer", f"{name} {solver} {rate:g}", slow, cure, layers=layers)
+        zeros = plain | {"init": "zeros"} | ADAM
+        yield Recipe("stalled layer", f"{name} zeros", zeros, AUTO, layers=(0, 1))
+
+
+def diverged():
+    """Weights or losses that leave the range of numbers."""
+    for name in ("relu", "elu", "identity", "selu"):
+        for rate in (3.0, 30.0):
+            large = {"hidden_layer_sizes": deep(3), "activation": name, "solver": "sgd"}
+            cure = {"learning_rate_init": 0.02}
+            yield Recipe("diverged", f"{name} {rate}", large | {"learning_rate_init": rate}, cure)
+
+
+def unstable():
+    """Steps that are too large for anything to settle."""
+    for name in ("tanh", "logistic", "elu"):
+        rates = (("adam", 0.3), ("adam", 1.0), ("nadam", 0.3), ("rmsprop", 0.3), ("sgd", 1.0))
+        for solver, rate in rates:
+            large = {"hidden_layer_sizes": deep(3), "activation": name, "solver": solver}
+            large |= {"learning_rate_init": rate}
+            cure = {"learning_rate_init": 0.02 if solver == "sgd" else 0.003}
+            yield Recipe("unstable step size", f"{name} {solver} {rate}", large, cure)
+
+
+def overfitting():
+    """Few rows or wrong targets, many units, no end."""
+    for name in ("relu", "tanh"):
+        for solver, rate in (("adam", 0.003), ("sgd", 0.02)):
+            greedy = {"hidden_layer_sizes": deep(2, 100), "activation": name, "alpha": 0.0}
+            greedy |= {"solver": solver, "learning_rate_init": rate, "max_iter": 200}
+            greedy |= {"n_iter_no_change": 200}
+            cure, title = {"early_stopping": True, "n_iter_no_change": 10}, f"{name} {solver}"
+            for harm in ({"noise": 0.3}, {"noise": 0.5}):
+                full = f"{title}, {harm['noise']:.0%} noise"
+                yield Recipe("overfitting", full, greedy, cure, validated=True, **harm)
+
+
+def well(name, parameters):
+    """A recipe for a healthy network."""
+    return Recipe("healthy", name, parameters, validated=True)
+
+
+def healthy():
+    """What one would recommend, for shallow and deep networks."""
+    for depth in (1, 2, 3, 5, 10):
+        for name in ("relu", "tanh", "selu", "elu"):
+            plain = {"hidden_layer_sizes": deep(depth), "activation": name}
+            for solver, rate in (("adam", 0.001), ("sgd", 0.005), ("adamw", 0.002)):
+                steps = {"solver": solver, "learning_rate_init": rate}
+                yield well(f"{name} {depth} {solver}", plain | steps)
+            stopped = plain | {"early_stopping": True, "learning_rate_init": 0.003}
+            yield well(f"{name} {depth}, stopped early", stopped)
+    for name in ("gelu", "swish", "leaky_relu", "softplus", "softsign", "identity"):
+        plain = {"hidden_layer_sizes": deep(3), "activation": name, "learning_rate_init": 0.003}
+        yield well(f"{name} 3 adam", plain)
+    for depth in (1, 2):
+        plain = {"hidden_layer_sizes": deep(depth), "activation": "logistic"}
+        yield well(f"logistic {depth} adam", plain | {"learning_rate_init": 0.01})
+        steps = {"solver": "sgd", "learning_rate_init": 0.05}
+        yield well(f"logistic {depth} sgd", plain | steps)
+        small = plain | {"activation": "tanh", "init": "normal", "learning_rate_init": 0.01}
+        yield well(f"tanh {depth} from small weights", small)
+    for name in ("relu", "tanh", "logistic"):
+        plain = {"hidden_layer_sizes": deep(1), "activation": name, "solver": "lbfgs"}
+        yield well(f"{name} lbfgs", plain | {"alpha": 1.0, "max_iter": 30})
+    for depth in (2, 3, 4):
+        plain = {"hidden_layer_sizes": deep(depth, 50), "activation": "logistic"}
+        plain |= {"pretrainer": BernoulliRBMStack(), "learning_rate_init": 0.003}
+        yield well(f"pre-trained {depth}", plain)
+
+
+def stacks():
+    """Stacks of machines that learn, and such as do not."""
+    usual = {"hidden_layer_sizes": (40, 20), "max_iter": 15}
+    for name in ("logistic", "tanh"):
+        for visible in ("bernoulli", "gaussian"):
+            plain = usual | {"activation": name, "visible": visible}
+            title, cure = f"{name}, {visible}", {"learning_rate": 0.1}
+            for rate in (0.03, 0.1):
+                yield Recipe("healthy", f"{title} {rate:g}", plain | {"learning_rate": rate})
+            for rate in (1e-7, 1e-6):
+                slow = plain | {"learning_rate": rate}
+                yield Recipe("stalled layer", f"{title} {rate:g}", slow, cure, layers=(0, 1))
+            for rate in (3.0, 10.0):
+                fast, kind = plain | {"learning_rate": rate}, "unstable step size"
+                yield Recipe(kind, f"{title} {rate:g}", fast, cure)
+            for std in (5.0, 20.0):
+                large = plain | {"init": std}
+                yield Recipe("saturated units", f"{title} from {std:g}", large, AUTO)
+
+
+DISEASES = (vanishing, exploding, saturated, dead, stalled, diverged, unstable, overfitting)
+GROUPS = (*DISEASES, stacks, healthy)
+
+
+def estimator_of(recipe, problem, changes):
+    """The estimator of a recipe, with some parameters changed; not fitted."""
+    parameters = {"random_state": 0, "n_jobs": 1} | recipe.parameters | changes
+    if "visible" in parameters:
+        return BernoulliRBMStack(**parameters)
+    parameters = COMMON | problem.parameters | parameters
+    if callable(parameters.get("init")):
+        hidden = parameters["hidden_layer_sizes"]
+        units = [problem.X_train.shape[1], *hidden, problem.n_outputs]
+        parameters["init"] = parameters["init"](units)
+    return (DeepMLPRegressor if problem.is_regression else DBNClassifier)(**parameters)
+
+
+def training_rows(recipe, problem):
+    """What a recipe's estimator is trained on."""
+    X, y = problem.X_train * recipe.scale, problem.y_train.copy()
+    wrong = np.random.default_rng(0).random(len(y)) < recipe.noise
+    y[wrong] = np.random.default_rng(1).permutation(y[wrong])
+    if recipe.parameters.get("visible") == "bernoulli":
+        X = MinMaxScaler(clip=True).fit_transform(X)
+    return X, y
+
+
+def train(recipe, problem, changes):
+    """The fitted estimator of a recipe, with some parameters changed, and its score.
+
+    That of a network is its test score; of a stack, the share of the features' variance that
+    is left in their reconstruction.
+    """
+    estimator = estimator_of(recipe, problem, changes)
+    X, y = training_rows(recipe, problem)
+    if isinstance(estimator, BernoulliRBMStack):
+        estimator.fit(X)
+        lost = ((X - estimator.reconstruct(X)) ** 2).sum() / ((X - X.mean(axis=0)) ** 2).sum()
+        return estimator, float(np.fmax(1 - lost, -1.0))
+    X_test = problem.X_test * recipe.scale
+    validation = {"X_val": X_test, "y_val": problem.y_test} if recipe.validated else {}
+    estimator.fit(X, y, **validation)
+    return estimator, max(estimator.score(X_test, problem.y_test), -1.0)
+
+
+@dataclass
+class Outcome:
+    """What became of a recipe on a problem.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    problem : Problem
+    score : float
+    cured : float
+        Score of the cured twin; of a healthy one its own.
+    found, before : list of str
+        Kinds that were found after training, and before it.
+    estimator : object
+        Fitted.
+    best : float
+        The best score of any network, or any stack with such visible units, on the problem.
+    right_layers : bool
+        Whether the finding names the layers that it should.
+    relieved : bool
+        Whether the finding is gone when its remedy is applied.
+    remedied : float
+        The score then.
+    """
+
+    recipe: Recipe
+    problem: Problem
+    score: float
+    cured: float
+    found: list
+    before: list
+    estimator: object
+    best: float = np.nan
+    right_layers: bool = False
+    relieved: bool = False
+    remedied: float = np.nan
+
+    @property
+    def visible(self):
+        """Visible units of a stack; None for a network."""
+        return self.recipe.parameters.get("visible")
+
+    @property
+    def chance(self):
+        """What is to be had without learning."""
+        return self.problem.chance if self.visible is None else 0.0
+
+    @property
+    def is_healthy(self):
+        """Whether it is well-configured and gains at least 85 % of what the best one does."""
+        gain = self.best - self.chance
+        return self.recipe.kind == "healthy" and self.score > self.chance + 0.85 * gain
+
+    @property
+    def is_sick(self):
+        """Whether the score is clearly below that of the cured twin, which learned.
+
+        By a twentieth of what the twin gains over chance, and by two standard errors of the
+        difference of two accuracies.
+        """
+        if self.recipe.kind == "healthy":
+            return False
+        gain, error = self.cured - self.chance, 0.0
+        if self.visible is None and not self.problem.is_regression:
+            variances = sum(p * (1 - p) for p in (self.score, self.cured))
+            error = np.sqrt(variances / len(self.problem.y_test))
+        return gain > 0.1 and self.score < self.cured - max(0.05 * gain, 2 * error)
+
+
+def examine(recipe, problem):
+    """Train, diagnose, cure by construction, and cure by what the diagnosis says."""
+    X, y = training_rows(recipe, problem)
+    before = diagnose(estimator_of(recipe, problem, {}), X, y)
+    network, score = train(recipe, problem, {})
+    diagnosis = diagnose(network)
+    found, before = ([finding.kind for finding in findings] for findings in (diagnosis, before))
+    if recipe.kind == "healthy":
+        return Outcome(recipe, problem, score, score, found, before, network)
+    _, cured = train(replace(recipe, scale=1.0), problem, recipe.cure)
+    outcome = Outcome(recipe, problem, score, cured, found, before, network)
+    findings = [finding for finding in diagnosis if finding.kind in STEPS[recipe.kind]]
+    if not findings or not outcome.is_sick:
+        return outcome
+    finding, kind = findings[0], findings[0].kind
+    n_hidden = len(recipe.parameters["hidden_layer_sizes"])
+    named, spared = set(finding.layers), {layer % n_hidden for layer in recipe.spared}
+    outcome.right_layers = named >= set(recipe.layers) and not named & spared
+    # Where no parameter is the remedy, it is the scale of X.
+    relief = recipe if finding.parameters else replace(recipe, scale=1.0)
+    network, outcome.remedied = train(relief, problem, finding.parameters)
+    outcome.relieved = kind not in [finding.kind for finding in diagnose(network)]
+    return outcome
+
+
+def set_best(outcomes):
+    """Tell every outcome what the best of its problem was."""
+    best = {}
+    for outcome in outcomes:
+        key = outcome.problem.name, outcome.visible
+        best[key] = max(best.get(key, -1.0), outcome.score, outcome.cured)
+    for outcome in outcomes:
+        outcome.best = best[outcome.problem.name, outcome.visible]
+
+
+def print_confusion(title, outcomes, moment):
+    """What was found (columns) in what was made (rows)."""
+    print(f"\n{title}")
+    head = [kind.split()[0] for kind in KINDS]
+    print(f"  {'made':<20}{'all':>5}" + "".join(f"{name:>11}" for name in [*head, "nothing"]))
+    groups = {kind: [o for o in outcomes if o.is_sick and o.recipe.kind == kind] for kind in KINDS}
+    groups["healthy"] = [o for o in outcomes if o.is_healthy]
+    groups["to be healthy"] = [
+        o for o in outcomes if o.recipe.kind == "healthy" and not o.is_healthy
+    ]
+    groups["to be sick"] = [o for o in outcomes if o.recipe.kind != "healthy" and not o.is_sick]
+    for name, group in groups.items():
+        found = [getattr(outcome, moment) for outcome in group]
+        counts = [sum(kind in kinds for kinds in found) for kind in KINDS]
+        counts.append(sum(not kinds for kinds in found))
+        print(f"  {name:<20}{len(group):>5}" + "".join(f"{n:>11}" for n in counts))
+
+
+def print_remedies(outcomes):
+    """What became of findings when the remedy that they name was applied."""
+    print("\nremedies: how many findings name the right layers, how many are gone afterwards,")
+    print("and in how many the score regains half of what it lacked of the cured twin's, or more")
+    print(f"  {'made':<20}{'found':>7}{'layers':>8}{'gone':>7}{'regained':>10}")
+    for kind in KINDS:
+        group = [o for o in outcomes if o.is_sick and o.recipe.kind == kind]
+        group = [o for o in group if STEPS[kind] & {*o.found}]
+        layers, gone = (sum(getattr(o, x) for o in group) for x in ("right_layers", "relieved"))
+        regained = sum(o.remedied - o.score >= 0.5 * (o.cured - o.score) for o in group)
+        print(f"  {kind:<20}{len(group):>7}{layers:>8}{gone:>7}{regained:>10}")
+
+
+def print_thresholds(outcomes):
+    """Findings missed and false alarms with each threshold as it is, lower and higher."""
+    print("\nthresholds: findings missed among the sick, and alarms among the healthy")
+    head = "".join(f"{at:>8}{'missed':>8}{'alarms':>8}" for at in ("lower", "as set", "higher"))
+    print(f"  {'':<20}{head}")
+    sick, healthy = ([o for o in outcomes if getattr(o, x)] for x in ("is_sick", "is_healthy"))
+    for name in THRESHOLDS:
+        value, cells = getattr(symptoms, name), ""
+        # Shares by half of what they are from 0 or 1, others by a factor of two.
+        higher = (1 + value) / 2 if name in ("SATURATED", "DEAD") else 2 * value
+        for changed in (value / 2, value, higher):
+            setattr(symptoms, name, changed)
+            found = [{finding.kind for finding in diagnose(o.estimator)} for o in sick]
+            missed = sum(not STEPS[o.recipe.kind] & kinds for o, kinds in zip(sick, found))
+            alarms = sum(bool(diagnose(o.estimator)) for o in healthy)
+            cells += f"{changed:>8.2g}{missed:>8}{alarms:>8}"
+        setattr(symptoms, name, value)
+        print(f"  {name:<20}{cells}")
+
+
+def print_exceptions(outcomes):
+    """Each that was not as expected, for one to look at."""
+    for outcome in outcomes:
+        recipe, what = outcome.recipe, None
+        if outcome.is_healthy and (outcome.found or outcome.before):
+            what = f"found {outcome.found}, before training {outcome.before}"
+        elif outcome.is_sick and not STEPS[recipe.kind] & {*outcome.found}:
+            what = f"not found, but {outcome.found}"
+        elif outcome.is_sick and not outcome.right_layers:
+            what = "wrong layers"
+        elif outcome.is_sick and not outcome.relieved:
+            what = "found again after its remedy"
+        if what:
+            scores = f"{outcome.score:.3f}, cured {outcome.cured:.3f}, {outcome.remedied:.3f}"
+            print(f"  {outcome.problem.name}, {recipe.kind}, {recipe.name}: {what} ({scores})")
+
+
+def parse_arguments():
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--quick", action="store_true", help="one data set, each fourth recipe")
+    parser.add_argument("--data", type=Path, help="folder of .npz files (default: scikit-learn's)")
+    parser.add_argument(
+        "--thresholds", action="store_true", help="what other thresholds would find"
+    )
+    parser.add_argument("--exceptions", action="store_true", help="list what was not as expected")
+    return parser.parse_args()
+
+
+def main():
+    """Train, diagnose and count."""
+    arguments = parse_arguments()
+    warnings.simplefilter("ignore", ConvergenceWarning)  # most are not to converge
+    problems = scikit_learns() if arguments.data is None else stored(arguments.data)
+    outcomes, start = [], time.perf_counter()
+    for problem in islice(problems, 1 if arguments.quick else None):
+        recipes = [recipe for recipes in GROUPS for recipe in recipes()]
+        for recipe in recipes[:: 4 if arguments.quick else 1]:
+            outcomes.append(examine(recipe, problem))
+        set_best(outcomes)
+        print(f"{problem.name}: {time.perf_counter() - start:.0f} s", flush=True)
+    n_sick, n_healthy = (sum(getattr(o, x) for o in outcomes) for x in ("is_sick", "is_healthy"))
+    print(
+        f"\n{len(outcomes)} networks and stacks, {n_sick} sick and {n_healthy} healthy by outcome"
+    )
+    print_confusion("found after training", outcomes, "found")
+    print_confusion("found before training", outcomes, "before")
+    print_remedies(outcomes)
+    if arguments.thresholds:
+        print_thresholds(outcomes)
+    if arguments.exceptions:
+        print("\nnot as expected")
+        print_exceptions(outcomes)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,146 @@
+"""What a diagnosis consists of, and how it is shown."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from html import escape
+
+KINDS = (
+    "vanishing",
+    "exploding",
+    "dead units",
+    "saturated units",
+    "stalled layer",
+    "diverged",
+    "unstable step size",
+    "overfitting",
+)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that keeps a network or a stack from learning, and what to do about it.
+
+    Parameters
+    ----------
+    kind : {'vanishing', 'exploding', 'dead units', 'saturated units', 'stalled layer', \
+            'diverged', 'unstable step size', 'overfitting'}
+        What it is.
+    layers : tuple of int
+        Where it is: indices into `coefs_`, and so columns of the gradient trace. Empty where
+        it concerns all layers together.
+    where : str
+        The same in words, counted as the displays do: 'hidden 1' has index 0.
+    epoch : float
+        When it is first seen; 0 is before the first update.
+    evidence : dict of str to float
+        The numbers that it rests on, by name.
+    remedy : str
+        What to change, in words; first what is most likely to help.
+    parameters : dict, default={}
+        The same for `set_params`, where parameters of the estimator are the remedy.
+
+    See Also
+    --------
+    diagnose : What finds it.
+
+    References
+    ----------
+    .. [1] Glorot, X. & Bengio, Y. (2010). Understanding the difficulty of training deep
+       feedforward neural networks. AISTATS. Sections 3 and 4.
+
+    Examples
+    --------
+    >>> from sk_dbn.inspection import Finding
+    >>> finding = Finding(
+    ...     kind="dead units",
+    ...     layers=(1,),
+    ...     where="hidden 2",
+    ...     epoch=3.0,
+    ...     evidence={"dead_fraction": 0.9},
+    ...     remedy="learning_rate_init=0.001",
+    ...     parameters={"learning_rate_init": 0.001},
+    ... )
+    >>> finding.kind
+    'dead units'
+    """
+
+    kind: str
+    layers: tuple
+    where: str
+    epoch: float
+    evidence: dict
+    remedy: str
+    parameters: dict = field(default_factory=dict)
+
+    @property
+    def numbers(self):
+        """The evidence in words."""
+        return ", ".join(f"{name} {value:.2g}" for name, value in self.evidence.items())
+
+
+class Diagnosis(Sequence):
+    """The findings of :func:`diagnose`, which print as a short table.
+
+    Parameters
+    ----------
+    findings : sequence of Finding
+        What was found, the likely cause before what follows from it.
+    subject : str
+        What was looked at.
+
+    See Also
+    --------
+    diagnose : What returns it.
+
+    References
+    ----------
+    .. [1] Glorot, X. & Bengio, Y. (2010). Understanding the difficulty of training deep
+       feedforward neural networks. AISTATS. Sections 3 and 4.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_diabetes
+    >>> from sk_dbn import DeepMLPRegressor
+    >>> from sk_dbn.inspection import diagnose
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> diagnosis = diagnose(DeepMLPRegressor((20,) * 10, activation="logistic"), X, y)
+    >>> [finding.kind for finding in diagnosis]
+    ['vanishing']
+    """
+
+    def __init__(self, findings, subject):
+        self.findings = tuple(findings)
+        self.subject = subject
+
+    def __len__(self):
+        return len(self.findings)
+
+    def __getitem__(self, index):
+        return self.findings[index]
+
+    def __repr__(self):
+        lines = [self._title()]
+        for finding in self.findings:
+            lines.append(f"  {finding.kind}: {finding.where}, from epoch {finding.epoch:g} on")
+            lines.append(f"    seen:   {finding.numbers}")
+            lines.append(f"    remedy: {finding.remedy}")
+        return "\n".join(lines)
+
+    def _repr_html_(self):
+        rows = "".join(
+            f"<tr><td>{escape(finding.kind)}</td><td>{finding.where}</td>"
+            f"<td>{finding.epoch:g}</td><td>{escape(finding.numbers)}</td>"
+            f"<td>{escape(finding.remedy)}</td></tr>"
+            for finding in self.findings
+        )
+        title = f"<p>{escape(self._title())}</p>"
+        if not rows:
+            return title
+        names = ("finding", "where", "from epoch", "seen", "remedy")
+        head = "".join(f"<th>{name}</th>" for name in names)
+        return f"{title}<table><tr>{head}</tr>{rows}</table>"
+
+    def _title(self):
+        n = len(self.findings)
+        count = "nothing found" if n == 0 else "1 finding" if n == 1 else f"{n} findings"
+        return f"{self.subject}: {count}"

@@ -1,0 +1,217 @@
+"""What training left behind in an estimator, as far as a diagnosis reads it."""
+
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+
+from sk_dbn.inspection.fitted import layer_names, trace_of
+
+# Activations whose weights have standard deviation sqrt(2 / fan_in) by init='auto', and
+# sqrt(1 / fan_in); those of others have sqrt(2 / (fan_in + fan_out)), those of stacks 0.01.
+HE = {"relu", "leaky_relu", "elu", "gelu", "swish", "softplus"}
+LECUN = {"selu"}
+STACK_STD = 0.01
+
+
+@dataclass
+class History:
+    """The trace, the losses and the parameters of one estimator.
+
+    Parameters
+    ----------
+    estimator : object
+        Fitted, with a gradient trace.
+    is_trained : bool, default=True
+        Whether it took steps that tell of its training.
+    parameters : dict, default=None
+        What it is to be trained with; by default what it was trained with.
+    """
+
+    estimator: object
+    is_trained: bool = True
+    parameters: dict | None = None
+
+    def __post_init__(self):
+        self.trace = trace_of(self.estimator, "diagnose")
+        if self.parameters is None:
+            self.parameters = self.estimator.get_params(deep=False)
+        self.is_network = hasattr(self.estimator, "out_activation_")
+        self.shapes = [W.shape for W in self.estimator.coefs_]
+        self.n_hidden = self.trace.n_layers - self.is_network
+        names = self.parameters["activation"]
+        self.activations = [names] * self.n_hidden if isinstance(names, str) else list(names)
+
+    def in_words(self, layers):
+        """What layers are called, runs of them shortened."""
+        if len(layers) == 0:
+            return "all layers"
+        names = layer_names(self.estimator, self.trace.n_layers)
+        runs = np.split(layers, np.flatnonzero(np.diff(layers) > 1) + 1)
+        hidden = [[layer for layer in run if layer < self.n_hidden] for run in runs]
+        words = [
+            names[run[0]] + (f"-{run[-1] + 1}" if len(run) > 1 else "") for run in hidden if run
+        ]
+        return ", ".join(words + names[self.n_hidden :] * (layers[-1] >= self.n_hidden))
+
+    def _curve(self, name):
+        """A list of losses as an array, empty where there is none."""
+        values = getattr(self.estimator, name, None) if self.is_trained else None
+        return np.array([] if values is None else values, dtype=float)
+
+    @property
+    def losses(self):
+        """Loss of each epoch, of a network."""
+        return self._curve("loss_curve_")
+
+    @property
+    def validation_losses(self):
+        """The same of validation rows."""
+        return self._curve("validation_loss_curve_")
+
+    @property
+    def validation_scores(self):
+        """Their scores."""
+        return self._curve("validation_scores_")
+
+    @property
+    def is_pretrained(self):
+        """Whether a network's first weights come from a stack."""
+        return getattr(self.estimator, "pretrainer_", None) is not None
+
+    @property
+    def has_steps(self):
+        """Whether training takes steps that a learning rate scales."""
+        return self.parameters.get("solver") != "lbfgs"
+
+    @property
+    def mean_steps(self):
+        """Norm of each layer's step over that of its weights, mean over training."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # of layers that took none
+            return np.nanmean(_finite(self.trace.update_ratio[1:]), axis=0)
+
+    @property
+    def early_steps(self):
+        """The same in the first epoch; of weights that start small over those of usual size."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)
+            first = self.trace.epoch[1:] <= 1
+            steps = np.nanmean(_finite(self.trace.update_ratio[1:][first]), axis=0)
+        return steps * np.minimum(1.0, self.gain)
+
+    @property
+    def inputs_rms(self):
+        """Root mean square of what each layer's weights act on, by row; 1 is taken for X."""
+        trace = self.trace
+        rms = np.hypot(trace.activation_mean, trace.activation_std)
+        return np.hstack([np.ones((len(rms), 1)), rms[:, :-1]])
+
+    @property
+    def derivatives(self):
+        """How large the derivative of the loss by each layer's units is, by row.
+
+        The norm of the gradient of their biases, which is its mean; or, since that can cancel
+        where targets are balanced, the norm of the gradient of their weights over that of what
+        these act on. NaN where they are not finite.
+        """
+        widths = np.sqrt([fan_in for fan_in, _ in self.shapes])
+        from_weights = _ratio(self.trace.weight_grad_norm, self.inputs_rms * widths)
+        return np.fmax(_finite(self.trace.bias_grad_norm), from_weights)
+
+    @property
+    def returned(self):
+        """The same over the largest of all layers, for each hidden layer: what comes back."""
+        sizes = self.derivatives
+        return _ratio(sizes, sizes.max(axis=1, keepdims=True))[:, : self.n_hidden]
+
+    @property
+    def growth(self):
+        """Growth from one end of the hidden layers to the other, by row.
+
+        That of activations (their root mean square) from the first layer on, or that of
+        derivatives from the last layer back, whichever is more.
+        """
+        hidden = slice(self.n_hidden)
+        rms = _finite(np.hypot(self.trace.activation_mean, self.trace.activation_std))[:, hidden]
+        sizes = self.derivatives[:, hidden]
+        return np.fmax(_ratio(rms, rms[:, :1]), _ratio(sizes, sizes[:, -1:]))
+
+    @property
+    def gain(self):
+        """Norm of each layer's first weights over what ``init='auto'`` gives."""
+        names, gains = [*self.activations, "output"], []
+        for (fan_in, fan_out), name in zip(self.shapes, names, strict=False):
+            std = np.sqrt(2.0 / (fan_in + fan_out))
+            if not self.is_network:
+                std = STACK_STD
+            elif name in HE | LECUN:
+                std = np.sqrt((2.0 if name in HE else 1.0) / fan_in)
+            gains.append(std * np.sqrt(fan_in * fan_out))
+        return self.trace.weight_norm[0] / np.array(gains)
+
+    @property
+    def has_zero_layer(self):
+        """Whether all first weights of a layer are zero."""
+        return bool((self.trace.weight_norm[0] == 0).any())
+
+    @property
+    def first_steps(self):
+        """Each layer's update ratio that the learning rate of a network leads to at first.
+
+        For 'sgd' the rate times the gradient over the weights; the adaptive solvers move
+        every weight by about the rate itself, whatever its gradient. Weights that start small
+        are taken for those of usual size.
+        """
+        rate = self.parameters["learning_rate_init"]
+        if self.parameters["solver"] == "sgd":
+            step = rate * _finite(self.trace.weight_grad_norm[0])
+        else:
+            step = rate * np.sqrt([fan_in * fan_out for fan_in, fan_out in self.shapes])
+        return _ratio(step, self.trace.weight_norm[0]) * np.minimum(1.0, self.gain)
+
+
+def typical(values):
+    """The median of each column, where NaN does not count.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n_rows, n_columns)
+
+    Returns
+    -------
+    ndarray of shape (n_columns,)
+        NaN for a column of nothing else.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # of columns of NaN
+        return np.nanmedian(values, axis=0)
+
+
+def latest(values, summary=np.median):
+    """A summary of each column's last quarter of rows, where NaN does not count.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n_rows, n_columns)
+    summary : callable, default=numpy.median
+        Of a 1d array.
+
+    Returns
+    -------
+    ndarray of shape (n_columns,)
+    """
+    columns = [column[~np.isnan(column)] for column in values.T]
+    last = [column[-max(1, len(column) // 4) :] for column in columns]
+    return np.array([summary(column) if len(column) else np.nan for column in last])
+
+
+def _finite(values):
+    """NaN in place of infinity."""
+    return np.where(np.isfinite(values), values, np.nan)
+
+
+def _ratio(part, whole):
+    """part / whole; NaN where that says nothing."""
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        return _finite(part / whole)

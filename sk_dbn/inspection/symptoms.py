@@ -1,0 +1,220 @@
+"""By which numbers it is recognised what keeps a network or a stack from learning.
+
+Each function looks for one thing in a History and returns its Finding, or None.
+"""
+
+import numpy as np
+
+from sk_dbn.inspection import remedies
+from sk_dbn.inspection.findings import Finding
+from sk_dbn.inspection.history import latest, typical
+
+# Where health ends: between what examples/diagnosis_study.py finds in healthy networks and in sick
+# ones. The numbers behind each are in docs/diagnosis.rst.
+VANISHING = 1e-3  # derivative that comes back to a layer, over the largest
+RECOVERED = 1e-2  # the same, from where on it no longer counts as vanishing
+LEARNED = 0.1  # last loss over the first, below which a network has learned after all
+EXPLODING = 10.0  # growth of activations or derivatives over all hidden layers
+SATURATED = 0.75  # share of activations at the ends of their range
+DEAD = 0.65  # share of units that say the same for every row
+STALLED = 2e-5  # norm of a step over that of the weights, where 1e-3 is usual
+UNSTABLE = 0.15  # the same of a network in its first epoch
+UNSTABLE_MACHINE = 0.1  # the same of a machine, mean over training
+RISEN = 0.25  # divergence of a reconstruction above its least, over what it had fallen
+FEW_NATS = 0.1  # divergences that make no difference
+WORSE = 1.0  # rise of the loss over its first value
+OVERFITTED = 0.1  # rise of the loss of validation rows over its least value
+LOST = 0.05  # how far their score has fallen from its best
+
+LARGE = 2.0  # first weights over those of init='auto'
+
+
+def vanishing(history):
+    """Derivatives that all but vanish on their way back through the layers."""
+    if not history.is_network or history.n_hidden < 2 or history.has_zero_layer:
+        return None
+    returned = history.returned
+    at_first = returned[0]
+    if unstable(history) is None:
+        # Where targets are balanced, the mean over all rows may cancel, that over a minibatch not.
+        at_first = np.fmin(at_first, returned[min(1, len(returned) - 1)])
+    is_small = at_first < VANISHING
+    silent = np.flatnonzero(_silent(history))
+    is_small[: silent.max(initial=-1) + 1] = False  # units that are zero let nothing pass
+    layers = np.flatnonzero(is_small)
+    if len(layers) == 0 or (_has_learned(history) and (latest(returned) > RECOVERED).all()):
+        return None
+    evidence = {"derivative over the largest layer's": at_first[layers].min()}
+    return _finding(
+        history, "vanishing", layers, 0.0, evidence, remedies.vanishing(history, layers)
+    )
+
+
+def exploding(history):
+    """Activations that grow from layer to layer, or derivatives on their way back."""
+    if not history.is_network or history.n_hidden < 2:
+        return None
+    growth = history.growth
+    lasting = np.fmin(growth[0], typical(growth))
+    if not (lasting > EXPLODING).any():
+        return None
+    layers = np.flatnonzero(history.gain[: history.n_hidden] > LARGE)
+    layers = layers if len(layers) else np.flatnonzero(lasting > EXPLODING)
+    evidence = {
+        "growth over the layers": np.nanmax(growth[0]),
+        "first weights over those of init='auto'": history.gain[layers].max(),
+    }
+    return _finding(
+        history, "exploding", layers, 0.0, evidence, remedies.exploding(history, layers)
+    )
+
+
+def saturated(history):
+    """Activations at the ends of their range, from the start on or since."""
+    shares = history.trace.saturated_fraction[:, : history.n_hidden]
+    at_first = np.fmin(shares[0], typical(shares)) > SATURATED
+    since = latest(shares) > SATURATED
+    # Units that a machine has learned may be sure, and those of a network that learned.
+    at_first &= not history.is_pretrained
+    if not history.is_network or not history.is_trained or _has_learned(history):
+        since[:] = False
+    layers = np.flatnonzero(at_first | since)
+    if len(layers) == 0:
+        return None
+    seen = shares[:, layers]
+    evidence = {"saturated fraction": np.fmax(seen[0], latest(seen)).max()}
+    epoch = _first_epoch(history, seen[:, 0] > SATURATED)
+    remedy = remedies.saturated(history, layers, bool(at_first.any()))
+    return _finding(history, "saturated units", layers, epoch, evidence, remedy)
+
+
+def dead(history):
+    """Units that say the same for every row; of a network, rectified linear ones."""
+    if history.has_zero_layer or not (history.is_network or history.is_trained):
+        return None  # the units' silence comes from that; a machine's first weights are small
+    shares = history.trace.dead_fraction[:, : history.n_hidden]
+    can_die = [name == "relu" or not history.is_network for name in history.activations]
+    layers = np.flatnonzero(np.array(can_die, dtype=bool) & (latest(shares) > DEAD))
+    if len(layers) == 0:
+        return None
+    seen = shares[:, layers]
+    evidence = {"dead fraction": latest(seen).max()}
+    epoch = _first_epoch(history, seen[:, 0] > DEAD)
+    return _finding(history, "dead units", layers, epoch, evidence, remedies.dead(history, epoch))
+
+
+def unstable(history):
+    """Steps that are too large for the weights, or for a machine to keep what it learned."""
+    if history.is_network:
+        return _unstable_network(history)
+    if not history.is_trained:
+        return None
+    divergence, steps = history.trace.reconstruction_kl, history.mean_steps
+    least = np.nanmin(divergence, axis=0)
+    risen = latest(divergence, np.min) - least
+    share = risen / (divergence[0] - least + FEW_NATS)
+    layers = np.flatnonzero((share > RISEN) | (steps > UNSTABLE_MACHINE))
+    if len(layers) == 0:
+        return None
+    epoch = history.trace.epoch[np.nanargmin(divergence[:, layers[0]])]
+    evidence = {
+        "step over weights": np.nanmax(steps[layers]),
+        "nats above the least divergence": risen[layers].max(),
+    }
+    return _finding(
+        history, "unstable step size", layers, epoch, evidence, remedies.unstable(history)
+    )
+
+
+def _unstable_network(history):
+    """The same of a network, by its first steps."""
+    if not history.has_steps:
+        return None
+    steps = history.first_steps
+    if history.is_trained:
+        steps = np.fmax(steps, history.early_steps)
+    layers = np.flatnonzero(steps > UNSTABLE)
+    if len(layers) == 0:
+        return None
+    evidence = {"step over weights in the first epoch": steps[layers].max()}
+    return _finding(
+        history, "unstable step size", layers, 0.0, evidence, remedies.unstable(history)
+    )
+
+
+def diverged(history):
+    """Numbers that left their range, or a loss that ends far above where it began."""
+    if not history.is_trained:
+        return None
+    if not history.is_network:
+        layers = np.flatnonzero(np.array(history.estimator.n_iter_) == 0)
+        evidence = {"epochs completed": 0}
+        remedy = remedies.diverged(history)
+        return _finding(history, "diverged", layers, 0.0, evidence, remedy) if len(layers) else None
+    trace, losses = history.trace, history.losses
+    risen = (losses[-1] - losses[0]) / abs(losses[0]) if len(losses) else np.inf
+    if np.ceil(trace.epoch[-1]) <= len(losses) and not risen > WORSE:
+        return None
+    layers = np.flatnonzero(~np.isfinite(np.hypot(trace.weight_norm, trace.weight_grad_norm)[-1]))
+    evidence = {"epochs completed": len(losses)}
+    if len(losses):
+        evidence["rise of the loss"] = risen
+    return _finding(history, "diverged", layers, len(losses), evidence, remedies.diverged(history))
+
+
+def stalled(history):
+    """Layers that do not move."""
+    if not history.has_steps:
+        return None
+    if history.is_trained:
+        steps = history.mean_steps
+    elif history.is_network:
+        steps = history.first_steps
+    else:
+        return None
+    # Weights of zero have no ratio; without a gradient they stay what they are.
+    is_stuck = (history.trace.weight_norm == 0).all(axis=0)
+    is_stuck &= (history.trace.weight_grad_norm == 0).all(axis=0)
+    layers = np.flatnonzero(is_stuck | (steps < STALLED))
+    if len(layers) == 0:
+        return None
+    evidence = {"step over weights": np.where(is_stuck, 0.0, steps)[layers].min()}
+    return _finding(history, "stalled layer", layers, 0.0, evidence, remedies.stalled(history))
+
+
+def overfitting(history):
+    """A loss of validation rows that rises again while their score falls."""
+    losses, scores = history.validation_losses, history.validation_scores
+    if len(losses) == 0 or (history.parameters["early_stopping"] and history.has_steps):
+        return None  # early_stopping returns to the best epoch
+    risen, lost = (losses[-1] - losses.min()) / abs(losses.min()), np.nanmax(scores) - scores[-1]
+    if risen <= OVERFITTED or not lost > LOST:
+        return None
+    epoch = int(losses.argmin()) + 1
+    evidence = {"rise of the validation loss": risen, "score lost": lost}
+    return _finding(history, "overfitting", [], epoch, evidence, remedies.overfitting(history))
+
+
+def _finding(history, kind, layers, epoch, evidence, remedy):
+    """A Finding in plain numbers."""
+    layers = tuple(int(layer) for layer in layers)
+    numbers = {name: float(value) for name, value in evidence.items()}
+    return Finding(kind, layers, history.in_words(layers), float(epoch), numbers, *remedy)
+
+
+def _silent(history):
+    """Which hidden layers are zero for every row before the first update."""
+    trace = history.trace
+    return (np.hypot(trace.activation_mean, trace.activation_std)[0] == 0)[: history.n_hidden]
+
+
+def _has_learned(history):
+    """Whether the loss has come down to a small part of what it was."""
+    losses = history.losses
+    return len(losses) > 0 and losses[-1] < LEARNED * losses[0]  # which is not below zero
+
+
+def _first_epoch(history, is_seen):
+    """The epoch of the first row in which something is seen."""
+    rows = np.flatnonzero(is_seen)
+    return history.trace.epoch[rows[0]] if len(rows) else 0.0

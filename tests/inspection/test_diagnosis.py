@@ -1,0 +1,354 @@
+"""The textbook's diseases are found where they are, their remedies help, and health is left alone.
+
+How often over many networks and data sets is what examples/diagnosis_study.py counts.
+"""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.datasets import load_digits
+from sklearn.decomposition import PCA
+from sklearn.exceptions import NotFittedError
+from sklearn.frozen import FrozenEstimator
+from sklearn.model_selection import train_test_split
+
+from sk_dbn import BernoulliRBMStack, DBNClassifier, DeepMLPRegressor
+from sk_dbn.inspection import Diagnosis, diagnose
+from sk_dbn.inspection.findings import KINDS
+
+COMMON = {"pretrainer": "passthrough", "batch_size": 32, "max_iter": 30, "random_state": 0}
+
+
+@pytest.fixture(scope="module")
+def parts():
+    """Digits to train on and to test on."""
+    X, y = load_digits(return_X_y=True)
+    return train_test_split(X / 16, y, train_size=600, stratify=y, random_state=0)
+
+
+def classifier(depth, **parameters):
+    """A network of so many hidden layers of 30 units."""
+    return DBNClassifier((30,) * depth, **(COMMON | parameters))
+
+
+def weights(depth, layer, change):
+    """He's weights for digits, one layer of them changed."""
+    random = np.random.default_rng(0)
+    units = [64, *[30] * depth, 10]
+    W = [random.normal(0, np.sqrt(2 / n), (n, m)) for n, m in pairwise(units)]
+    W[layer] = change(W[layer])
+    return W
+
+
+def kinds(diagnosis):
+    """What was found."""
+    return [finding.kind for finding in diagnosis]
+
+
+def find(kind, diagnosis):
+    """The finding of a kind."""
+    assert kind in kinds(diagnosis), diagnosis
+    return diagnosis[kinds(diagnosis).index(kind)]
+
+
+def assert_remedy_helps(network, finding, parts, gain):
+    """With the remedy's parameters the finding is gone and the score higher."""
+    X_train, X_test, y_train, y_test = parts
+    cured = clone(network).set_params(**finding.parameters).fit(X_train, y_train)
+    assert finding.kind not in kinds(diagnose(cured)), finding
+    before, after = (model.score(X_test, y_test) for model in (network, cured))
+    assert after > before + gain, (before, after)
+
+
+@pytest.mark.parametrize("solver", ["adam", "sgd"])
+@pytest.mark.parametrize(
+    "sick",
+    [{"activation": "logistic"}, {"activation": "tanh", "init": 0.01}],
+    ids=["logistic", "small weights"],
+)
+def test_vanishing(parts, solver, sick):
+    """Deep logistic networks and small weights: the first layers, and not the last."""
+    rate = 0.001 if solver == "adam" else 0.02
+    network = classifier(8, solver=solver, learning_rate_init=rate, **sick)
+    X_train, _, y_train, _ = parts
+    before = find("vanishing", diagnose(network, X_train, y_train))
+    assert not hasattr(network, "coefs_")
+    finding = find("vanishing", diagnose(network.fit(X_train, y_train)))
+    for each in (before, finding):
+        assert each.layers == tuple(range(len(each.layers)))
+        assert 4 <= len(each.layers) <= 7
+        assert each.where == f"hidden 1-{len(each.layers)}"
+    assert finding.epoch == 0 and max(finding.evidence.values()) < 1e-3
+    assert_remedy_helps(network, finding, parts, 0.4)
+
+
+def test_vanishing_chain():
+    """Neurons with weights from N(0, 1) pass on less than a quarter, each (Nielsen, 2015)."""
+    X = np.linspace(0, 1, 50).reshape(-1, 1)
+    y = (X[:, 0] > 0.5).astype(int)
+    for seed in range(5):
+        chain = DBNClassifier(
+            (1,) * 10, init="standard_normal", pretrainer="passthrough", random_state=seed
+        )
+        finding = find("vanishing", diagnose(chain, X, y))
+        assert 0 in finding.layers and 9 not in finding.layers
+
+
+def test_exploding_chain():
+    """Weights of 100 with biases that hold each neuron at z = 0: a factor of 25 a layer."""
+    X, y = np.full((50, 1), 0.5), (np.arange(50) % 3 > 0).astype(int)
+    stack = BernoulliRBMStack((1,) * 7, visible="bernoulli", max_iter=1).fit(X)
+    stack.coefs_[0][:], stack.intercepts_hidden_[0][:] = 1.0, -0.5
+    for W, c in zip(stack.coefs_[1:], stack.intercepts_hidden_[1:], strict=True):
+        W[:], c[:] = 100.0, -50.0
+    chain = DBNClassifier((1,) * 7, pretrainer=FrozenEstimator(stack))
+    finding = find("exploding", diagnose(chain, X, y))
+    assert finding.layers == tuple(range(1, 7))
+    assert finding.parameters["pretrainer"] == "passthrough"
+
+
+@pytest.mark.parametrize("activation", ["relu", "elu", "tanh"])
+def test_exploding(parts, activation):
+    """Weights from N(0, 1): what they multiply grows, forward or on the way back."""
+    network = classifier(12, activation=activation, init="standard_normal", learning_rate_init=1e-3)
+    X_train, _, y_train, _ = parts
+    assert "exploding" in kinds(diagnose(network, X_train, y_train))
+    finding = find("exploding", diagnose(network.fit(X_train, y_train)))
+    assert finding.layers == tuple(range(12))
+    assert_remedy_helps(network, finding, parts, 0.3)
+
+
+def test_exploding_names_the_layer(parts):
+    """One layer's weights are a hundred times too large, and that one is named."""
+    network = classifier(6, activation="relu", init=weights(6, 3, lambda W: 100 * W))
+    finding = find("exploding", diagnose(network.fit(parts[0], parts[2])))
+    assert finding.layers == (3,) and finding.where == "hidden 4"
+    assert finding.parameters == {"init": "auto"}
+
+
+def test_saturated_by_large_inputs(parts):
+    """Pixels of 0 to 255: the first layer, and X is to be scaled."""
+    X_train, _, y_train, _ = parts
+    network = classifier(3, activation="tanh")
+    for diagnosis in (
+        diagnose(network, 255 * X_train, y_train),
+        diagnose(network.fit(255 * X_train, y_train)),
+    ):
+        finding = find("saturated units", diagnosis)
+        assert finding.layers == (0,)
+        assert finding.parameters == {} and "scale X" in finding.remedy
+
+
+def test_saturated_by_large_weights(parts):
+    """The finding blames the weights, and the usual ones cure."""
+    network = classifier(3, activation="tanh", init=5.0, learning_rate_init=0.001)
+    finding = find("saturated units", diagnose(network.fit(parts[0], parts[2])))
+    assert {1, 2} <= set(finding.layers)
+    assert_remedy_helps(network, finding, parts, 0.3)
+
+
+@pytest.mark.parametrize("layer", [1, 2])
+def test_dead_from_the_start(parts, layer):
+    """Units with negative weights on what is never negative: that layer, and not the one below."""
+    network = classifier(4, activation="relu", init=weights(4, layer, lambda W: -abs(W)))
+    finding = find("dead units", diagnose(network.fit(parts[0], parts[2])))
+    assert layer in finding.layers and layer - 1 not in finding.layers
+    assert finding.epoch == 0
+    assert_remedy_helps(network, finding, parts, 0.3)
+
+
+def test_dying(parts):
+    """Adam's steps of 0.1 kill rectified units within an epoch; shorter ones do not."""
+    network = classifier(3, activation="relu", learning_rate_init=0.3)
+    diagnosis = diagnose(network.fit(parts[0], parts[2]))
+    finding = find("dead units", diagnosis)
+    assert finding.epoch == 1 and finding.evidence["dead fraction"] > 0.65
+    assert find("unstable step size", diagnosis).parameters == finding.parameters
+    assert_remedy_helps(network, finding, parts, 0.3)
+
+
+@pytest.mark.parametrize("solver, rate", [("adam", 1e-7), ("sgd", 1e-6), ("adagrad", 1e-6)])
+def test_stalled(parts, solver, rate):
+    """A learning rate with which nothing moves, in any layer; before training it is foretold."""
+    network = classifier(3, activation="relu", solver=solver, learning_rate_init=rate)
+    assert kinds(diagnose(network, parts[0], parts[2])) == ["stalled layer"]
+    finding = find("stalled layer", diagnose(network.fit(parts[0], parts[2])))
+    assert finding.layers == (0, 1, 2, 3)
+    assert_remedy_helps(network, finding, parts, 0.3)
+
+
+@pytest.mark.parametrize("activation", ["relu", "tanh"])
+def test_stalled_by_zeros(parts, activation):
+    """Units that are zero pass no gradient on, in either direction."""
+    network = classifier(3, activation=activation, init="zeros")
+    assert kinds(diagnose(network, parts[0], parts[2])) == ["stalled layer"]
+    diagnosis = diagnose(network.fit(parts[0], parts[2]))
+    assert kinds(diagnosis) == ["stalled layer"]
+    assert {0, 1, 2} <= set(diagnosis[0].layers)
+    assert_remedy_helps(network, diagnosis[0], parts, 0.3)
+
+
+@pytest.mark.filterwarnings("ignore:Training diverged")
+@pytest.mark.parametrize("activation", ["relu", "elu", "identity"])
+def test_diverged(parts, activation):
+    """Numbers left their range, by steps that are too large: both are said, with one remedy."""
+    network = classifier(3, activation=activation, solver="sgd", learning_rate_init=30.0)
+    diagnosis = diagnose(network.fit(parts[0], parts[2]))
+    assert kinds(diagnosis) == ["unstable step size", "diverged"]
+    assert diagnosis[0].parameters == diagnosis[1].parameters
+    assert_remedy_helps(network, diagnosis[1], parts, 0.3)
+
+
+@pytest.mark.parametrize("solver, rate", [("adam", 0.5), ("rmsprop", 0.5), ("sgd", 3.0)])
+def test_unstable(parts, solver, rate):
+    """Steps as large as the weights; before training they are foretold."""
+    network = classifier(3, activation="tanh", solver=solver, learning_rate_init=rate)
+    assert kinds(diagnose(network, parts[0], parts[2])) == ["unstable step size"]
+    finding = find("unstable step size", diagnose(network.fit(parts[0], parts[2])))
+    assert_remedy_helps(network, finding, parts, 0.1)
+
+
+def test_overfitting(parts):
+    """Half of the targets are wrong, and validation rows tell what comes of learning them."""
+    X_train, X_test, y_train, y_test = parts
+    y_wrong = np.where(np.arange(len(y_train)) % 2, np.roll(y_train, 1), y_train)
+    network = classifier(2, activation="relu", alpha=0.0, max_iter=150, n_iter_no_change=150)
+    network.fit(X_train, y_wrong, X_val=X_test, y_val=y_test)
+    (finding,) = diagnose(network)
+    assert finding.kind == "overfitting"
+    assert finding.epoch == 1 + int(np.argmin(network.validation_loss_curve_))
+    cured = clone(network).set_params(**finding.parameters)
+    cured.fit(X_train, y_wrong, X_val=X_test, y_val=y_test)
+    assert len(diagnose(cured)) == 0
+    assert cured.score(X_test, y_test) > network.score(X_test, y_test) + 0.05
+
+
+@pytest.mark.parametrize("activation", ["relu", "tanh", "selu", "elu"])
+@pytest.mark.parametrize("depth", [1, 3, 8])
+def test_nothing_is_found_in_healthy_networks(parts, activation, depth):
+    """Nor before their training, nor with another trace, nor by L-BFGS."""
+    X_train, X_test, y_train, y_test = parts
+    healthy = classifier(depth, activation=activation)
+    assert not diagnose(healthy, X_train, y_train)
+    for changes in ({}, {"trace": "batch"}, {"solver": "lbfgs", "alpha": 1.0}):
+        network = clone(healthy).set_params(**changes)
+        network.fit(X_train, y_train, X_val=X_test, y_val=y_test)
+        assert not diagnose(network), diagnose(network)
+
+
+def test_pretrained_network(parts):
+    """It is sound after training; before, it is the stack that is looked at."""
+    X_train, _, y_train, _ = parts
+    network = DBNClassifier((30,) * 4, max_iter=20, random_state=0)
+    assert repr(diagnose(network, X_train, y_train)) == (
+        "BernoulliRBMStack before training: nothing found"
+    )
+    network.set_params(pretrainer=BernoulliRBMStack(max_iter=10))
+    assert not diagnose(network.fit(X_train, y_train))
+    assert not diagnose(network.pretrainer_)
+    assert not diagnose(FrozenEstimator(network.pretrainer_))
+    frozen = DBNClassifier((30,) * 4, pretrainer=FrozenEstimator(network.pretrainer_))
+    assert "DBNClassifier before training" in repr(diagnose(frozen, X_train, y_train))
+
+
+@pytest.mark.filterwarnings("ignore:Training of layer")
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize(
+    "sick, kind",
+    [
+        ({"learning_rate": 1e-7}, "stalled layer"),
+        ({"learning_rate": 30.0}, "unstable step size"),
+        ({"learning_rate": [30.0, 10.0]}, "unstable step size"),
+        ({"init": 20.0}, "saturated units"),
+    ],
+)
+def test_stack(parts, sick, kind):
+    """Machines that learn nothing, unlearn what they had, or are sure from the start."""
+    X_train, X_test, _, _ = parts
+    stack = BernoulliRBMStack((40, 20), max_iter=15, random_state=0)
+
+    def left(fitted):
+        return ((X_test - fitted.reconstruct(X_test)) ** 2).sum()
+
+    healthy = clone(stack).fit(X_train)
+    assert not diagnose(healthy) and not diagnose(stack, X_train)
+    ill = clone(stack).set_params(**sick).fit(X_train)
+    finding = find(kind, diagnose(ill))
+    cured = clone(ill).set_params(**finding.parameters).fit(X_train)
+    assert kind not in kinds(diagnose(cured))
+    assert left(cured) < 0.6 * left(ill)
+
+
+def test_regressor():
+    """Amounts are no different: deep logistic units vanish, rectified ones learn."""
+    random = np.random.default_rng(0)
+    X = random.normal(size=(300, 8))
+    y = np.sin(X[:, 0]) + X[:, 1] * X[:, 2]
+    network = DeepMLPRegressor((20,) * 8, activation="logistic", max_iter=40, random_state=0)
+    assert kinds(diagnose(network, X, y)) == ["vanishing"]
+    finding = find("vanishing", diagnose(network.fit(X, y)))
+    cured = clone(network).set_params(**finding.parameters).fit(X, y)
+    assert cured.score(X, y) > network.score(X, y) + 0.3
+    assert not diagnose(cured)
+
+
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_a_linear_model_has_no_layers_to_look_at(parts, solver):
+    """Nothing is found in one that learns; steps that are too small are found in any."""
+    network = DBNClassifier((), solver=solver, **COMMON).fit(parts[0], parts[2])
+    assert not diagnose(network)
+    slow = DBNClassifier((), learning_rate_init=1e-8, **COMMON).fit(parts[0], parts[2])
+    assert kinds(diagnose(slow)) == ["stalled layer"] and diagnose(slow)[0].where == "output"
+
+
+def test_the_estimator_is_left_as_it_is(parts):
+    """Neither its parameters nor its weights change, fitted or not."""
+    X_train, _, y_train, _ = parts
+    network = classifier(2, max_iter=2)
+    parameters = network.get_params()
+    diagnose(network, X_train, y_train)
+    assert network.get_params() == parameters and not hasattr(network, "coefs_")
+    network.fit(X_train, y_train)
+    W = [w.copy() for w in network.coefs_]
+    diagnose(network)
+    diagnose(network, X_train, y_train)
+    for now, then in zip(network.coefs_, W, strict=True):
+        np.testing.assert_array_equal(now, then)
+
+
+def test_before_training_nothing_is_learned(parts):
+    """The gradients are those of the first weights: the same as in row 0 of a real fit."""
+    from sk_dbn.inspection.diagnosis import _before
+
+    X_train, _, y_train, _ = parts
+    network = classifier(3, activation="tanh", solver="lbfgs", early_stopping=True)
+    history = _before(network, X_train, y_train)
+    network.fit(X_train, y_train)
+    for name in ("weight_norm", "weight_grad_norm", "activation_std"):
+        seen, real = (getattr(t, name) for t in (history.trace, network.gradient_trace_))
+        np.testing.assert_array_equal(seen[0], real[0])
+    np.testing.assert_array_equal(history.trace.weight_norm[0], history.trace.weight_norm[1])
+
+
+def test_kinds():
+    """Every symptom finds one of the kinds that are documented, and each kind has one."""
+    import inspect
+
+    from sk_dbn.inspection import symptoms
+
+    source = inspect.getsource(symptoms)
+    assert all(f'"{kind}"' in source for kind in KINDS)
+
+
+def test_what_cannot_be_diagnosed(parts):
+    """The error says what to do."""
+    X_train, _, y_train, _ = parts
+    with pytest.raises(NotFittedError, match="Call 'fit', or give X and y"):
+        diagnose(DBNClassifier())
+    with pytest.raises(ValueError, match="diagnose needs gradient_trace_.*trace=None"):
+        diagnose(classifier(1, max_iter=1, trace=None).fit(X_train, y_train))
+    with pytest.raises(TypeError, match="gradient_trace_, which PCA has not"):
+        diagnose(PCA(2).fit(X_train))
+    assert isinstance(diagnose(classifier(1, trace=None), X_train, y_train), Diagnosis)

@@ -1,0 +1,109 @@
+"""What a diagnosis computes from a trace is what its names say."""
+
+import numpy as np
+import pytest
+
+from sk_dbn import BernoulliRBMStack, DBNClassifier, DeepMLPRegressor
+from sk_dbn.inspection.history import History, latest, typical
+from sk_dbn.models.initialisers import initial_weights
+
+ACTIVATIONS = ["relu", "selu", "tanh", "logistic", "elu", "softplus", "identity"]
+
+
+def network(digits, **parameters):
+    """A classifier after two epochs."""
+    common = {"pretrainer": "passthrough", "max_iter": 2, "batch_size": 50, "random_state": 0}
+    return DBNClassifier((12, 9), **(common | parameters)).fit(*digits)
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_gain_is_one_for_usual_weights(digits, activation):
+    """init='auto' is what first weights are measured by, for every activation."""
+    gain = History(network(digits, activation=activation)).gain
+    np.testing.assert_allclose(gain, 1.0, atol=0.25)
+    large = History(network(digits, activation=activation, init=1.0)).gain
+    spread = [
+        np.std(initial_weights("auto", np.random.RandomState(0), p, q, name)[0])
+        for p, q, name in ((64, 12, activation), (12, 9, activation))
+    ]
+    np.testing.assert_allclose(large[:2], 1 / np.array(spread), rtol=0.25)
+
+
+def test_gain_of_a_stack(digits):
+    """Its usual weights have a standard deviation of 0.01."""
+    for init, gain in (("auto", 1.0), (1.0, 100.0)):
+        stack = BernoulliRBMStack((12, 9), max_iter=1, init=init, random_state=0).fit(digits[0])
+        np.testing.assert_allclose(History(stack).gain, gain, rtol=0.25)
+
+
+@pytest.mark.parametrize("solver", ["sgd", "adam", "adamw", "nadam", "adagrad"])
+def test_first_steps(digits, solver):
+    """What is foretold from row 0 is what the first minibatch does, but for its rows.
+
+    Without momentum, and for solvers that correct their moments' bias, the first step is the
+    rate times the gradient, or times its sign.
+    """
+    X, y = digits
+    parameters = {"solver": solver, "momentum": 0.0, "trace": "batch", "activation": "tanh"}
+    for init, smaller in (("auto", 1.0), (0.01, 0.06)):
+        fitted = network(
+            (X, y), learning_rate_init=0.001, alpha=0.0, init=init, shuffle=False, **parameters
+        )
+        history = History(fitted)
+        expected = fitted.gradient_trace_.update_ratio[1] * np.minimum(1.0, history.gain)
+        np.testing.assert_allclose(history.first_steps, expected, rtol=0.6)
+        assert history.gain[1] < 1.5 * smaller
+
+
+def test_derivatives_survive_cancellation(digits):
+    """With as many rows of either class the mean derivative cancels; that of weights does not."""
+    X, y = digits[0][:32], np.arange(32) % 2
+    deep = DBNClassifier((12,) * 6, activation="tanh", init=0.01, pretrainer="passthrough")
+    history = History(deep.set_params(max_iter=1, random_state=0, shuffle=False).fit(X, y))
+    biases = history.trace.bias_grad_norm[0]
+    assert biases[-1] < 1e-6 < history.derivatives[0, -1]
+    returned = history.returned[0]
+    assert returned[0] < 1e-4 and (np.diff(returned) > 0).all()
+
+
+def test_growth(digits):
+    """It is that of activations forward and of derivatives back; 1 where there is none."""
+    linear = History(network(digits, activation="identity", init=0.5))
+    trace = linear.trace
+    rms = np.hypot(trace.activation_mean, trace.activation_std)
+    assert (linear.growth[:, 1] >= rms[:, 1] / rms[:, 0] * (1 - 1e-12)).all()
+    assert (linear.growth[:, 0] >= 1).all()
+
+
+def test_words_for_layers(digits):
+    """Neighbours are drawn together, the output has a name of its own."""
+    history = History(network(digits))
+    assert history.in_words((0,)) == "hidden 1"
+    assert history.in_words((0, 1)) == "hidden 1-2"
+    assert history.in_words((0, 2)) == "hidden 1, output"
+    assert history.in_words((0, 1, 2)) == "hidden 1-2, output"
+    assert history.in_words((2,)) == "output"
+    assert history.in_words(()) == "all layers"
+
+
+def test_padding_does_not_count():
+    """Layers that stopped earlier are padded with NaN; their last rows are those before."""
+    nan = np.nan
+    values = np.array([[1.0, 5.0], [2.0, 6.0], [3.0, nan], [4.0, nan], [9.0, nan]])
+    np.testing.assert_array_equal(latest(values), [9.0, 6.0])
+    np.testing.assert_array_equal(typical(values), [3.0, 5.5])
+    nothing = np.full((2, 1), nan)
+    assert np.isnan(latest(nothing)).all() and np.isnan(typical(nothing)).all()
+
+
+def test_curves(digits):
+    """Those of the estimator; none of one that was not trained."""
+    X, y = digits
+    fitted = network(digits)
+    np.testing.assert_array_equal(History(fitted).losses, fitted.loss_curve_)
+    assert History(fitted).validation_losses.size == 0
+    assert History(fitted, is_trained=False).losses.size == 0
+    regressor = DeepMLPRegressor((5,), max_iter=2).fit(X, y, X_val=X, y_val=y)
+    np.testing.assert_array_equal(
+        History(regressor).validation_losses, regressor.validation_loss_curve_
+    )
