@@ -1,11 +1,13 @@
 """How a Python function becomes a kernel, and how its machine code is cached.
 
-A function is compiled in one of five ways:
+A function is compiled in one of six ways:
 
 ``kernel``
     a building block, called by other kernels and compiled into each of them;
 ``view``
     one that returns a part of an array;
+``generated``
+    one whose instructions are written by hand, for what no compiler makes of loops;
 ``routine``
     a large building block, compiled by itself and called through its address, cached on disk;
 ``entry``
@@ -19,6 +21,7 @@ A function is compiled in one of five ways:
 import functools
 import hashlib
 import importlib
+import inspect
 import pathlib
 import types
 from collections import namedtuple
@@ -32,6 +35,7 @@ from numba.core.registry import CPUDispatcher
 from numba.core.types import Any, Function, VarArg, unliteral
 from numba.core.typing import signature
 from numba.core.typing.templates import AbstractTemplate, infer_global
+from numba.extending import intrinsic
 
 # NaN and infinity must survive to be seen, hence neither "nnan" nor "ninf".
 FASTMATH = {"nsz", "arcp", "contract", "afn", "reassoc"}
@@ -169,6 +173,38 @@ def kernel(function=None, *, fastmath=FASTMATH, forceinline=False, allocates=Fal
 def view(function):
     """Compile a function that returns a part of an array into each of its callers."""
     return njit(inline="always", **_options(FASTMATH))(function)
+
+
+def generated(to_signature, write):
+    """Compile a function by writing its instructions; its Python body says what they do.
+
+    Parameters
+    ----------
+    to_signature : callable
+        The signature, given the types of the arguments.
+    write : callable
+        Writes the instructions, given numba's context, llvmlite's builder, the signature and
+        the arguments' values. The function returns nothing.
+    """
+
+    def decorate(function):
+        if config.DISABLE_JIT:
+            return function
+
+        def generate(context, builder, signature, arguments):
+            write(context, builder, signature, arguments)
+            return context.get_dummy_value()
+
+        def typing(_, *args):
+            return to_signature(*args), generate
+
+        functools.update_wrapper(typing, function)
+        own = inspect.signature(function).parameters.values()
+        context = inspect.Parameter("context", inspect.Parameter.POSITIONAL_OR_KEYWORD)
+        typing.__signature__ = inspect.Signature([context, *own])
+        return intrinsic(typing)
+
+    return decorate
 
 
 class Routine:

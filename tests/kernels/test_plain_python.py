@@ -19,6 +19,7 @@ FILES = [
     "gather",
     "losses",
     "optimisers",
+    "products",
     "random_bits",
     "statistics",
     "units",
@@ -26,7 +27,7 @@ FILES = [
 
 # Loops over very many numbers, and what has a process or a library of its own.
 TOO_LONG = (
-    "accurate central certain different_rows equal_content equal_numpy expectations "
+    "accurate beside central certain different_rows equal_content equal_numpy expectations "
     "fair half hundred_layers large_mean monotone moments neighbours parallel_training "
     "probabilities same_bits threads_drop uncorrelated uniform variance torch ends normals_are"
 )

@@ -1,4 +1,4 @@
-"""Products of any size: the loops for small ones agree with NumPy, as BLAS does for large."""
+"""Products of any size: tiles of every shape agree with NumPy, as BLAS does for large ones."""
 
 import numpy as np
 import pytest
@@ -6,16 +6,20 @@ import pytest
 from sk_dbn.kernels.compile import kernel
 from sk_dbn.kernels.products import (
     BLAS_FACTOR,
-    BLAS_WORK,
     product_nn,
     product_nt,
     product_tn,
 )
 from tests.kernels.test_blas import DTYPES, NN, NT, TN, inside, operands
 
-# Every remainder of four in each direction, single rows and columns, and a large product.
-SMALL_SHAPES = [(m, n, k) for m in (1, 4, 6, 9) for n in (1, 5, 8, 33) for k in (1, 4, 7, 10)]
-LARGE_SHAPE = (3, 520, 540)
+# Tiles of every height and width with whole and broken vectors, and a large product.
+SMALL_SHAPES = [
+    (m, n, k)
+    for m in (1, 2, 3, 5, 6, 10)
+    for n in (1, 2, 3, 7, 8, 16, 33, 48, 70)
+    for k in (1, 7, 16, 35)
+]
+LARGE_SHAPE = (3, 1030, 1040)
 
 
 @kernel
@@ -30,14 +34,14 @@ def product(kind, A, B, C):
 
 
 def test_the_shapes_reach_both_ways():
-    """The shapes below take the loops, the large one takes BLAS."""
-    assert all(m * n * k <= BLAS_WORK and n * k <= BLAS_FACTOR for m, n, k in SMALL_SHAPES)
+    """The small shapes take tiles, the large one takes BLAS."""
+    assert all(n * k <= BLAS_FACTOR for _, n, k in SMALL_SHAPES)
     assert LARGE_SHAPE[1] * LARGE_SHAPE[2] > BLAS_FACTOR
 
 
 @pytest.mark.parametrize("kind", [NN, NT, TN])
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_products_equal_numpy(dtype, kind):
+def test_products_agree_with_numpy(dtype, kind):
     """Rounding aside, any product is NumPy's; nothing beside a slice is read or written."""
     random = np.random.RandomState(0)
     for m, n, k in [*SMALL_SHAPES, LARGE_SHAPE]:
@@ -67,6 +71,7 @@ def test_the_old_content_is_forgotten_and_nan_survives(kind):
     """What the result's memory held does not matter, even NaN; NaN in a factor shows."""
     random = np.random.RandomState(0)
     A, B, exact = operands(kind, 5, 6, 7, np.float64, random)
+    A, B = np.ascontiguousarray(A), np.ascontiguousarray(B)
     C = np.full((5, 6), np.nan)
     product(kind, A, B, C)
     np.testing.assert_allclose(C, exact, 1e-12, 1e-12)
@@ -75,12 +80,16 @@ def test_the_old_content_is_forgotten_and_nan_survives(kind):
     assert np.isnan(C).any() and not np.isnan(C).all()
 
 
-def test_a_row_does_not_depend_on_the_rows_beside_it():
-    """Up to rounding, a row of a product is the product of the row."""
+@pytest.mark.parametrize("kind", [NN, NT, TN])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_row_does_not_depend_on_the_rows_beside_it(dtype, kind):
+    """Bit for bit, a row of a product is the product of the row, whatever tile it is part of."""
     random = np.random.RandomState(0)
-    A, B, _ = operands(NN, 9, 33, 10, np.float64, random)
-    together, alone = np.empty((9, 33)), np.empty((1, 33))
-    product(NN, A, B, together)
+    A, B, _ = operands(kind, 9, 33, 70, dtype, random)
+    A, B = np.ascontiguousarray(A), np.ascontiguousarray(B)
+    together, alone = np.empty((9, 33), dtype), np.empty((1, 33), dtype)
+    product(kind, A, B, together)
     for i in range(9):
-        product(NN, A[i : i + 1], B, alone)
-        np.testing.assert_allclose(together[i], alone[0], 1e-13, 1e-13)
+        row = A[:, i : i + 1] if kind == TN else A[i : i + 1]
+        product(kind, row, B, alone)
+        np.testing.assert_array_equal(together[i], alone[0])

@@ -1,0 +1,300 @@
+"""Tiles of matrix products that stay in registers while their sums are formed.
+
+A processor multiplies faster than it loads and stores. So each element that is loaded has to
+serve for several sums, and no sum may leave its register before it is complete. Compilers do not
+make that of loops. These two functions are therefore written in vector instructions of LLVM,
+which turns them into what the processor has; their Python bodies say what they compute.
+"""
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.core.registry import cpu_target
+
+from sk_dbn.kernels.compile import generated
+
+# The largest tiles whose sums and factors fit the registers: 32 of 64 bytes, or 16 of 32. The
+# second kind of tile has vectors of both factors and may not be as large.
+if "+avx512f" in cpu_target.target_context.codegen().magic_tuple()[2]:
+    VECTOR_BYTES, MOST_ROWS, MOST_VECTORS, MOST_DOT_ROWS, MOST_DOT_COLUMNS = 64, 6, 4, 6, 4
+else:
+    VECTOR_BYTES, MOST_ROWS, MOST_VECTORS, MOST_DOT_ROWS, MOST_DOT_COLUMNS = 32, 4, 3, 2, 4
+
+INDEX, BIT, NUMBER = ir.IntType(64), ir.IntType(1), ir.IntType(32)
+
+
+class Matrix:
+    """Where the elements of an array lie.
+
+    Parameters
+    ----------
+    context, builder : numba's and llvmlite's, of the function that is being compiled
+    type_ : numba's type of the array
+    value : the array's structure
+    """
+
+    def __init__(self, context, builder, type_, value):
+        view = context.make_array(type_)(context, builder, value)
+        self.builder, self.data = builder, view.data
+        self.steps = cgutils.unpack_tuple(builder, view.strides, 2)
+        self.shape = cgutils.unpack_tuple(builder, view.shape, 2)
+
+    def address(self, i, j):
+        """The address of an element."""
+        rows, columns = self.builder.mul(i, self.steps[0]), self.builder.mul(j, self.steps[1])
+        return cgutils.pointer_add(self.builder, self.data, self.builder.add(rows, columns))
+
+
+class Vectors:
+    """Writes instructions on vectors of numbers, where a builder stands.
+
+    Parameters
+    ----------
+    context, builder : numba's and llvmlite's, of the function that is being compiled
+    dtype : numba's type of the numbers
+    """
+
+    def __init__(self, context, builder, dtype):
+        self.builder, self.real = builder, context.get_value_type(dtype)
+        self.size = dtype.bitwidth // 8
+        self.lanes = VECTOR_BYTES // self.size
+        self.type = ir.VectorType(self.real, self.lanes)
+        self.masks = ir.VectorType(BIT, self.lanes)
+        self.name = f"v{self.lanes}f{dtype.bitwidth}.p0"
+        self.zeros = ir.Constant(self.type, [0.0] * self.lanes)
+
+    def fill(self, x):
+        """A vector of one number, or of one bit."""
+        undefined = ir.Constant(ir.VectorType(x.type, self.lanes), ir.Undefined)
+        first = self.builder.insert_element(undefined, x, NUMBER(0))
+        return self.choose(first, first, [0] * self.lanes)
+
+    def choose(self, x, y, lanes):
+        """A vector of some lanes of two; those of the second are counted on."""
+        lanes = ir.Constant(ir.VectorType(NUMBER, len(lanes)), lanes)
+        return self.builder.shuffle_vector(x, y, lanes)
+
+    def first(self, n):
+        """A mask of the first n lanes."""
+        lanes = ir.Constant(ir.VectorType(INDEX, self.lanes), list(range(self.lanes)))
+        return self.builder.icmp_signed("<", lanes, self.fill(n))
+
+    def read(self, address):
+        """One number."""
+        return self.builder.load(self.builder.bitcast(address, self.real.as_pointer()))
+
+    def write(self, x, address):
+        """One number, or a vector of any length."""
+        address = self.builder.bitcast(address, x.type.as_pointer())
+        self.builder.store(x, address, align=self.size)
+
+    def load(self, address, mask):
+        """The lanes of a mask, None for all, with zeros in place of the others."""
+        address = self.builder.bitcast(address, self.type.as_pointer())
+        if mask is None:
+            return self.builder.load(address, align=self.size)
+        type_ = ir.FunctionType(self.type, [address.type, NUMBER, self.masks, self.type])
+        return self._call("load", type_, [address, NUMBER(self.size), mask, self.zeros])
+
+    def store(self, x, address, mask):
+        """The lanes of a mask, None for all."""
+        if mask is None:
+            self.write(x, address)
+            return
+        address = self.builder.bitcast(address, self.type.as_pointer())
+        type_ = ir.FunctionType(ir.VoidType(), [self.type, address.type, NUMBER, self.masks])
+        self._call("store", type_, [x, address, NUMBER(self.size), mask])
+
+    def _call(self, name, type_, arguments):
+        name = f"llvm.masked.{name}.{self.name}"
+        function = cgutils.get_or_insert_function(self.builder.module, type_, name)
+        return self.builder.call(function, arguments)
+
+    def add_product(self, x, y, total):
+        """total + x y, rounded once where the processor can."""
+        product = self.builder.fmul(x, y, flags=("contract",))
+        return self.builder.fadd(product, total, flags=("contract",))
+
+    def loop(self, end, step, n_sums, body):
+        """Repeat ``sums = body(k, sums)`` for k from 0 in steps as long as k < end.
+
+        Parameters
+        ----------
+        end : a number of LLVM's
+        step, n_sums : int
+        body : callable, which writes instructions without branches
+
+        Returns
+        -------
+        list of the vectors in sums, which are zero before the loop
+        """
+        builder, before = self.builder, self.builder.block
+        head, inside, after = (
+            builder.append_basic_block(name) for name in ("head", "inside", "after")
+        )
+        builder.branch(head)
+        builder.position_at_end(head)
+        k, sums = builder.phi(INDEX), [builder.phi(self.type) for _ in range(n_sums)]
+        builder.cbranch(builder.icmp_signed("<", k, end), inside, after)
+        builder.position_at_end(inside)
+        new = [builder.add(k, INDEX(step)), *body(k, sums)]
+        builder.branch(head)
+        zeros = [INDEX(0)] + [self.zeros] * n_sums
+        for variable, first, next_ in zip([k, *sums], zeros, new, strict=True):
+            variable.add_incoming(first, before)
+            variable.add_incoming(next_, inside)
+        builder.position_at_end(after)
+        return sums
+
+    def totals(self, sums):
+        """The sum over the lanes of each of four vectors, as a vector of four."""
+        builder, lanes = self.builder, self.lanes
+        fours = range(0, lanes, 4)
+
+        def halves(x, y, low, high):
+            """Of every four lanes of x and y some from either, and what is added to them."""
+            low = [four + lane for four in fours for lane in low]
+            high = [four + lane for four in fours for lane in high]
+            return builder.fadd(self.choose(x, y, low), self.choose(x, y, high))
+
+        # of (a b c d) and (a' b' c' d'): (a + c, a' + c', b + d, b' + d')
+        x, y = (
+            halves(*pair, (0, lanes, 1, lanes + 1), (2, lanes + 2, 3, lanes + 3))
+            for pair in (sums[:2], sums[2:])
+        )
+        total = halves(x, y, (0, 1, lanes, lanes + 1), (2, 3, lanes + 2, lanes + 3))
+        while lanes > 4:
+            lanes //= 2
+            low, high = list(range(lanes)), list(range(lanes, 2 * lanes))
+            total = builder.fadd(self.choose(total, total, low), self.choose(total, total, high))
+        return total
+
+
+def each_size(builder, n, m, most, write):
+    """Instructions for each size of a tile, of which n and m choose at run time.
+
+    Parameters
+    ----------
+    builder : llvmlite's
+    n, m : numbers of LLVM's
+    most : pair of int, the most that n and m are
+    write : callable, which writes instructions for an n and an m
+    """
+    size = builder.add(builder.mul(n, INDEX(most[1] + 1)), m)
+    end = builder.append_basic_block("end")
+    switch = builder.switch(size, end)
+    for rows in range(1, most[0] + 1):
+        for columns in range(1, most[1] + 1):
+            block = builder.append_basic_block(f"tile_{rows}_{columns}")
+            switch.add_case(INDEX(rows * (most[1] + 1) + columns), block)
+            builder.position_at_end(block)
+            write(rows, columns)
+            builder.branch(end)
+    builder.position_at_end(end)
+
+
+def write_multiply(context, builder, signature, arguments):
+    """Instructions of `multiply_tile`: each row of the tile is a few vectors of sums."""
+    alpha, A, i, n_rows, B, j, n_columns, C, is_added = arguments
+    A, B, C = (Matrix(context, builder, signature.args[k], arguments[k]) for k in (1, 4, 7))
+    vectors = Vectors(context, builder, signature.args[0])
+    lanes = INDEX(vectors.lanes)
+    n_vectors = builder.sdiv(builder.add(n_columns, INDEX(vectors.lanes - 1)), lanes)
+    before = builder.mul(builder.sub(n_vectors, INDEX(1)), lanes)
+    last = vectors.first(builder.sub(n_columns, before))
+    is_added = vectors.fill(builder.trunc(is_added, BIT))
+
+    def write(n, m):
+        rows = [builder.add(i, INDEX(r)) for r in range(n)]
+        columns = [builder.add(j, INDEX(r * vectors.lanes)) for r in range(m)]
+        masks = [None] * (m - 1) + [last]
+
+        def body(k, sums):
+            x = [vectors.load(B.address(k, c), mask) for c, mask in zip(columns, masks)]
+            a = [vectors.fill(vectors.read(A.address(r, k))) for r in rows]
+            return [vectors.add_product(a[s // m], x[s % m], sums[s]) for s in range(n * m)]
+
+        sums, factor = vectors.loop(A.shape[1], 1, n * m, body), vectors.fill(alpha)
+        for s, total in enumerate(sums):
+            address, mask = C.address(rows[s // m], columns[s % m]), masks[s % m]
+            old = is_added if mask is None else builder.and_(is_added, mask)
+            total = vectors.add_product(factor, total, vectors.load(address, old))
+            vectors.store(total, address, mask)
+
+    each_size(builder, n_rows, n_vectors, (MOST_ROWS, MOST_VECTORS), write)
+
+
+@generated(
+    lambda alpha, A, i, n_rows, B, j, n_columns, C, is_added: types.void(
+        C.dtype, A, types.int64, types.int64, B, types.int64, types.int64, C, types.boolean
+    ),
+    write_multiply,
+)
+def multiply_tile(alpha, A, i, n_rows, B, j, n_columns, C, is_added):
+    """Some rows and columns of C = alpha A B (+ C).
+
+    Parameters
+    ----------
+    alpha : scalar of the matrices' dtype
+    A : array (m, n_terms)
+    i, n_rows : int, first row and how many, at most MOST_ROWS
+    B : array (n_terms, n), rows contiguous
+    j, n_columns : int, likewise, at most MOST_VECTORS times VECTOR_BYTES
+    C : array (m, n), rows contiguous, written
+    is_added : bool, whether to what C holds
+    """
+    rows, columns = slice(i, i + n_rows), slice(j, j + n_columns)
+    product = alpha * (A[rows] @ B[:, columns])
+    C[rows, columns] = C[rows, columns] + product if is_added else product
+
+
+def write_dots(context, builder, signature, arguments):
+    """Instructions of `dot_tile`: each sum is a vector, which is added up at the end."""
+    A, i, n_rows, B, j, n_columns, C = arguments
+    A, B, C = (Matrix(context, builder, signature.args[k], arguments[k]) for k in (0, 3, 6))
+    vectors = Vectors(context, builder, signature.args[6].dtype)
+    lanes, n_terms = INDEX(vectors.lanes), A.shape[1]
+    whole = builder.mul(builder.sdiv(n_terms, lanes), lanes)
+    rest = vectors.first(builder.sub(n_terms, whole))
+
+    def write(n, m):
+        rows = [builder.add(i, INDEX(r)) for r in range(n)]
+        columns = [builder.add(j, INDEX(r)) for r in range(m)]
+
+        def body(k, sums, mask=None):
+            x = [vectors.load(A.address(r, k), mask) for r in rows]
+            y = [vectors.load(B.address(c, k), mask) for c in columns]
+            return [vectors.add_product(x[s // m], y[s % m], sums[s]) for s in range(n * m)]
+
+        sums = body(whole, vectors.loop(whole, vectors.lanes, n * m, body), rest)
+        for r, row in enumerate(rows):
+            total = vectors.totals(sums[r * m : (r + 1) * m] + [vectors.zeros] * (4 - m))
+            if m == 4:
+                vectors.write(total, C.address(row, columns[0]))
+                continue
+            for c, column in enumerate(columns):
+                x = builder.extract_element(total, NUMBER(c))
+                vectors.write(x, C.address(row, column))
+
+    each_size(builder, n_rows, n_columns, (MOST_DOT_ROWS, MOST_DOT_COLUMNS), write)
+
+
+@generated(
+    lambda A, i, n_rows, B, j, n_columns, C: types.void(
+        A, types.int64, types.int64, B, types.int64, types.int64, C
+    ),
+    write_dots,
+)
+def dot_tile(A, i, n_rows, B, j, n_columns, C):
+    """Some rows and columns of C = A B^T.
+
+    Parameters
+    ----------
+    A : array (m, n_terms), rows contiguous
+    i, n_rows : int, first row and how many, at most MOST_DOT_ROWS
+    B : array (n, n_terms), rows contiguous
+    j, n_columns : int, likewise, at most MOST_DOT_COLUMNS
+    C : array (m, n), rows contiguous, written
+    """
+    rows, columns = slice(i, i + n_rows), slice(j, j + n_columns)
+    C[rows, columns] = A[rows] @ B[columns].T
