@@ -215,10 +215,13 @@ class Workbench:
         n_chains = n_states // len(betas)
         is_gaussian = layer == 0 and len(stack.variance) > 0
         n_rows = centered_rows(batch + n_chains)
-        n_row_blocks = n_chain_blocks = n_unit_blocks = 1
-        if 8.0 * max(batch, n_chains) * p * q > SMALL_WORK:
-            n_row_blocks, n_chain_blocks = row_blocks(batch), row_blocks(n_chains)
-            n_unit_blocks = weight_blocks(p)
+        n_row_blocks, n_chain_blocks = row_blocks(batch), row_blocks(n_chains)
+        n_unit_blocks = weight_blocks(p)
+        # Few rows go through the phases in one piece. All that is left to share then is the
+        # update, which has to be worth it that the weights move between caches.
+        each = 8.0 if max(n_row_blocks, n_chain_blocks) > 1 else 3.0
+        if each * max(batch, n_chains) * p * q <= SMALL_WORK:
+            n_row_blocks = n_chain_blocks = n_unit_blocks = 1
         self.batch = batch
         self.is_small = max(n_row_blocks, n_chain_blocks, n_unit_blocks) == 1
         n_blocks = n_row_blocks + (0 if chains is None else n_chain_blocks)
@@ -594,7 +597,9 @@ def gradient_norms(run, training):
         stack.memories[layer] = mine
     rule = training.settings.rule(mine, *stack.kinds[layer : layer + 2], 0.0)
     args = training.data.source, probe, len(probe), stack.layers, machine, rule
-    bench.call(run)(train_machine, *args, 0.0, mine.n_steps, bench.work, norms)
+    # The twin that training takes, so that the other one need not be compiled.
+    call = training.bench.call(run)
+    call(train_machine, *args, 0.0, mine.n_steps, bench.work, norms)
     stack.theta[:] = theta  # zero times a gradient that is not finite is not zero
     return norms[0], norms[1]
 
