@@ -498,6 +498,8 @@ class DBNClassifier(
 
         The first call pre-trains on its rows, if the network is to be pre-trained.
 
+        The solver, its momenta and the schedule of its rate are those of the first call.
+
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
@@ -737,7 +739,7 @@ class DBNClassifier(
         self._loss = "log_loss" if multiclass else "binary_log_loss"
         self.out_activation_ = "softmax" if multiclass else "logistic"
 
-    def _check_classes(self, y, classes):
+    def _check_classes(self, y, classes, name="y"):
         """Labels must be known ones while training goes on."""
         if classes is not None and not np.array_equal(self.classes_, unique_labels(classes)):
             raise ValueError(
@@ -747,22 +749,24 @@ class DBNClassifier(
         if self._is_multilabel:
             if y.ndim != 2 or y.shape[1] != len(self.classes_):
                 raise ValueError(
-                    f"y must have {len(self.classes_)} columns of zeros and ones, as in the "
+                    f"{name} must have {len(self.classes_)} columns of zeros and ones, as in the "
                     f"first call, got shape {y.shape}."
                 )
             if not np.isin(y, (0, 1)).all():
                 raise ValueError(
-                    "y must hold only zeros and ones in a multi-label problem, got "
+                    f"{name} must hold only zeros and ones in a multi-label problem, got "
                     f"{np.unique(y)[:5]}; encode labels with MultiLabelBinarizer."
                 )
             return
         if y.ndim != 1:
-            raise ValueError(f"y must be one label a row, as in the first call, got {y.shape}.")
+            raise ValueError(
+                f"{name} must be one label a row, as in the first call, got {y.shape}."
+            )
         found = unique_labels(y)
         if len(np.setdiff1d(found, self.classes_)):
             raise ValueError(
-                "`y` has classes not in `self.classes_`. "
-                f"`self.classes_` has {self.classes_}. 'y' has {found}."
+                f"`{name}` has classes not in `self.classes_`. "
+                f"`self.classes_` has {self.classes_}. '{name}' has {found}."
             )
 
     def _check_same_classes(self, y):
@@ -774,8 +778,8 @@ class DBNClassifier(
                 f"previous call to fit. Previously got {self.classes_}, `y` has {found}"
             )
 
-    def _encode_validation(self, y):
-        self._check_classes(y, None)
+    def _encode_validation(self, y, name):
+        self._check_classes(y, None, name)
         return self._encode_labels(y)
 
     def _encode_labels(self, y):

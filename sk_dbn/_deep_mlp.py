@@ -481,6 +481,8 @@ class DeepMLPRegressor(RegressorMixin, BaseDeepNetwork):
     def partial_fit(self, X, y, sample_weight=None):
         """Train for one epoch on the given rows, going on from the present weights.
 
+        The solver, its momenta and the schedule of its rate are those of the first call.
+
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
@@ -534,7 +536,7 @@ class DeepMLPRegressor(RegressorMixin, BaseDeepNetwork):
         return X, y
 
     def _encode_targets(self, y, labelled, first, incremental, classes):
-        targets = self._encode_validation(y)
+        targets = self._encode_validation(y, "y")
         if not first and targets.shape[1] != self.n_outputs_:
             raise ValueError(
                 f"y must keep its {self.n_outputs_} outputs while training goes on, got "
@@ -559,15 +561,19 @@ class DeepMLPRegressor(RegressorMixin, BaseDeepNetwork):
             )
         return {"quantile": self.quantile, "huber": self.delta}.get(self.loss, 0.0)
 
-    def _encode_validation(self, y):
+    def _encode_validation(self, y, name):
         targets = y.reshape(len(y), -1).astype(self.dtype, order="C")
         if not np.isfinite(targets).all():
-            raise ValueError(f"y has values too large for dtype={np.dtype(self.dtype).name!r}.")
+            raise ValueError(
+                f"{name} has values too large for dtype={np.dtype(self.dtype).name!r}."
+            )
         if self.loss == "poisson" and (targets < 0).any():
-            raise ValueError(f"y must be non-negative for loss='poisson', got {targets.min()}.")
+            raise ValueError(
+                f"{name} must be non-negative for loss='poisson', got {targets.min()}."
+            )
         if self.loss == "gamma" and (targets <= 0).any():
             raise ValueError(
-                f"y must be positive for loss='gamma', got {targets.min()} as "
+                f"{name} must be positive for loss='gamma', got {targets.min()} as "
                 f"{np.dtype(self.dtype).name}."
             )
         return targets

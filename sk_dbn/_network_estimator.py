@@ -159,7 +159,7 @@ class BaseDeepNetwork(BaseEstimator, metaclass=ABCMeta):
         """y as the loss reads it; sets ``_loss``, ``_loss_option``, ``out_activation_``, ..."""
 
     @abstractmethod
-    def _encode_validation(self, y):
+    def _encode_validation(self, y, name):
         """The same for validation rows, with what is known from training."""
 
     @abstractmethod
@@ -444,7 +444,14 @@ class BaseDeepNetwork(BaseEstimator, metaclass=ABCMeta):
             given, missing = ("X_val", "y_val") if y_val is None else ("y_val", "X_val")
             raise ValueError(f"{missing} must be given together with {given}, got None.")
         X_val, y_val = self._validate_input(X_val, y_val, reset=False)
-        targets = self._encode_validation(y_val)
+        labelled = self._labelled(y_val)
+        if not labelled.any():
+            raise ValueError(
+                f"every label in y_val equals unlabeled={self.unlabeled!r}; give labels for some "
+                "rows, or leave X_val and y_val out."
+            )
+        X_val, y_val = X_val[labelled], y_val[labelled]
+        targets = self._encode_validation(y_val, "y_val")
         if (y_val.ndim == 2 and y_val.shape[1] != self.n_outputs_) or (
             y_val.ndim == 1 and is_regressor(self) and self.n_outputs_ > 1
         ):
@@ -607,10 +614,11 @@ class BaseDeepNetwork(BaseEstimator, metaclass=ABCMeta):
         if before is not None and not np.isfinite(outputs).all():
             # That epoch's loss was measured before its last updates, which were bad.
             self._network.theta[:] = before
+        kept = "weights of the last good epoch" if self.n_iter_ else "first weights"
         warnings.warn(
-            f"Training diverged in epoch {self.n_iter_ + 1}: the loss is {loss}. The weights "
-            "of the last good epoch were kept. Lower learning_rate_init "
-            f"({self.learning_rate_init}), or scale X and y, with StandardScaler for one.",
+            f"Training diverged in epoch {self.n_iter_ + 1}: the loss is {loss:.3g}. The {kept} "
+            f"were kept. Lower learning_rate_init ({self.learning_rate_init}), or scale X and y, "
+            "with StandardScaler for one.",
             ConvergenceWarning,
         )
 

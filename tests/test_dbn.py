@@ -385,7 +385,7 @@ def test_smoothing_is_a_share(label_smoothing):
 def test_validation_labels_must_be_known():
     """A class that training does not have cannot be scored."""
     X, y = data()
-    assert_refused(make(), X, y, "`y` has classes not in", X_val=X[:3], y_val=[0, 1, 7])
+    assert_refused(make(), X, y, "`y_val` has classes not in", X_val=X[:3], y_val=[0, 1, 7])
 
 
 @pytest.mark.parametrize("shuffle", [True, False])
@@ -428,6 +428,19 @@ def test_no_label_at_all():
     X, _ = data()
     rule = "every label in y equals unlabeled=-1.*BernoulliRBMStack"
     assert_refused(make(unlabeled=-1), X, np.full(90, -1), rule)
+
+
+def test_validation_rows_without_a_label_are_left_out():
+    """As they are of the score; where no row has one, that is an error of y_val."""
+    X, y = data()
+    y_few = np.where(np.arange(90) % 3 == 0, y, -1)
+    labelled = y_few != -1
+    all_rows = make(unlabeled=-1).fit(X, y, X_val=X, y_val=y_few)
+    some = make(unlabeled=-1).fit(X, y, X_val=X[labelled], y_val=y[labelled])
+    assert all_rows.validation_scores_ == some.validation_scores_
+    assert all_rows.validation_loss_curve_ == some.validation_loss_curve_
+    rule = "every label in y_val equals unlabeled=-1; give labels"
+    assert_refused(make(unlabeled=-1), X, y, rule, X_val=X, y_val=np.full(90, -1))
 
 
 def few_labels(name=-1):

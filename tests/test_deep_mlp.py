@@ -301,11 +301,11 @@ def test_quantiles_without_hidden_layers_are_those_of_a_linear_program():
 def test_gamma_needs_positive_targets():
     """Zero has no gamma deviance, nor has what single precision rounds to zero."""
     X, y = data()
-    rule = "y must be positive for loss='gamma', got 0.0 as float32"
+    rule = "^y must be positive for loss='gamma', got 0.0 as float32"
     assert_refused(make(loss="gamma"), X, y - y.min(), rule)
     assert_refused(make(loss="gamma"), X, (y + 1) * 1e-60, rule)
     fitted = make(loss="gamma").fit(X, y + 1)
-    with pytest.raises(ValueError, match="y must be positive"):
+    with pytest.raises(ValueError, match="y_val must be positive"):
         fitted.fit(X, y + 1, X_val=X, y_val=-y - 1)
     assert (fitted.predict(X) > 0).all()
 

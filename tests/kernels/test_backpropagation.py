@@ -687,13 +687,22 @@ def test_any_number_of_threads_gives_the_same_bits():
     assert len(digests) == 4 and len(set(digests)) == 1
 
 
-def test_parallel_training_equals_serial_training():
-    """The same through the interface that estimators use, with work large enough to share."""
+@pytest.mark.parametrize(
+    "bounds",
+    [(0.0, 0.0, None, None, None), (0.1, 0.5, 1e-3, None, 0.9), (0.1, 0.5, None, 1e-2, 0.9)],
+    ids=["free", "clip_value", "clip_norm"],
+)
+def test_parallel_training_equals_serial_training(bounds):
+    """The same through the interface that estimators use, with work large enough to share.
+
+    Penalties and bounds are sums over all blocks, each with a stage of its own.
+    """
     thetas = []
     for run in (run_serial, run_parallel):
         problem = Problem([150, 180, 3], ["tanh"], "squared_error", np.float32)
-        order = np.resize(problem.order, 300)
-        training = Training(problem.network, problem.training_set, problem.optimiser("adam"), 100)
+        order, optimiser = np.resize(problem.order, 300), problem.optimiser("adam")
+        optimiser.set_bounds(*bounds)
+        training = Training(problem.network, problem.training_set, optimiser, 100)
         assert not training.bench.is_small
         training.epoch(run, order, 0.01)
         thetas.append(problem.network.theta)
