@@ -19,7 +19,7 @@ SMALL_SHAPES = [
     for n in (1, 2, 3, 7, 8, 16, 33, 48, 70)
     for k in (1, 7, 16, 35)
 ]
-LARGE_SHAPE = (3, 1030, 1040)
+LARGE_SHAPE = (3, 2050, 2060)
 
 
 @kernel
