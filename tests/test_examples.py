@@ -312,6 +312,40 @@ def test_sensor_windows_takes_a_file_of_windows(tmp_path):
     assert_is_picture(tmp_path / "sensor_windows.png")
 
 
+UCI_ROWS = r"^(\w+) +(\d+) +(\d+) +(\S+) ± (\S+) +(\S+)(?: ± \S+)?((?: +\d+){6})$"
+
+
+def test_uci_regression():
+    """The networks know far more than the mean of y, and every split makes one choice of each."""
+    output = run("uci_regression.py", "--quick")
+    rows = rows_of(output, UCI_ROWS)
+    assert [row[:3] for row in rows] == [("diabetes", "442", "2"), ("friedman1", "300", "2")]
+    # The standard deviations of y are 77 and 5, of which the noise in friedman1 is 0.5.
+    for (*_, ours, spread, theirs, choices), limit in zip(rows, (70.0, 3.0), strict=True):
+        assert 0.5 < float(ours) < limit and 0.5 < float(theirs) < limit
+        assert 0 <= float(spread) < 0.5 * float(ours)
+        *by_depth_and_init, strong = map(int, choices.split())
+        assert sum(by_depth_and_init[:3]) == sum(by_depth_and_init[3:]) == 2
+        assert 0 <= strong <= 2
+
+
+def test_uci_regression_takes_a_file_with_splits(tmp_path):
+    """Named sets alone, the first splits alone; what was published stands beside ours."""
+    random = np.random.RandomState(0)
+    arrays = {}
+    for name in ("yacht", "power"):
+        X = random.normal(size=(200, 3)).astype("float32")
+        arrays[f"{name}_X"], arrays[f"{name}_y"] = X, 100 + 10 * X.sum(axis=1)
+        arrays[f"{name}_test_idx"] = np.arange(60, dtype="uint16").reshape(3, 20)
+    np.savez(tmp_path / "sets.npz", **arrays)
+    arguments = ("--quick", "--data", tmp_path / "sets.npz", "--sets", "power", "--splits", 1)
+    ((name, n_rows, n_splits, ours, spread, published, _),) = rows_of(
+        run("uci_regression.py", *arguments), UCI_ROWS
+    )
+    assert (name, n_rows, n_splits, spread, published) == ("power", "200", "1", "nan", "4.01")
+    assert float(ours) < 0.5 * arrays["power_y"].std()
+
+
 def test_gaussian_features_benchmark():
     """Each number of labels has both accuracies; more labels make both better."""
     output = run("benchmarks/gaussian_features.py", "--quick")
