@@ -204,11 +204,25 @@ def sum_squares(x):
     return squares
 
 
-@kernel(fastmath=STRICT)
-def add_scaled(factor, x, out):
-    """out += factor x."""
-    for k in range(x.shape[0]):
-        out[k] += factor * x[k]
+@kernel
+def add_decay(factor, theta, g):
+    """g += factor theta; the sums of squares of g before and of theta, as `sum_squares`."""
+    g_squares, w_squares = 0.0, 0.0
+    for k in range(g.shape[0]):
+        g_squares += np.float64(g[k]) * np.float64(g[k])
+        w_squares += np.float64(theta[k]) * np.float64(theta[k])
+        g[k] += factor * theta[k]
+    return g_squares, w_squares
+
+
+@kernel
+def take_step(step, theta):
+    """theta += step; the sum of squares of the step, as `sum_squares`."""
+    squares = 0.0
+    for k in range(step.shape[0]):
+        squares += np.float64(step[k]) * np.float64(step[k])
+        theta[k] += step[k]
+    return squares
 
 
 @kernel(forceinline=True)
@@ -290,8 +304,8 @@ def update_block(stage, layers, optimiser, rate, step, work, batch, size, block)
         bias, g_bias = layers.theta[b_lo:b_hi], work.gradient[b_lo:b_hi]
         if stage == GRADIENT:
             gradient_block(layers, work, batch, size, layer, scale, real(0.0), block, n_blocks)
-            sums[0], sums[1], sums[3] = sum_squares(g), sum_squares(theta), sum_squares(g_bias)
-            add_scaled(real(optimiser.alpha * coupled), theta, g)
+            sums[3] = sum_squares(g_bias)
+            sums[0], sums[1] = add_decay(real(optimiser.alpha * coupled), theta, g)
             if restrained:
                 restrain(optimiser, optimiser.l1 * coupled, theta, g, g_bias, sums)
         else:
@@ -301,11 +315,9 @@ def update_block(stage, layers, optimiser, rate, step, work, batch, size, block)
             to_step(optimiser, rate, step, True, w_lo, theta, g)
             if optimiser.l1 > 0.0 and optimiser.code == ADAMW:
                 add_signs(-rate * optimiser.l1, theta, g)
-            add_scaled(real(1.0), g, theta)
-            sums[2] = sum_squares(g)
+            sums[2] = take_step(g, theta)
             to_step(optimiser, rate, step, False, b_lo, bias, g_bias)
-            add_scaled(real(1.0), g_bias, bias)
-            sums[4] = sum_squares(g_bias)
+            sums[4] = take_step(g_bias, bias)
             if optimiser.max_norm > 0.0:
                 sum_column_squares(layers, work, layer, w_lo, w_hi, block)
 
