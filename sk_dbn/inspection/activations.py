@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from sk_dbn.inspection.canvas import OKABE_ITO, axes_for
+from sk_dbn.inspection.canvas import MOST_NAMED, OKABE_ITO, axes_for
 from sk_dbn.inspection.fitted import layer_names, trace_of
 
 WIDTH = 0.3  # of a bar
@@ -138,7 +138,10 @@ class ActivationDisplay:
                 fractions.items(), OKABE_ITO[1:3], (-WIDTH / 2, WIDTH / 2), strict=True
             )
         )
-        ax.set_xticks(layers, self.layer_names, rotation=45 if len(layers) > 5 else 0)
+        if len(layers) <= MOST_NAMED:
+            ax.set_xticks(layers, self.layer_names, rotation=45 if len(layers) > 5 else 0)
+        else:
+            ax.set_xlabel("layer")
         ax.set_ylabel("activation, mean and standard deviation")
         self.fraction_ax_.set(ylim=(0, 1), ylabel="share of saturated activations, dead units")
         bars = [self.saturated_bars_, self.dead_bars_]

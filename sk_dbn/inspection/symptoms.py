@@ -56,7 +56,8 @@ def exploding(history):
         return None
     growth = history.growth
     lasting = np.fmin(growth[0], typical(growth))
-    if not (lasting > EXPLODING).any():
+    is_held = history.parameters["clip_norm"] is not None and _has_learned(history)
+    if is_held or not (lasting > EXPLODING).any():
         return None
     layers = np.flatnonzero(history.gain[: history.n_hidden] > LARGE)
     layers = layers if len(layers) else np.flatnonzero(lasting > EXPLODING)
@@ -130,7 +131,7 @@ def _unstable_network(history):
     """The same of a network, by its first steps."""
     if not history.has_steps:
         return None
-    steps = history.first_steps
+    steps = history.first_steps * history.first_share
     if history.is_trained:
         steps = np.fmax(steps, history.early_steps)
     layers = np.flatnonzero(steps > UNSTABLE)
@@ -163,8 +164,8 @@ def diverged(history):
 
 
 def stalled(history):
-    """Layers that do not move."""
-    if not history.has_steps:
+    """Layers that do not move, in a network that has not learned without them."""
+    if not history.has_steps or _has_learned(history):
         return None
     if history.is_trained:
         steps = history.mean_steps
@@ -175,7 +176,10 @@ def stalled(history):
     # Weights of zero have no ratio; without a gradient they stay what they are.
     is_stuck = (history.trace.weight_norm == 0).all(axis=0)
     is_stuck &= (history.trace.weight_grad_norm == 0).all(axis=0)
-    layers = np.flatnonzero(is_stuck | (steps < STALLED))
+    is_slow = is_stuck | (steps < STALLED)
+    is_passed = history.branches < 1  # by a shortcut: these may rest while the others learn
+    is_slow[is_passed] &= is_slow[~is_passed].any()
+    layers = np.flatnonzero(is_slow)
     if len(layers) == 0:
         return None
     evidence = {"step over weights": np.where(is_stuck, 0.0, steps)[layers].min()}
