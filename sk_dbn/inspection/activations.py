@@ -132,8 +132,10 @@ class ActivationDisplay:
         ax.set_zorder(self.fraction_ax_.get_zorder() + 1)
         ax.patch.set_visible(False)
         fractions = {"saturated": self.saturated_fraction, "dead": self.dead_fraction}
+        # Bars narrower than a pixel would be lost if they were moved to whole ones.
+        snap = None if len(layers) <= MOST_NAMED else False
         self.saturated_bars_, self.dead_bars_ = (
-            self.fraction_ax_.bar(layers + at, values, WIDTH, color=color, label=name)
+            self.fraction_ax_.bar(layers + at, values, WIDTH, color=color, label=name, snap=snap)
             for (name, values), color, at in zip(
                 fractions.items(), OKABE_ITO[1:3], (-WIDTH / 2, WIDTH / 2), strict=True
             )
