@@ -137,11 +137,11 @@ def _unstable_network(history):
         return None
     steps = history.first_steps * history.first_share
     bounds = np.where(np.arange(len(steps)) < history.n_hidden, UNSTABLE, UNSTABLE_OUTPUT)
+    is_large = steps > bounds
     if history.is_trained:
-        is_seen = np.isfinite(history.early_steps)  # not where the first epoch was not completed
-        steps = np.where(is_seen, history.early_steps, steps)
-        bounds[is_seen] = UNSTABLE
-    layers = np.flatnonzero(steps > bounds)
+        is_large |= history.early_steps > UNSTABLE
+        steps = np.fmax(steps, history.early_steps)
+    layers = np.flatnonzero(is_large)
     if len(layers) == 0:
         return None
     evidence = {"step over weights in the first epoch": steps[layers].max()}
