@@ -10,7 +10,8 @@ with scikit-learn, on which the thresholds were set; with --data others, on whic
 
     python examples/diagnosis_study.py
     python examples/diagnosis_study.py --quick
-    python examples/diagnosis_study.py --data folder  # and its .npz files: X, y or X_train, y_train
+    python examples/diagnosis_study.py --data folder  # .npz files: X, y or X_train, y_train;
+                                                      # without y, stacks only
 """
 
 import argparse
@@ -78,6 +79,8 @@ class Problem:
     name : str
     X_train, X_test, y_train, y_test : ndarrays
     is_regression : bool
+    has_targets : bool
+        Without them, y is zero, and only stacks are trained.
     parameters : dict
         What suits all networks that are trained on it.
     """
@@ -88,11 +91,13 @@ class Problem:
     y_train: np.ndarray
     y_test: np.ndarray
     is_regression: bool
+    has_targets: bool
     parameters: dict
 
     @classmethod
     def of(cls, name, X, y, is_regression, **parameters):
-        """At most so many rows of a data set."""
+        """At most so many rows of a data set; y may be None."""
+        has_targets, y = y is not None, np.zeros(len(X), dtype=int) if y is None else y
         n_train = min(TRAIN_ROWS, len(X) * 2 // 3)
         sizes = {"train_size": n_train, "test_size": min(TEST_ROWS, len(X) - n_train)}
         parts = train_test_split(np.arange(len(X)), **sizes, random_state=0)
@@ -103,7 +108,8 @@ class Problem:
             mean, std = y_train.mean(), y_train.std()
             y_train, y_test = (y_train - mean) / std, (y_test - mean) / std
         X_train, X_test = scaler.transform(X_train), scaler.transform(X_test)
-        return cls(name, X_train, X_test, y_train, y_test, is_regression, parameters)
+        parts = X_train, X_test, y_train, y_test
+        return cls(name, *parts, is_regression, has_targets, parameters)
 
     @property
     def chance(self):
@@ -138,7 +144,7 @@ def scikit_learns():
 
 
 def stored(folder):
-    """The data sets with targets in a folder of .npz files."""
+    """The data sets in a folder of .npz files."""
     for path in sorted(folder.glob("*.npz")):
         with np.load(path) as file:
             if path.stem == "uci_regression":
@@ -146,15 +152,13 @@ def stored(folder):
                     yield Problem.of(name, file[f"{name}_X"], file[f"{name}_y"].ravel(), True)
                 continue
             part = "_train" if "y_train" in file else ""
-            if f"y{part}" not in file:
-                continue
-            y = file[f"y{part}"]
+            y = file.get(f"y{part}")
             if path.stem == "adult":
                 codes = OneHotEncoder(sparse_output=False).fit_transform(file[f"X_cat{part}"])
                 X = np.hstack([file[f"X_num{part}"], codes])
             else:
                 X = file[f"X{part}"]
-        yield Problem.of(path.stem, X, y, y.dtype.kind == "f")
+        yield Problem.of(path.stem, X, y, y is not None and y.dtype.kind == "f")
 
 
 @dataclass
@@ -342,6 +346,16 @@ def healthy():
     for name in ("relu", "tanh", "logistic"):
         plain = {"hidden_layer_sizes": deep(1), "activation": name, "solver": "lbfgs"}
         yield well(f"{name} lbfgs", plain | {"alpha": 1.0, "max_iter": 30})
+    for depth in (10, 30):
+        for name in ("relu", "tanh", "logistic"):
+            plain = {"hidden_layer_sizes": deep(depth), "activation": name, "shortcut": True}
+            for solver, rate in (("adam", 0.003), ("sgd", 0.02)):
+                steps = {"solver": solver, "learning_rate_init": rate}
+                yield well(f"{name} {depth} {solver}, shortcuts", plain | steps)
+    for name in ("relu", "selu"):
+        plain = {"hidden_layer_sizes": deep(20), "activation": name, "clip_norm": 0.1}
+        plain |= {"solver": "sgd", "learning_rate_init": 0.1, "learning_rate": "one_cycle"}
+        yield well(f"{name} 20 sgd, clipped", plain)
     for depth in (2, 3, 4):
         plain = {"hidden_layer_sizes": deep(depth, 50), "activation": "logistic"}
         plain |= {"pretrainer": BernoulliRBMStack(), "learning_rate_init": 0.003}
@@ -370,6 +384,13 @@ def stacks():
 
 DISEASES = (vanishing, exploding, saturated, dead, stalled, diverged, unstable, overfitting)
 GROUPS = (*DISEASES, stacks, healthy)
+
+
+def recipes_for(problem):
+    """What is to be trained on it."""
+    return [
+        recipe for group in (GROUPS if problem.has_targets else (stacks,)) for recipe in group()
+    ]
 
 
 def estimator_of(recipe, problem, changes):
@@ -435,7 +456,7 @@ class Outcome:
     relieved : bool
         Whether the finding is gone when its remedy is applied.
     remedied : float
-        The score then.
+        The score then; of a healthy one with the first remedy that it was given, if any.
     """
 
     recipe: Recipe
@@ -470,16 +491,23 @@ class Outcome:
     def is_sick(self):
         """Whether the score is clearly below that of the cured twin, which learned.
 
-        By a twentieth of what the twin gains over chance, and by two standard errors of the
-        difference of two accuracies.
+        Clearly is as `is_below` has it.
         """
         if self.recipe.kind == "healthy":
             return False
-        gain, error = self.cured - self.chance, 0.0
+        return self.cured - self.chance > 0.1 and self.is_below(self.cured)
+
+    def is_below(self, other):
+        """Whether the score is clearly below another one.
+
+        By a twentieth of what the other one gains over chance, and by two standard errors of the
+        difference of two accuracies.
+        """
+        gain, error = other - self.chance, 0.0
         if self.visible is None and not self.problem.is_regression:
-            variances = sum(p * (1 - p) for p in (self.score, self.cured))
+            variances = sum(p * (1 - p) for p in (self.score, other))
             error = np.sqrt(variances / len(self.problem.y_test))
-        return gain > 0.1 and self.score < self.cured - max(0.05 * gain, 2 * error)
+        return self.score < other - max(0.05 * gain, 2 * error)
 
 
 def examine(recipe, problem):
@@ -490,7 +518,10 @@ def examine(recipe, problem):
     diagnosis = diagnose(network)
     found, before = ([finding.kind for finding in findings] for findings in (diagnosis, before))
     if recipe.kind == "healthy":
-        return Outcome(recipe, problem, score, score, found, before, network)
+        outcome = Outcome(recipe, problem, score, score, found, before, network)
+        for finding in list(diagnosis)[:1]:
+            _, outcome.remedied = train(recipe, problem, finding.parameters)
+        return outcome
     _, cured = train(replace(recipe, scale=1.0), problem, recipe.cure)
     outcome = Outcome(recipe, problem, score, cured, found, before, network)
     findings = [finding for finding in diagnosis if finding.kind in STEPS[recipe.kind]]
@@ -521,7 +552,7 @@ def print_confusion(title, outcomes, moment):
     """What was found (columns) in what was made (rows)."""
     print(f"\n{title}")
     head = [kind.split()[0] for kind in KINDS]
-    print(f"  {'made':<20}{'all':>5}" + "".join(f"{name:>11}" for name in [*head, "nothing"]))
+    print(f"  {'made':<20}{'all':>5}" + "".join(f"{name:>12}" for name in [*head, "nothing"]))
     groups = {kind: [o for o in outcomes if o.is_sick and o.recipe.kind == kind] for kind in KINDS}
     groups["healthy"] = [o for o in outcomes if o.is_healthy]
     groups["to be healthy"] = [
@@ -532,7 +563,7 @@ def print_confusion(title, outcomes, moment):
         found = [getattr(outcome, moment) for outcome in group]
         counts = [sum(kind in kinds for kinds in found) for kind in KINDS]
         counts.append(sum(not kinds for kinds in found))
-        print(f"  {name:<20}{len(group):>5}" + "".join(f"{n:>11}" for n in counts))
+        print(f"  {name:<20}{len(group):>5}" + "".join(f"{n:>12}" for n in counts))
 
 
 def print_remedies(outcomes):
@@ -546,6 +577,9 @@ def print_remedies(outcomes):
         layers, gone = (sum(getattr(o, x) for o in group) for x in ("right_layers", "relieved"))
         regained = sum(o.remedied - o.score >= 0.5 * (o.cured - o.score) for o in group)
         print(f"  {kind:<20}{len(group):>7}{layers:>8}{gone:>7}{regained:>10}")
+    alarms = [o for o in outcomes if o.is_healthy and o.found]
+    n_helped = sum(o.is_below(o.remedied) for o in alarms)
+    print(f"  findings among the healthy: {len(alarms)}, the score rises clearly in {n_helped}")
 
 
 def print_thresholds(outcomes):
@@ -604,8 +638,7 @@ def main():
     problems = scikit_learns() if arguments.data is None else stored(arguments.data)
     outcomes, start = [], time.perf_counter()
     for problem in islice(problems, 1 if arguments.quick else None):
-        recipes = [recipe for recipes in GROUPS for recipe in recipes()]
-        for recipe in recipes[:: 4 if arguments.quick else 1]:
+        for recipe in recipes_for(problem)[:: 4 if arguments.quick else 1]:
             outcomes.append(examine(recipe, problem))
         set_best(outcomes)
         print(f"{problem.name}: {time.perf_counter() - start:.0f} s", flush=True)

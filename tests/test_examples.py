@@ -94,6 +94,7 @@ def test_quickstart_draws(quickstart):
         ("dimension_reduction.py", "accuracy"),
         ("dying_relu.py", "dead"),
         ("gradients_before_training.py", "factor"),
+        ("hundred_layers.py", "accuracy"),
         ("mnist_likelihood.py", "reverse"),
         ("which_inputs_matter.py", "importance"),
         ("sensor_windows.py", "accuracy"),
@@ -247,6 +248,30 @@ def test_adding_hidden_layers(tmp_path):
     for name, (*_, accuracy, one_layer, eight_layers) in table.items():
         assert accuracy > 0.7, name
         assert eight_layers > 0.01 * one_layer, name
+
+
+def test_hundred_layers(tmp_path):
+    """Thirty layers of selu train if clipped, of relu with shortcuts; logistic ones stay behind.
+
+    Shortcuts let the first hidden layer's gradient be as large as the output's; weights from
+    N(0, 1) saturate half of the logistic units before training, and of the others none.
+    """
+    output = run("hundred_layers.py", "--quick", "--output", tmp_path)
+    assert_is_picture(tmp_path / "hundred_layers.png")
+    rows = rows_of(output, r"^(\w.*\S) +(\d\.\d{3}) +(?:-|\d\.\d+)   (\w.*)$")
+    found = {name: kinds for name, _, kinds in rows}
+    accuracy = {name: float(x) for name, x, _ in rows}
+    assert len(rows) == 5
+    logistic, unclipped = accuracy["logistic, N(0, 1)"], accuracy["selu, not clipped"]
+    for name in ("selu, LeCun", "relu, shortcuts"):
+        assert accuracy[name] > 0.85 and found[name] == "nothing"
+        assert accuracy[name] > max(logistic, unclipped) + 0.2
+    assert "nothing" not in (found["logistic, N(0, 1)"], found["selu, not clipped"])
+    (norms,) = rows_of(output, r"^relu, shortcuts +0 +(\S+) .* (\S+)$")
+    assert 0.1 < float(norms[0]) / float(norms[1]) < 10
+    saturated = dict(rows_of(output, r"^(\w.*\S) +\S+ +(\d\.\d\d) +\d\.\d\d$"))
+    assert 0.3 < float(saturated.pop("logistic, N(0, 1)")) < 0.7
+    assert {float(x) for x in saturated.values()} == {0.0}
 
 
 def test_dying_relu(tmp_path):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from sk_dbn.inspection.canvas import OKABE_ITO, axes_for
+from sk_dbn.inspection.canvas import MOST_NAMED, OKABE_ITO, axes_for
 from sk_dbn.inspection.fitted import layer_names, trace_of
 
 WIDTH = 0.3  # of a bar
@@ -132,13 +132,18 @@ class ActivationDisplay:
         ax.set_zorder(self.fraction_ax_.get_zorder() + 1)
         ax.patch.set_visible(False)
         fractions = {"saturated": self.saturated_fraction, "dead": self.dead_fraction}
+        # Bars narrower than a pixel would be lost if they were moved to whole ones.
+        snap = None if len(layers) <= MOST_NAMED else False
         self.saturated_bars_, self.dead_bars_ = (
-            self.fraction_ax_.bar(layers + at, values, WIDTH, color=color, label=name)
+            self.fraction_ax_.bar(layers + at, values, WIDTH, color=color, label=name, snap=snap)
             for (name, values), color, at in zip(
                 fractions.items(), OKABE_ITO[1:3], (-WIDTH / 2, WIDTH / 2), strict=True
             )
         )
-        ax.set_xticks(layers, self.layer_names, rotation=45 if len(layers) > 5 else 0)
+        if len(layers) <= MOST_NAMED:
+            ax.set_xticks(layers, self.layer_names, rotation=45 if len(layers) > 5 else 0)
+        else:
+            ax.set_xlabel("layer")
         ax.set_ylabel("activation, mean and standard deviation")
         self.fraction_ax_.set(ylim=(0, 1), ylabel="share of saturated activations, dead units")
         bars = [self.saturated_bars_, self.dead_bars_]

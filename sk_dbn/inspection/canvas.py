@@ -6,6 +6,7 @@ from sklearn.utils._optional_dependencies import check_matplotlib_support
 # The palette of Okabe & Ito (2008), "Color universal design", which people who are colour-blind
 # tell apart; but for its yellow, which is hard to see on white.
 OKABE_ITO = ("#000000", "#E69F00", "#56B4E9", "#009E73", "#0072B2", "#D55E00", "#CC79A7")
+MOST_NAMED = 16  # layers that get a tick of their own
 
 
 def axes_for(display, ax):

@@ -4,7 +4,7 @@ from dataclasses import fields
 
 import numpy as np
 
-from sk_dbn.inspection.canvas import axes_for, colors_for, count_epochs
+from sk_dbn.inspection.canvas import MOST_NAMED, axes_for, colors_for, count_epochs
 from sk_dbn.inspection.fitted import layer_names, trace_of
 
 # Quantities that are looked at by their order of magnitude.
@@ -22,7 +22,6 @@ LABELS = {
     "reconstruction_mse": "squared error of the reconstruction",
     "free_energy_gap": "gap of free energies (nats)",
 }
-MOST_NAMED = 16  # layers that get a tick of their own
 
 
 class GradientTraceDisplay:

@@ -6,12 +6,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from sk_dbn.inspection.fitted import layer_names, trace_of
+from sk_dbn.models.schedules import Schedule
 
 # Activations whose weights have standard deviation sqrt(2 / fan_in) by init='auto', and
 # sqrt(1 / fan_in); those of others have sqrt(2 / (fan_in + fan_out)), those of stacks 0.01.
 HE = {"relu", "leaky_relu", "elu", "gelu", "swish", "softplus"}
 LECUN = {"selu"}
 STACK_STD = 0.01
+UPDATES = 100  # in which an epoch is cut to take the mean of its rates
 
 
 @dataclass
@@ -108,16 +110,25 @@ class History:
         return np.hstack([np.ones((len(rms), 1)), rms[:, :-1]])
 
     @property
-    def derivatives(self):
-        """How large the derivative of the loss by each layer's units is, by row.
+    def branches(self):
+        """What each layer's own activations are multiplied by where a shortcut passes it."""
+        factors, n_shortcuts = np.ones(len(self.shapes)), self.n_hidden - 1
+        if self.parameters.get("shortcut") and n_shortcuts > 0:
+            factors[1 : self.n_hidden] = 1 / n_shortcuts
+        return factors
 
-        The norm of the gradient of their biases, which is its mean; or, since that can cancel
-        where targets are balanced, the norm of the gradient of their weights over that of what
-        these act on. NaN where they are not finite.
+    @property
+    def derivatives(self):
+        """How large the derivative of the loss by what each layer passes on is, by row.
+
+        The norm of the gradient of its biases, which is its mean; or, since that can cancel
+        where targets are balanced, the norm of the gradient of its weights over that of what
+        these act on. Beside a shortcut both have the factor of the layer's own part, which is
+        taken out. NaN where they are not finite.
         """
         widths = np.sqrt([fan_in for fan_in, _ in self.shapes])
         from_weights = _ratio(self.trace.weight_grad_norm, self.inputs_rms * widths)
-        return np.fmax(_finite(self.trace.bias_grad_norm), from_weights)
+        return np.fmax(_finite(self.trace.bias_grad_norm), from_weights) / self.branches
 
     @property
     def returned(self):
@@ -156,6 +167,25 @@ class History:
         return bool((self.trace.weight_norm[0] == 0).any())
 
     @property
+    def clipping(self):
+        """What a network's first gradient is multiplied by for `clip_norm`, 1 where it is short.
+
+        That of all layers, biases included; what `clip_value` cuts off is not known.
+        """
+        bound = self.parameters["clip_norm"]
+        norms = np.r_[self.trace.weight_grad_norm[0], self.trace.bias_grad_norm[0]]
+        length = np.linalg.norm(norms[np.isfinite(norms)])
+        return 1.0 if bound is None or length <= bound else bound / length
+
+    @property
+    def first_share(self):
+        """Share of `learning_rate_init` that a network has in its first epoch, in the mean."""
+        names = ("learning_rate", "max_iter", "warmup_epochs")
+        name, max_iter, warmup = (self.parameters[x] for x in names)
+        schedule = Schedule(name, 1.0, max_iter=max_iter, warmup_epochs=warmup)
+        return schedule.rates(UPDATES).mean()
+
+    @property
     def first_steps(self):
         """Each layer's update ratio that the learning rate of a network leads to at first.
 
@@ -165,7 +195,7 @@ class History:
         """
         rate = self.parameters["learning_rate_init"]
         if self.parameters["solver"] == "sgd":
-            step = rate * _finite(self.trace.weight_grad_norm[0])
+            step = rate * self.clipping * _finite(self.trace.weight_grad_norm[0])
         else:
             step = rate * np.sqrt([fan_in * fan_out for fan_in, fan_out in self.shapes])
         return _ratio(step, self.trace.weight_norm[0]) * np.minimum(1.0, self.gain)

@@ -30,7 +30,7 @@ def vanishing(history, layers):
 
 def exploding(history, layers):
     """Usual weights; else smaller steps."""
-    clip = _if_there(history, "clip_norm", "clip_norm=1.0")
+    clip = _clip(history)
     if history.gain[layers].max() > LARGE:
         return _advice(history, {"init": "auto"}, clip, afresh=True)
     return _advice(history, smaller_rate(history), clip, _shortcut(history))
@@ -57,13 +57,13 @@ def dead(history, epoch):
 
 def unstable(history):
     """Smaller steps."""
-    warmup = _if_there(history, "warmup_epochs", "warmup_epochs=5")
+    warmup = _warmup(history)
     return _advice(history, smaller_rate(history), warmup, "larger batch_size")
 
 
 def diverged(history):
     """Smaller steps, and numbers of a usual size."""
-    clip = _if_there(history, "clip_norm", "clip_norm=1.0")
+    clip = _clip(history)
     scale = SCALE
     if history.is_network and not hasattr(history.estimator, "classes_"):
         scale = "scale X and y, with StandardScaler and TransformedTargetRegressor"
@@ -140,8 +140,22 @@ def _if_there(history, parameter, words):
 
 
 def _shortcut(history):
-    """Connections that pass layers by, where there are such."""
-    return _if_there(history, "shortcut", "shortcut=True")
+    """Connections that pass layers by, where there may be such and are none."""
+    has_some = history.parameters.get("shortcut")
+    return None if has_some else _if_there(history, "shortcut", "shortcut=True")
+
+
+def _clip(history):
+    """A bound on the gradient; where there is one, a tenth of it."""
+    bound = history.parameters.get("clip_norm")
+    bound = 1.0 if bound is None else bound / 10
+    return _if_there(history, "clip_norm", f"clip_norm={bound:g}")
+
+
+def _warmup(history):
+    """Small steps at first, where they are not small yet."""
+    has_some = history.parameters.get("warmup_epochs")
+    return None if has_some else _if_there(history, "warmup_epochs", "warmup_epochs=5")
 
 
 def _advice(history, change, *others, afresh=False):

@@ -18,8 +18,9 @@ EXPLODING = 10.0  # growth of activations or derivatives over all hidden layers
 SATURATED = 0.75  # share of activations at the ends of their range
 DEAD = 0.65  # share of units that say the same for every row
 STALLED = 2e-5  # norm of a step over that of the weights, where 1e-3 is usual
-UNSTABLE = 0.15  # the same of a network in its first epoch
-UNSTABLE_MACHINE = 0.1  # the same of a machine, mean over training
+UNSTABLE = 0.2  # the same of a network in its first epoch
+UNSTABLE_OUTPUT = 0.5  # of the output's very first step, which is long until it knows y's mean
+UNSTABLE_MACHINE = 0.05  # the same of a machine of 0/1 units, mean over training; of others twice
 RISEN = 0.25  # divergence of a reconstruction above its least, over what it had fallen
 FEW_NATS = 0.1  # divergences that make no difference
 WORSE = 1.0  # rise of the loss over its first value
@@ -56,7 +57,8 @@ def exploding(history):
         return None
     growth = history.growth
     lasting = np.fmin(growth[0], typical(growth))
-    if not (lasting > EXPLODING).any():
+    is_held = history.parameters["clip_norm"] is not None and _has_learned(history)
+    if is_held or not (lasting > EXPLODING).any():
         return None
     layers = np.flatnonzero(history.gain[: history.n_hidden] > LARGE)
     layers = layers if len(layers) else np.flatnonzero(lasting > EXPLODING)
@@ -94,7 +96,8 @@ def dead(history):
         return None  # the units' silence comes from that; a machine's first weights are small
     shares = history.trace.dead_fraction[:, : history.n_hidden]
     can_die = [name == "relu" or not history.is_network for name in history.activations]
-    layers = np.flatnonzero(np.array(can_die, dtype=bool) & (latest(shares) > DEAD))
+    matters = history.branches[: history.n_hidden] == 1  # beside a shortcut the dead stop nothing
+    layers = np.flatnonzero(np.array(can_die, dtype=bool) & matters & (latest(shares) > DEAD))
     if len(layers) == 0:
         return None
     seen = shares[:, layers]
@@ -113,7 +116,9 @@ def unstable(history):
     least = np.nanmin(divergence, axis=0)
     risen = latest(divergence, np.min) - least
     share = risen / (divergence[0] - least + FEW_NATS)
-    layers = np.flatnonzero((share > RISEN) | (steps > UNSTABLE_MACHINE))
+    # The statistics of units with twice the range of 0/1, and so their steps, are twice as large.
+    ranges = np.array([1.0 if name == "logistic" else 2.0 for name in history.activations])
+    layers = np.flatnonzero((share > RISEN) | (steps > UNSTABLE_MACHINE * ranges))
     if len(layers) == 0:
         return None
     epoch = history.trace.epoch[np.nanargmin(divergence[:, layers[0]])]
@@ -130,10 +135,13 @@ def _unstable_network(history):
     """The same of a network, by its first steps."""
     if not history.has_steps:
         return None
-    steps = history.first_steps
+    steps = history.first_steps * history.first_share
+    bounds = np.where(np.arange(len(steps)) < history.n_hidden, UNSTABLE, UNSTABLE_OUTPUT)
+    is_large = steps > bounds
     if history.is_trained:
+        is_large |= history.early_steps > UNSTABLE
         steps = np.fmax(steps, history.early_steps)
-    layers = np.flatnonzero(steps > UNSTABLE)
+    layers = np.flatnonzero(is_large)
     if len(layers) == 0:
         return None
     evidence = {"step over weights in the first epoch": steps[layers].max()}
@@ -163,8 +171,8 @@ def diverged(history):
 
 
 def stalled(history):
-    """Layers that do not move."""
-    if not history.has_steps:
+    """Layers that do not move, in a network that has not learned without them."""
+    if not history.has_steps or _has_learned(history):
         return None
     if history.is_trained:
         steps = history.mean_steps
@@ -175,7 +183,10 @@ def stalled(history):
     # Weights of zero have no ratio; without a gradient they stay what they are.
     is_stuck = (history.trace.weight_norm == 0).all(axis=0)
     is_stuck &= (history.trace.weight_grad_norm == 0).all(axis=0)
-    layers = np.flatnonzero(is_stuck | (steps < STALLED))
+    is_slow = is_stuck | (steps < STALLED)
+    is_passed = history.branches < 1  # by a shortcut: these may rest while the others learn
+    is_slow[is_passed] &= is_slow[~is_passed].any()
+    layers = np.flatnonzero(is_slow)
     if len(layers) == 0:
         return None
     evidence = {"step over weights": np.where(is_stuck, 0.0, steps)[layers].min()}

@@ -4,6 +4,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
+from sk_dbn import DBNClassifier
 from sk_dbn.inspection import ActivationDisplay
 
 
@@ -52,3 +53,12 @@ def test_unknown_epoch(fitted):
     """The error says which there are."""
     with pytest.raises(ValueError, match="epoch must be one of the trace, 0 to 4, got 9"):
         ActivationDisplay.from_estimator(fitted.dbn, epoch=9)
+
+
+def test_many_layers_are_counted_rather_than_named(digits):
+    """A hundred names do not fit below a picture."""
+    X, y = digits
+    deep = DBNClassifier((5,) * 30, pretrainer="passthrough", max_iter=1).fit(X, y)
+    ax = ActivationDisplay.from_estimator(deep).ax_
+    assert ax.get_xlabel() == "layer"
+    assert not any("hidden" in label.get_text() for label in ax.get_xticklabels())

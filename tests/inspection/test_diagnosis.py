@@ -238,6 +238,36 @@ def test_nothing_is_found_in_healthy_networks(parts, activation, depth):
         assert not diagnose(network), diagnose(network)
 
 
+@pytest.mark.parametrize("activation", ["relu", "tanh", "logistic"])
+@pytest.mark.parametrize("solver, rate", [("adam", 0.002), ("sgd", 0.02)])
+def test_nothing_is_found_in_deep_networks_with_shortcuts(parts, activation, solver, rate):
+    """What passes a layer by does not vanish, explode or stall, though its own part is small."""
+    X_train, X_test, y_train, y_test = parts
+    network = classifier(60, activation=activation, shortcut=True, solver=solver)
+    network.set_params(learning_rate_init=rate)
+    assert not diagnose(network, X_train, y_train)
+    network.fit(X_train, y_train)
+    assert network.score(X_test, y_test) > 0.8
+    assert not diagnose(network), diagnose(network)
+
+
+def test_clipping_holds_what_explodes(parts):
+    """Gradients that grow back over sixty layers are no disease of a network that bounds them.
+
+    Without the bound the same rate is too large, and that is found.
+    """
+    X_train, X_test, y_train, y_test = parts
+    network = classifier(60, activation="selu", solver="sgd", learning_rate_init=0.1)
+    network.set_params(clip_norm=0.1, max_iter=100)
+    assert "unstable step size" not in kinds(diagnose(network, X_train, y_train))
+    network.fit(X_train, y_train)
+    assert network.score(X_test, y_test) > 0.85
+    assert not diagnose(network), diagnose(network)
+    network.set_params(clip_norm=None)
+    assert diagnose(network, X_train, y_train)
+    assert diagnose(network.fit(X_train, y_train))
+
+
 def test_pretrained_network(parts):
     """It is sound after training; before, it is the stack that is looked at."""
     X_train, _, y_train, _ = parts

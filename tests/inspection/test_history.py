@@ -66,6 +66,47 @@ def test_derivatives_survive_cancellation(digits):
     assert returned[0] < 1e-4 and (np.diff(returned) > 0).all()
 
 
+def test_clipping_shortens_the_first_step(digits):
+    """A gradient longer than `clip_norm` enters the step with that length."""
+    parameters = {"solver": "sgd", "learning_rate_init": 0.1, "momentum": 0.0, "alpha": 0.0}
+    parameters |= {"trace": "batch", "activation": "tanh", "shuffle": False}
+    fitted = network(digits, clip_norm=0.01, **parameters)
+    history = History(fitted)
+    assert history.clipping < 0.1
+    expected = fitted.gradient_trace_.update_ratio[1]
+    np.testing.assert_allclose(history.first_steps, expected, rtol=0.6)
+    assert History(network(digits, clip_norm=100.0, **parameters)).clipping == 1.0
+    assert History(network(digits, **parameters)).clipping == 1.0
+
+
+def test_first_share_is_that_of_the_schedule(digits):
+    """All of a constant rate; of one that rises from zero over four epochs an eighth."""
+    fitted = network(digits)
+    expected = {"constant": 1.0, "one_cycle": 1 / 25}
+    for name, share in expected.items():
+        parameters = fitted.get_params() | {"learning_rate": name, "max_iter": 10**6}
+        assert History(fitted, parameters=parameters).first_share == pytest.approx(share, rel=1e-3)
+    parameters = fitted.get_params() | {"warmup_epochs": 4.0}
+    assert History(fitted, parameters=parameters).first_share == pytest.approx(1 / 8, rel=0.02)
+
+
+def test_derivatives_pass_shortcuts(digits):
+    """Of L linear layers each adds 1 / L of what it makes of its input.
+
+    So the derivative changes by a factor of at most 1 + norm / L from one to the next, whatever
+    the factor of the layer's own part; that of Glorot's weights is about 2.
+    """
+    X, y = digits
+    deep = DBNClassifier((20,) * 40, activation="identity", shortcut=True, max_iter=1)
+    deep.set_params(pretrainer="passthrough", random_state=0).fit(X, y)
+    history = History(deep)
+    assert history.branches[0] == history.branches[-1] == 1.0
+    np.testing.assert_array_equal(history.branches[1:-1], 1 / 39)
+    biases = history.trace.bias_grad_norm[0, :-1] / history.branches[:-1]
+    assert (np.abs(np.diff(np.log(biases))) < 0.1).all()
+    assert history.growth[0].max() < np.exp(3) and history.returned[0].min() > 1e-2
+
+
 def test_growth(digits):
     """It is that of activations forward and of derivatives back; 1 where there is none."""
     linear = History(network(digits, activation="identity", init=0.5))

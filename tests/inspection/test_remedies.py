@@ -64,3 +64,17 @@ def test_rates_of_a_stack_are_one_or_one_for_each_layer(digits):
         stack = BernoulliRBMStack((10, 5), learning_rate=rate, max_iter=10, random_state=0)
         finding = next(f for f in diagnose(stack.fit(X)) if f.kind == "unstable step size")
         assert np.shape(finding.parameters["learning_rate"]) == shape
+
+
+def test_what_is_already_done_is_not_advised(digits):
+    """Shortcuts, a warm-up and a bound that are there; of the bound, a tighter one."""
+    X, y = digits
+    network = DBNClassifier((10,) * 8, **COMMON).set_params(activation="logistic")
+    assert "shortcut=True" in diagnose(network, X, y)[0].remedy
+    fast = clone(network).set_params(activation="tanh", solver="sgd", learning_rate_init=1e6)
+    advised = "".join(finding.remedy for finding in diagnose(fast.fit(X, y)))
+    assert "warmup_epochs=5" in advised and "clip_norm=1" in advised
+    fast.set_params(shortcut=True, warmup_epochs=1, clip_norm=5.0)
+    advised = "".join(finding.remedy for finding in diagnose(fast.fit(X, y)))
+    assert "clip_norm=0.5" in advised
+    assert "warmup_epochs" not in advised and "shortcut" not in advised
