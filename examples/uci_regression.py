@@ -125,7 +125,7 @@ def test_errors(make_search, X, y, tests, quick, n_jobs):
 def mean_and_error(errors):
     """The mean, to four digits, and its standard error."""
     standard_error = errors.std(ddof=1) / np.sqrt(len(errors)) if len(errors) > 1 else np.nan
-    digits = 3 - int(np.floor(np.log10(errors.mean())))
+    digits = max(0, 3 - int(np.floor(np.log10(errors.mean()))))
     return f"{errors.mean():.{digits}f} ± {standard_error:.{digits}f}"
 
 
@@ -172,7 +172,7 @@ def main():
     names = arguments.sets.split(",") if arguments.sets else list(sets)
     if not sets.keys() >= set(names):
         parser.error(f"--sets must be among {', '.join(sets)}; got {arguments.sets}")
-    n_splits = arguments.splits or (2 if arguments.quick else None)
+    n_splits = 2 if arguments.quick and arguments.splits is None else arguments.splits
     print_header("MLPRegressor" if arguments.data is None else "published")
     for name in names:
         X, y, tests = sets[name]

@@ -477,7 +477,8 @@ class DBNClassifier(
 
         X_val, y_val : array-like, default=None
             Validation rows, scored after every epoch. With `early_stopping` they decide
-            when to stop, in place of a part of X.
+            when to stop, in place of a part of X. Rows whose label is that of `unlabeled`
+            are left out.
 
         Returns
         -------
@@ -498,7 +499,8 @@ class DBNClassifier(
 
         The first call pre-trains on its rows, if the network is to be pre-trained.
 
-        The solver, its momenta and the schedule of its rate are those of the first call.
+        Solver, momenta, `learning_rate_init` and schedule are those of the last `fit`, or else of
+        the first call of `partial_fit`.
 
         Parameters
         ----------
@@ -749,8 +751,8 @@ class DBNClassifier(
         if self._is_multilabel:
             if y.ndim != 2 or y.shape[1] != len(self.classes_):
                 raise ValueError(
-                    f"{name} must have {len(self.classes_)} columns of zeros and ones, as in the "
-                    f"first call, got shape {y.shape}."
+                    f"{name} must have {len(self.classes_)} columns of zeros and ones, as y of "
+                    f"the first call, got shape {y.shape}."
                 )
             if not np.isin(y, (0, 1)).all():
                 raise ValueError(
@@ -760,7 +762,7 @@ class DBNClassifier(
             return
         if y.ndim != 1:
             raise ValueError(
-                f"{name} must be one label a row, as in the first call, got {y.shape}."
+                f"{name} must be one label a row, as y of the first call, got {y.shape}."
             )
         found = unique_labels(y)
         if len(np.setdiff1d(found, self.classes_)):

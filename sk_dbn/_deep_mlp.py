@@ -481,7 +481,8 @@ class DeepMLPRegressor(RegressorMixin, BaseDeepNetwork):
     def partial_fit(self, X, y, sample_weight=None):
         """Train for one epoch on the given rows, going on from the present weights.
 
-        The solver, its momenta and the schedule of its rate are those of the first call.
+        Solver, momenta, `learning_rate_init` and schedule are those of the last `fit`, or else of
+        the first call of `partial_fit`.
 
         Parameters
         ----------
@@ -536,7 +537,7 @@ class DeepMLPRegressor(RegressorMixin, BaseDeepNetwork):
         return X, y
 
     def _encode_targets(self, y, labelled, first, incremental, classes):
-        targets = self._encode_validation(y, "y")
+        targets = self._to_targets(y, "y")
         if not first and targets.shape[1] != self.n_outputs_:
             raise ValueError(
                 f"y must keep its {self.n_outputs_} outputs while training goes on, got "
@@ -562,6 +563,10 @@ class DeepMLPRegressor(RegressorMixin, BaseDeepNetwork):
         return {"quantile": self.quantile, "huber": self.delta}.get(self.loss, 0.0)
 
     def _encode_validation(self, y, name):
+        return self._to_targets(y, name)
+
+    def _to_targets(self, y, name):
+        """y as the loss reads it, if it is in the loss's range; errors say `name`."""
         targets = y.reshape(len(y), -1).astype(self.dtype, order="C")
         if not np.isfinite(targets).all():
             raise ValueError(

@@ -160,7 +160,7 @@ class BaseDeepNetwork(BaseEstimator, metaclass=ABCMeta):
 
     @abstractmethod
     def _encode_validation(self, y, name):
-        """The same for validation rows, with what is known from training."""
+        """The same for validation rows, with what is known from training; errors say `name`."""
 
     @abstractmethod
     def _score_outputs(self, outputs, y, sample_weight):
@@ -450,7 +450,8 @@ class BaseDeepNetwork(BaseEstimator, metaclass=ABCMeta):
                 f"every label in y_val equals unlabeled={self.unlabeled!r}; give labels for some "
                 "rows, or leave X_val and y_val out."
             )
-        X_val, y_val = X_val[labelled], y_val[labelled]
+        if not labelled.all():
+            X_val, y_val = X_val[labelled], y_val[labelled]
         targets = self._encode_validation(y_val, "y_val")
         if (y_val.ndim == 2 and y_val.shape[1] != self.n_outputs_) or (
             y_val.ndim == 1 and is_regressor(self) and self.n_outputs_ > 1
@@ -614,11 +615,11 @@ class BaseDeepNetwork(BaseEstimator, metaclass=ABCMeta):
         if before is not None and not np.isfinite(outputs).all():
             # That epoch's loss was measured before its last updates, which were bad.
             self._network.theta[:] = before
-        kept = "weights of the last good epoch" if self.n_iter_ else "first weights"
+        kept = "of the last good epoch" if self.n_iter_ else "that it began with"
         warnings.warn(
-            f"Training diverged in epoch {self.n_iter_ + 1}: the loss is {loss:.3g}. The {kept} "
-            f"were kept. Lower learning_rate_init ({self.learning_rate_init}), or scale X and y, "
-            "with StandardScaler for one.",
+            f"Training diverged in epoch {self.n_iter_ + 1}: the loss is {loss:.3g}. The weights "
+            f"{kept} were kept. Lower learning_rate_init ({self.learning_rate_init}), or scale X "
+            "and y, with StandardScaler for one.",
             ConvergenceWarning,
         )
 

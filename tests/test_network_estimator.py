@@ -989,7 +989,7 @@ def test_divergence_is_a_warning(rate, dtype, early_stopping):
     with pytest.warns(ConvergenceWarning, match="Training diverged in epoch") as record:
         estimator.set_params(n_iter_no_change=np.inf).fit(X, y)
     assert len(record) == 1
-    kept = "last good epoch" if estimator.n_iter_ else "first weights were kept"
+    kept = "of the last good epoch were kept" if estimator.n_iter_ else "that it began with"
     assert kept in str(record[0].message)
     assert estimator.n_iter_ < 500
     assert np.isfinite(parameters(estimator)).all()
@@ -1002,7 +1002,7 @@ def test_input_beyond_the_range_of_numbers(solver):
     """Finite in float64, infinite in float32: nothing is learnt, and that is said."""
     X, y = data("regressor")
     estimator = make("regressor", solver=solver)
-    with pytest.warns(ConvergenceWarning, match="first weights were kept. .* or scale X and y"):
+    with pytest.warns(ConvergenceWarning, match="weights that it began with .* or scale X and y"):
         estimator.fit(X * 1e300, y)
     assert np.isfinite(parameters(estimator)).all()
     assert np.isfinite(estimator.predict(X)).all()

@@ -9,9 +9,11 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from sk_dbn._dbn import DBNClassifier
+from sk_dbn._deep_mlp import DeepMLPRegressor
 from sk_dbn._rbm_stack import BernoulliRBMStack
 from sk_dbn.inspection import symptoms
 from sk_dbn.inspection.findings import Diagnosis
+from sk_dbn.inspection.fitted import hint_at_inner
 from sk_dbn.inspection.history import History
 
 # The likely cause before what follows from it.
@@ -67,6 +69,8 @@ def diagnose(estimator, X=None, y=None):
         If the estimator is not fitted and X not given.
     ValueError
         If a fitted estimator has no trace.
+    TypeError
+        If it is none of the three, such as a pipeline around one.
 
     See Also
     --------
@@ -109,6 +113,13 @@ def _after(estimator):
 
 def _before(estimator, X, y):
     """The state before the first update: that of a twin whose steps move no weight."""
+    if not isinstance(estimator, (BernoulliRBMStack, DBNClassifier, DeepMLPRegressor)):
+        hint = hint_at_inner(estimator)
+        raise TypeError(
+            "diagnose needs a BernoulliRBMStack, DBNClassifier or DeepMLPRegressor to look at "
+            f"before training, got {type(estimator).__name__}{hint}"
+            f"{', and X as it gets there' if hint else ''}."
+        )
     parameters = estimator.get_params(deep=False)
     if isinstance(estimator, BernoulliRBMStack):
         twin = clone(estimator).set_params(**STILL, learning_rate=LEAST_RATE).fit(X)

@@ -25,11 +25,20 @@ def check_has(estimator, attribute, purpose):
         raise TypeError(f"estimator must be a fitted estimator, got {estimator!r}.")
     check_is_fitted(estimator)
     if not hasattr(estimator, attribute):
-        hint = "; pass its last step, pipeline[-1]" if hasattr(estimator, "steps") else ""
         raise TypeError(
             f"{purpose} needs an estimator with {attribute}, which {type(estimator).__name__} "
-            f"has not{hint}."
+            f"has not{hint_at_inner(estimator)}."
         )
+
+
+def hint_at_inner(estimator):
+    """Where in a wrapper the estimator lies that is to be given, in words."""
+    if hasattr(estimator, "steps"):
+        return "; pass its last step, pipeline[-1]"
+    for name in ("regressor_", "best_estimator_", "estimator_"):
+        if hasattr(estimator, name):
+            return f"; pass the fitted one inside, .{name}, of a pipeline its last step"
+    return ""
 
 
 def trace_of(estimator, purpose):

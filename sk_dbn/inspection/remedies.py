@@ -141,8 +141,11 @@ def _if_there(history, parameter, words):
 
 def _shortcut(history):
     """Connections that pass layers by, where there may be such and are none."""
+    words = "shortcut=True"
+    if history.is_pretrained:
+        words += ", pretrainer='passthrough'"
     has_some = history.parameters.get("shortcut")
-    return None if has_some else _if_there(history, "shortcut", "shortcut=True")
+    return None if has_some else _if_there(history, "shortcut", words)
 
 
 def _clip(history):

@@ -219,11 +219,9 @@ def anneal(ladder, begin, end, chains):
     chains : Chains, updated
     """
     n_pieces = chains.products.shape[0]
-    # Products take four rows at a time.
-    n_fours = (chains.v.shape[0] + 3) // 4
     for piece in prange(n_pieces):
-        first = 4 * (piece * n_fours // n_pieces)
-        last = min(4 * ((piece + 1) * n_fours // n_pieces), chains.v.shape[0])
+        first = piece * chains.v.shape[0] // n_pieces
+        last = (piece + 1) * chains.v.shape[0] // n_pieces
         for step in range(begin, end):
             for lo in range(0, chains.h.shape[1], WIDTH):
                 hidden_block(ladder, step, chains, piece, first, last, lo)

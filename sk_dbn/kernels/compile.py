@@ -198,6 +198,7 @@ def generated(to_signature, write):
         def typing(_, *args):
             return to_signature(*args), generate
 
+        # numba takes the arguments' names from the signature, after the context.
         functools.update_wrapper(typing, function)
         own = inspect.signature(function).parameters.values()
         context = inspect.Parameter("context", inspect.Parameter.POSITIONAL_OR_KEYWORD)

@@ -85,7 +85,7 @@ key : uint32, of its random numbers
 rate, momentum : float
 step : int, updates made before
 size, n_chains : int, rows of the positive and of the negative phase
-n_rows : int, rows that the gradient is a product of, see `centered_rows`
+n_rows : int, rows that the gradient is a product of, those of the centering included
 """
 
 Workspace = namedtuple(
@@ -96,7 +96,7 @@ Workspace = namedtuple(
 Workspace.__doc__ = """Buffers of one training run, allocated once.
 
 v, h : arrays (n_rows, n_visible) and (n_rows, n_hidden), first the positive phase, then the
-    negative one, then two rows of the centering, see `centered_rows`
+    negative one, then those of the centering, see `center_block`
 u : array like v, Gaussian values over their variances; (0, n_visible) for other kinds
 chains : array (n_chains * n_temperatures, n_hidden), the hidden samples that the chains have
     come to, those of the first temperature first
@@ -128,6 +128,7 @@ N_STAGES = 4
 # What `probe_machine` writes, in this order.
 MEAN, STD, SATURATED, DEAD, KL, MSE, FREE_ENERGY, FREE_ENERGY_SQUARE = range(8)
 
+CENTERING_ROWS = 2  # of the product that the gradient is, see `gradient_block`
 MOMENTUM_PERIOD = 250  # updates, see `momentum_at`
 ACTIVITY_DECAY = 0.95  # of the running mean of activities (Hinton, 2012, section 11)
 FAST_DECAY = 0.95  # of the fast weights (Tieleman & Hinton, 2009, section 3)
@@ -473,15 +474,6 @@ def phases_block(source, rows, layers, machine, rule, update, work, block):
 
 
 @kernel
-def centered_rows(n_rows):
-    """Rows with the two of the centering, and with zeros up to a multiple of four.
-
-    Small products take four terms at a time.
-    """
-    return (n_rows + 5) // 4 * 4
-
-
-@kernel
 def push_to_target(machine, rule, push):
     """What the next positive phase is changed by: the gradient of the activity's cross-entropy.
 
@@ -503,7 +495,7 @@ def begin_minibatch(machine, rule, step, size, work):
     n_chains = work.chains.shape[0] // work.betas.shape[0] if rule.persistent == 1 else size
     n_rows = size + n_chains
     if rule.offset_rate > 0.0:
-        n_rows = centered_rows(n_rows)
+        n_rows += CENTERING_ROWS
     if work.betas.shape[0] > 1:
         temper(machine, work)
     work.share[0] = 1.0

@@ -17,8 +17,8 @@ from sk_dbn.kernels.tiles import (
 )
 
 # Elements of the second factor beyond which a product is left to BLAS. With registers of 64
-# bytes tiles were faster up to 2000 x 2000, whichever code OpenBLAS took; with those of 32 bytes
-# up to 1000 x 1000.
+# bytes tiles were faster up to 2000 x 2000 and 40,000 x 100, whichever code OpenBLAS took; with
+# those of 32 bytes up to 1000 x 1000.
 BLAS_FACTOR = 2**22 if VECTOR_BYTES == 64 else 2**20
 ROWS_AT_ONCE = 48  # of the first factor, which stay in cache while the second one passes
 

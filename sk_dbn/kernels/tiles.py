@@ -9,18 +9,23 @@ which turns them into what the processor has; their Python bodies say what they 
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
+from numba.core.errors import TypingError
 from numba.core.registry import cpu_target
 
 from sk_dbn.kernels.compile import generated
 
-# The largest tiles whose sums and factors fit the registers: 32 of 64 bytes, or 16 of 32. The
-# second kind of tile has vectors of both factors and may not be as large.
-if "+avx512f" in cpu_target.target_context.codegen().magic_tuple()[2]:
+# The largest tiles whose sums and factors fit the registers: with AVX-512 32 of 64 bytes; else
+# 16 of 32 bytes, where the second kind of tile, which has vectors of both factors, may not be
+# as large. The 32 registers of 16 bytes that ARM has hold the same in halves.
+FEATURES = cpu_target.target_context.codegen().magic_tuple()[2].split(",")
+if "+avx512f" in FEATURES:
     VECTOR_BYTES, MOST_ROWS, MOST_VECTORS, MOST_DOT_ROWS, MOST_DOT_COLUMNS = 64, 6, 4, 6, 4
 else:
     VECTOR_BYTES, MOST_ROWS, MOST_VECTORS, MOST_DOT_ROWS, MOST_DOT_COLUMNS = 32, 4, 3, 2, 4
+# Whether a part of a vector is loaded at once. Where not, that is a branch for each of its lanes.
+HAS_MASKS = "+avx" in FEATURES
 
-INDEX, BIT, NUMBER = ir.IntType(64), ir.IntType(1), ir.IntType(32)
+INT64, INT32, BIT = ir.IntType(64), ir.IntType(32), ir.IntType(1)
 
 
 class Matrix:
@@ -60,28 +65,29 @@ class Vectors:
         self.lanes = VECTOR_BYTES // self.size
         self.type = ir.VectorType(self.real, self.lanes)
         self.masks = ir.VectorType(BIT, self.lanes)
-        self.name = f"v{self.lanes}f{dtype.bitwidth}.p0"
+        self.name = f"v{self.lanes}f{dtype.bitwidth}.p0"  # by which LLVM has intrinsics for it
         self.zeros = ir.Constant(self.type, [0.0] * self.lanes)
 
     def fill(self, x):
         """A vector of one number, or of one bit."""
         undefined = ir.Constant(ir.VectorType(x.type, self.lanes), ir.Undefined)
-        first = self.builder.insert_element(undefined, x, NUMBER(0))
+        first = self.builder.insert_element(undefined, x, INT32(0))
         return self.choose(first, first, [0] * self.lanes)
 
     def choose(self, x, y, lanes):
         """A vector of some lanes of two; those of the second are counted on."""
-        lanes = ir.Constant(ir.VectorType(NUMBER, len(lanes)), lanes)
+        lanes = ir.Constant(ir.VectorType(INT32, len(lanes)), lanes)
         return self.builder.shuffle_vector(x, y, lanes)
 
     def first(self, n):
         """A mask of the first n lanes."""
-        lanes = ir.Constant(ir.VectorType(INDEX, self.lanes), list(range(self.lanes)))
+        lanes = ir.Constant(ir.VectorType(INT64, self.lanes), list(range(self.lanes)))
         return self.builder.icmp_signed("<", lanes, self.fill(n))
 
     def read(self, address):
         """One number."""
-        return self.builder.load(self.builder.bitcast(address, self.real.as_pointer()))
+        address = self.builder.bitcast(address, self.real.as_pointer())
+        return self.builder.load(address, align=self.size)
 
     def write(self, x, address):
         """One number, or a vector of any length."""
@@ -93,8 +99,8 @@ class Vectors:
         address = self.builder.bitcast(address, self.type.as_pointer())
         if mask is None:
             return self.builder.load(address, align=self.size)
-        type_ = ir.FunctionType(self.type, [address.type, NUMBER, self.masks, self.type])
-        return self._call("load", type_, [address, NUMBER(self.size), mask, self.zeros])
+        type_ = ir.FunctionType(self.type, [address.type, INT32, self.masks, self.type])
+        return self._call("load", type_, [address, INT32(self.size), mask, self.zeros])
 
     def store(self, x, address, mask):
         """The lanes of a mask, None for all."""
@@ -102,8 +108,8 @@ class Vectors:
             self.write(x, address)
             return
         address = self.builder.bitcast(address, self.type.as_pointer())
-        type_ = ir.FunctionType(ir.VoidType(), [self.type, address.type, NUMBER, self.masks])
-        self._call("store", type_, [x, address, NUMBER(self.size), mask])
+        type_ = ir.FunctionType(ir.VoidType(), [self.type, address.type, INT32, self.masks])
+        self._call("store", type_, [x, address, INT32(self.size), mask])
 
     def _call(self, name, type_, arguments):
         name = f"llvm.masked.{name}.{self.name}"
@@ -134,12 +140,12 @@ class Vectors:
         )
         builder.branch(head)
         builder.position_at_end(head)
-        k, sums = builder.phi(INDEX), [builder.phi(self.type) for _ in range(n_sums)]
+        k, sums = builder.phi(INT64), [builder.phi(self.type) for _ in range(n_sums)]
         builder.cbranch(builder.icmp_signed("<", k, end), inside, after)
         builder.position_at_end(inside)
-        new = [builder.add(k, INDEX(step)), *body(k, sums)]
+        new = [builder.add(k, INT64(step)), *body(k, sums)]
         builder.branch(head)
-        zeros = [INDEX(0)] + [self.zeros] * n_sums
+        zeros = [INT64(0)] + [self.zeros] * n_sums
         for variable, first, next_ in zip([k, *sums], zeros, new, strict=True):
             variable.add_incoming(first, before)
             variable.add_incoming(next_, inside)
@@ -170,7 +176,7 @@ class Vectors:
         return total
 
 
-def each_size(builder, n, m, most, write):
+def each_size(builder, n, m, most, tile):
     """Instructions for each size of a tile, of which n and m choose at run time.
 
     Parameters
@@ -178,17 +184,17 @@ def each_size(builder, n, m, most, write):
     builder : llvmlite's
     n, m : numbers of LLVM's
     most : pair of int, the most that n and m are
-    write : callable, which writes instructions for an n and an m
+    tile : callable, which writes instructions for an n and an m
     """
-    size = builder.add(builder.mul(n, INDEX(most[1] + 1)), m)
+    size = builder.add(builder.mul(n, INT64(most[1] + 1)), m)
     end = builder.append_basic_block("end")
     switch = builder.switch(size, end)
     for rows in range(1, most[0] + 1):
         for columns in range(1, most[1] + 1):
             block = builder.append_basic_block(f"tile_{rows}_{columns}")
-            switch.add_case(INDEX(rows * (most[1] + 1) + columns), block)
+            switch.add_case(INT64(rows * (most[1] + 1) + columns), block)
             builder.position_at_end(block)
-            write(rows, columns)
+            tile(rows, columns)
             builder.branch(end)
     builder.position_at_end(end)
 
@@ -198,16 +204,15 @@ def write_multiply(context, builder, signature, arguments):
     alpha, A, i, n_rows, B, j, n_columns, C, is_added = arguments
     A, B, C = (Matrix(context, builder, signature.args[k], arguments[k]) for k in (1, 4, 7))
     vectors = Vectors(context, builder, signature.args[0])
-    lanes = INDEX(vectors.lanes)
-    n_vectors = builder.sdiv(builder.add(n_columns, INDEX(vectors.lanes - 1)), lanes)
-    before = builder.mul(builder.sub(n_vectors, INDEX(1)), lanes)
-    last = vectors.first(builder.sub(n_columns, before))
-    is_added = vectors.fill(builder.trunc(is_added, BIT))
+    lanes = INT64(vectors.lanes)
+    n_vectors = builder.sdiv(builder.add(n_columns, INT64(vectors.lanes - 1)), lanes)
+    whole = builder.mul(n_vectors, lanes)
+    last = vectors.first(builder.sub(lanes, builder.sub(whole, n_columns)))
+    is_added = vectors.fill(is_added)
 
-    def write(n, m):
-        rows = [builder.add(i, INDEX(r)) for r in range(n)]
-        columns = [builder.add(j, INDEX(r * vectors.lanes)) for r in range(m)]
-        masks = [None] * (m - 1) + [last]
+    def tile(n, m, masks):
+        rows = [builder.add(i, INT64(r)) for r in range(n)]
+        columns = [builder.add(j, INT64(r * vectors.lanes)) for r in range(m)]
 
         def body(k, sums):
             x = [vectors.load(B.address(k, c), mask) for c, mask in zip(columns, masks)]
@@ -221,15 +226,33 @@ def write_multiply(context, builder, signature, arguments):
             total = vectors.add_product(factor, total, vectors.load(address, old))
             vectors.store(total, address, mask)
 
-    each_size(builder, n_rows, n_vectors, (MOST_ROWS, MOST_VECTORS), write)
+    def either_tile(n, m):
+        if HAS_MASKS:
+            tile(n, m, [None] * (m - 1) + [last])
+            return
+        with builder.if_else(builder.icmp_signed("==", whole, n_columns)) as (then, otherwise):
+            with then:
+                tile(n, m, [None] * m)
+            with otherwise:
+                tile(n, m, [None] * (m - 1) + [last])
+
+    each_size(builder, n_rows, n_vectors, (MOST_ROWS, MOST_VECTORS), either_tile)
 
 
-@generated(
-    lambda alpha, A, i, n_rows, B, j, n_columns, C, is_added: types.void(
-        C.dtype, A, types.int64, types.int64, B, types.int64, types.int64, C, types.boolean
-    ),
-    write_multiply,
-)
+def check_types(A, B, C):
+    """Refuse what the instructions would misread, while a caller is compiled."""
+    if not A.dtype == B.dtype == C.dtype or "F" in (B.layout, C.layout):
+        raise TypingError(f"tiles need one dtype and contiguous rows, got {A}, {B} and {C}.")
+
+
+def type_multiply(alpha, A, i, n_rows, B, j, n_columns, C, is_added):
+    """The signature of `multiply_tile`."""
+    check_types(A, B, C)
+    i64 = types.int64
+    return types.void(C.dtype, A, i64, i64, B, i64, i64, C, types.boolean)
+
+
+@generated(type_multiply, write_multiply)
 def multiply_tile(alpha, A, i, n_rows, B, j, n_columns, C, is_added):
     """Some rows and columns of C = alpha A B (+ C).
 
@@ -253,13 +276,13 @@ def write_dots(context, builder, signature, arguments):
     A, i, n_rows, B, j, n_columns, C = arguments
     A, B, C = (Matrix(context, builder, signature.args[k], arguments[k]) for k in (0, 3, 6))
     vectors = Vectors(context, builder, signature.args[6].dtype)
-    lanes, n_terms = INDEX(vectors.lanes), A.shape[1]
+    lanes, n_terms = INT64(vectors.lanes), A.shape[1]
     whole = builder.mul(builder.sdiv(n_terms, lanes), lanes)
     rest = vectors.first(builder.sub(n_terms, whole))
 
-    def write(n, m):
-        rows = [builder.add(i, INDEX(r)) for r in range(n)]
-        columns = [builder.add(j, INDEX(r)) for r in range(m)]
+    def tile(n, m):
+        rows = [builder.add(i, INT64(r)) for r in range(n)]
+        columns = [builder.add(j, INT64(r)) for r in range(m)]
 
         def body(k, sums, mask=None):
             x = [vectors.load(A.address(r, k), mask) for r in rows]
@@ -273,18 +296,21 @@ def write_dots(context, builder, signature, arguments):
                 vectors.write(total, C.address(row, columns[0]))
                 continue
             for c, column in enumerate(columns):
-                x = builder.extract_element(total, NUMBER(c))
+                x = builder.extract_element(total, INT32(c))
                 vectors.write(x, C.address(row, column))
 
-    each_size(builder, n_rows, n_columns, (MOST_DOT_ROWS, MOST_DOT_COLUMNS), write)
+    each_size(builder, n_rows, n_columns, (MOST_DOT_ROWS, MOST_DOT_COLUMNS), tile)
 
 
-@generated(
-    lambda A, i, n_rows, B, j, n_columns, C: types.void(
-        A, types.int64, types.int64, B, types.int64, types.int64, C
-    ),
-    write_dots,
-)
+def type_dots(A, i, n_rows, B, j, n_columns, C):
+    """The signature of `dot_tile`."""
+    check_types(A, B, C)
+    if A.layout == "F":
+        raise TypingError(f"a tile of dot products needs contiguous rows, got {A}.")
+    return types.void(A, types.int64, types.int64, B, types.int64, types.int64, C)
+
+
+@generated(type_dots, write_dots)
 def dot_tile(A, i, n_rows, B, j, n_columns, C):
     """Some rows and columns of C = A B^T.
 

@@ -278,7 +278,7 @@ class Workbench:
 
     def __init__(self, network, batch, has_max_norm=False, drops=False):
         units, theta = network.units, network.theta
-        work = 6.0 * batch * theta.size
+        work = 6.0 * batch * theta.size  # three products of two operations each
         fan_in = int(units[:-1].max())
         n_row_blocks = n_weight_blocks = 1
         if work > SMALL_WORK:

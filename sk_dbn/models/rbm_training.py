@@ -6,6 +6,7 @@ import numpy as np
 
 from sk_dbn.kernels.activations import LOGISTIC, RELU
 from sk_dbn.kernels.contrastive_divergence import (
+    CENTERING_ROWS,
     DEAD,
     FREE_ENERGY,
     FREE_ENERGY_SQUARE,
@@ -16,7 +17,6 @@ from sk_dbn.kernels.contrastive_divergence import (
     STD,
     Rule,
     Workspace,
-    centered_rows,
     probe_machine,
     push_to_target,
     train_machine,
@@ -214,14 +214,8 @@ class Workbench:
         n_states = batch if chains is None else len(chains)
         n_chains = n_states // len(betas)
         is_gaussian = layer == 0 and len(stack.variance) > 0
-        n_rows = centered_rows(batch + n_chains)
-        n_row_blocks, n_chain_blocks = row_blocks(batch), row_blocks(n_chains)
-        n_unit_blocks = weight_blocks(p)
-        # Few rows go through the phases in one piece. All that is left to share then is the
-        # update, which has to be worth it that the weights move between caches.
-        each = 8.0 if max(n_row_blocks, n_chain_blocks) > 1 else 3.0
-        if each * max(batch, n_chains) * p * q <= SMALL_WORK:
-            n_row_blocks = n_chain_blocks = n_unit_blocks = 1
+        n_rows = batch + n_chains + CENTERING_ROWS
+        n_row_blocks, n_chain_blocks, n_unit_blocks = _blocks(batch, n_chains, p, q)
         self.batch = batch
         self.is_small = max(n_row_blocks, n_chain_blocks, n_unit_blocks) == 1
         n_blocks = n_row_blocks + (0 if chains is None else n_chain_blocks)
@@ -253,6 +247,17 @@ class Workbench:
     def call(self, run):
         """How to call a kernel on this amount of work."""
         return run_serial if self.is_small else run
+
+
+def _blocks(batch, n_chains, p, q):
+    """In how many blocks rows, chains and visible units are cut; one each if that does not pay."""
+    blocks = row_blocks(batch), row_blocks(n_chains), weight_blocks(p)
+    # Operations for each row and weight, that can be shared. Few rows go through the phases in one
+    # piece, on one thread: the update is left, and it moves the weights between caches, which pays
+    # only for more of them.
+    operations = 8.0 if max(blocks[:2]) > 1 else 3.0
+    is_large = operations * max(batch, n_chains) * p * q > SMALL_WORK
+    return blocks if is_large else (1, 1, 1)
 
 
 def _ladder(n_temperatures, n_states, p, q, is_gaussian, dtype):

@@ -13,6 +13,7 @@ from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import train_test_split
+from sklearn.pipeline import make_pipeline
 
 from sk_dbn import BernoulliRBMStack, DBNClassifier, DeepMLPRegressor
 from sk_dbn.inspection import Diagnosis, diagnose
@@ -257,15 +258,14 @@ def test_clipping_holds_what_explodes(parts):
     Without the bound the same rate is too large, and that is found.
     """
     X_train, X_test, y_train, y_test = parts
-    network = classifier(60, activation="selu", solver="sgd", learning_rate_init=0.1)
-    network.set_params(clip_norm=0.1, max_iter=100)
+    network = classifier(60, activation="selu", solver="sgd", learning_rate_init=0.2)
+    network.set_params(clip_norm=0.1, max_iter=100, learning_rate="one_cycle")
     assert "unstable step size" not in kinds(diagnose(network, X_train, y_train))
     network.fit(X_train, y_train)
     assert network.score(X_test, y_test) > 0.85
     assert not diagnose(network), diagnose(network)
     network.set_params(clip_norm=None)
-    assert diagnose(network, X_train, y_train)
-    assert diagnose(network.fit(X_train, y_train))
+    assert "diverged" in kinds(diagnose(network.fit(X_train, y_train)))
 
 
 def test_pretrained_network(parts):
@@ -381,4 +381,8 @@ def test_what_cannot_be_diagnosed(parts):
         diagnose(classifier(1, max_iter=1, trace=None).fit(X_train, y_train))
     with pytest.raises(TypeError, match="gradient_trace_, which PCA has not"):
         diagnose(PCA(2).fit(X_train))
+    with pytest.raises(TypeError, match=r"got PCA\.$"):
+        diagnose(PCA(2), X_train, y_train)
+    with pytest.raises(TypeError, match=r"got Pipeline; pass its last step.*, and X as it gets"):
+        diagnose(make_pipeline(PCA(2), classifier(1)), X_train, y_train)
     assert isinstance(diagnose(classifier(1, trace=None), X_train, y_train), Diagnosis)

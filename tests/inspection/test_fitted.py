@@ -3,6 +3,7 @@
 import pytest
 from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler
 
@@ -36,6 +37,9 @@ def test_other_estimators(display, digits):
     pipeline = make_pipeline(MinMaxScaler(), BernoulliRBMStack(4, max_iter=1)).fit(X)
     with pytest.raises(TypeError, match=r"pass its last step, pipeline\[-1\]"):
         display.from_estimator(pipeline)
+    search = GridSearchCV(BernoulliRBMStack(4, max_iter=1), {"n_gibbs_steps": [1]}, cv=2).fit(X)
+    with pytest.raises(TypeError, match=r"has not; pass the fitted one inside, .best_estimator_"):
+        display.from_estimator(search)
     with pytest.raises(TypeError, match="got None"):
         display.from_estimator(None)
 

@@ -66,6 +66,15 @@ def test_rates_of_a_stack_are_one_or_one_for_each_layer(digits):
         assert np.shape(finding.parameters["learning_rate"]) == shape
 
 
+def test_shortcuts_do_without_a_stack(digits):
+    """What is advised to a pre-trained network can be set."""
+    X, y = digits
+    network = DBNClassifier((10,) * 12, pretrainer=BernoulliRBMStack(max_iter=1), random_state=0)
+    finding = diagnose(network.set_params(max_iter=2).fit(X, y))[0]
+    assert finding.kind == "vanishing"
+    assert "shortcut=True, pretrainer='passthrough'" in finding.remedy
+
+
 def test_what_is_already_done_is_not_advised(digits):
     """Shortcuts, a warm-up and a bound that are there; of the bound, a tighter one."""
     X, y = digits

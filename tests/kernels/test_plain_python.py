@@ -25,11 +25,13 @@ FILES = [
     "units",
 ]
 
-# Loops over very many numbers, and what has a process or a library of its own.
+# Loops over very many numbers, what has a process or a library of its own, and bits that NumPy's
+# products do not keep ("beside").
 TOO_LONG = (
     "accurate beside central certain different_rows equal_content equal_numpy expectations "
     "fair half hundred_layers large_mean monotone moments neighbours parallel_training "
-    "probabilities same_bits threads_drop uncorrelated uniform variance torch ends normals_are"
+    "probabilities same_bits threads_drop uncorrelated uniform variance torch ends normals_are "
+    "processors beyond"
 )
 
 

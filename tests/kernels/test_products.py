@@ -1,25 +1,41 @@
 """Products of any size: tiles of every shape agree with NumPy, as BLAS does for large ones."""
 
+import os
+import platform
+import subprocess
+import sys
+from itertools import product as pairs
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from sk_dbn.kernels.compile import kernel
 from sk_dbn.kernels.products import (
     BLAS_FACTOR,
+    ROWS_AT_ONCE,
     product_nn,
     product_nt,
     product_tn,
 )
+from sk_dbn.kernels.tiles import MOST_ROWS, MOST_VECTORS, VECTOR_BYTES
 from tests.kernels.test_blas import DTYPES, NN, NT, TN, inside, operands
 
-# Tiles of every height and width with whole and broken vectors, and a large product.
-SMALL_SHAPES = [
-    (m, n, k)
-    for m in (1, 2, 3, 5, 6, 10)
-    for n in (1, 2, 3, 7, 8, 16, 33, 48, 70)
-    for k in (1, 7, 16, 35)
-]
+ROOT = Path(__file__).resolve().parents[2]
+
+# Tiles of every height, more rows than are taken at once, and none.
+ROWS = [*range(MOST_ROWS + 2), ROWS_AT_ONCE + 5]
 LARGE_SHAPE = (3, 2050, 2060)
+# Processors with smaller registers; the second one does not load parts of them.
+PROCESSORS = {"haswell": "+avx,+avx2,+fma", "nehalem": "+sse4.2"}
+
+
+def shapes(dtype):
+    """Rows, columns and terms: whole vectors, one column less and one more, and none."""
+    lanes = VECTOR_BYTES // np.dtype(dtype).itemsize
+    whole = lanes * np.arange(MOST_VECTORS + 2)
+    columns = {2, 3, *whole, *(whole[1:] - 1), *(whole + 1)}
+    return [*pairs(ROWS, sorted(map(int, columns)), (0, 1, lanes - 1, 2 * lanes + 3)), LARGE_SHAPE]
 
 
 @kernel
@@ -33,18 +49,22 @@ def product(kind, A, B, C):
         product_tn(C.dtype.type(1.0), A, B, C.dtype.type(0.0), C)
 
 
-def test_the_shapes_reach_both_ways():
-    """The small shapes take tiles, the large one takes BLAS."""
-    assert all(n * k <= BLAS_FACTOR for _, n, k in SMALL_SHAPES)
-    assert LARGE_SHAPE[1] * LARGE_SHAPE[2] > BLAS_FACTOR
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_the_shapes_reach_both_ways(dtype):
+    """All but the large shape take tiles, of each height and width; the large one takes BLAS."""
+    *small, large = shapes(dtype)
+    lanes = VECTOR_BYTES // np.dtype(dtype).itemsize
+    assert all(n * k <= BLAS_FACTOR for _, n, k in small) and large[1] * large[2] > BLAS_FACTOR
+    assert {m for m, _, _ in small} >= set(range(1, MOST_ROWS + 1))
+    assert {-(-n // lanes) for _, n, _ in small} >= set(range(1, MOST_VECTORS + 1))
 
 
 @pytest.mark.parametrize("kind", [NN, NT, TN])
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_products_agree_with_numpy(dtype, kind):
-    """Rounding aside, any product is NumPy's; nothing beside a slice is read or written."""
+    """Rounding aside, any product is NumPy's; nothing beside a slice counts or is written."""
     random = np.random.RandomState(0)
-    for m, n, k in [*SMALL_SHAPES, LARGE_SHAPE]:
+    for m, n, k in shapes(dtype):
         A, B, exact = operands(kind, m, n, k, dtype, random)
         larger, C = inside(random.normal(size=(m, n)).astype(dtype))
         product(kind, inside(A)[1], inside(B)[1], C)
@@ -56,7 +76,7 @@ def test_products_agree_with_numpy(dtype, kind):
 def test_a_product_may_be_scaled_and_added(dtype):
     """product_tn, of which gradients are made, is BLAS's with any alpha and a beta of 0 or 1."""
     random = np.random.RandomState(0)
-    for m, n, k in [*SMALL_SHAPES, LARGE_SHAPE]:
+    for m, n, k in shapes(dtype):
         A, B, exact = operands(TN, m, n, k, dtype, random)
         start = random.normal(size=(m, n)).astype(dtype)
         for alpha, beta in ((0.5, 1.0), (-2.0, 0.0)):
@@ -77,7 +97,7 @@ def test_the_old_content_is_forgotten_and_nan_survives(kind):
     np.testing.assert_allclose(C, exact, 1e-12, 1e-12)
     A[0, 0] = np.nan
     product(kind, A, B, C)
-    assert np.isnan(C).any() and not np.isnan(C).all()
+    assert np.isnan(C[0]).all() and not np.isnan(C[1:]).any()
 
 
 @pytest.mark.parametrize("kind", [NN, NT, TN])
@@ -93,3 +113,60 @@ def test_a_row_does_not_depend_on_the_rows_beside_it(dtype, kind):
         row = A[:, i : i + 1] if kind == TN else A[i : i + 1]
         product(kind, row, B, alone)
         np.testing.assert_array_equal(together[i], alone[0])
+
+
+END_OF_A_PAGE = """
+import ctypes, mmap
+import numpy as np
+from tests.kernels.test_products import DTYPES, product
+
+page, libc = mmap.PAGESIZE, ctypes.CDLL(None)
+memory = mmap.mmap(-1, 16 * page)
+beyond = ctypes.addressof(ctypes.c_char.from_buffer(memory)) + 15 * page
+assert libc.mprotect(ctypes.c_void_p(beyond), ctypes.c_size_t(page), 0) == 0
+
+def at_the_end(matrix):
+    copy = np.frombuffer(memory, matrix.dtype, matrix.size, 15 * page - matrix.nbytes)
+    copy = copy.reshape(matrix.shape)
+    copy[:] = matrix
+    return copy
+
+for dtype in DTYPES:
+    for m, n, k in [(1, 1, 1), (5, 7, 3), (6, 33, 20), (7, 70, 35)]:
+        for kind, (a, b) in enumerate([((m, k), (k, n)), ((m, k), (n, k)), ((k, m), (k, n))]):
+            for which in range(3):
+                matrices = [np.ones(shape, dtype) for shape in (a, b, (m, n))]
+                matrices[which] = at_the_end(matrices[which])
+                product(kind, *matrices)
+                assert (matrices[2] == k).all()
+print("done")
+"""
+
+
+def run_python(code, **environment):
+    """What a program prints, in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, *code],
+        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return done.stdout
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="memory is protected in another way there")
+def test_nothing_beyond_the_last_element_is_read():
+    """Each matrix in turn ends where memory ends that may be read."""
+    assert run_python(["-c", END_OF_A_PAGE]) == "done\n"
+
+
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="not their processor")
+@pytest.mark.parametrize("processor", PROCESSORS)
+def test_tiles_of_other_processors(processor):
+    """Smaller registers, and no loads of parts of them: the same tests, compiled for these."""
+    tests = "agree_with_numpy or scaled_and_added or beside_it"
+    settings = {"NUMBA_CPU_NAME": processor, "NUMBA_CPU_FEATURES": PROCESSORS[processor]}
+    code = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", f"float32 and ({tests})"]
+    run_python([*code, str(Path(__file__))], **settings)
