@@ -468,9 +468,12 @@ def test_initialisation_variance_benchmark():
     for name, first, second in rows:
         # The variance of 60,000 draws is within a few times sqrt(2 / 60,000) = 0.006 of its mean.
         assert abs(float(first) - 1) < 0.03 and abs(float(second) - 1) < 0.03, name
-    rows = rows_of(output, r"^  (\w+) +([a-z_]+) +(\d\.\de[+-]\d+) +(\d\.\de[+-]\d+)$")
-    carried = {(activation, init): float(ratio) for activation, init, _, ratio in rows}
-    assert carried["identity", "orthogonal"] == pytest.approx(1.0)  # an isometry, there and back
-    assert carried["logistic", "glorot_uniform"] < 0.25**99 * 1e6
-    assert carried["relu", "lecun_normal"] < 1e-10 < 1e-3 < carried["relu", "he_normal"] < 1e3
-    assert carried["tanh", "normal"] < 1e-10 < 1e10 < carried["tanh", "standard_normal"]
+    number = r" +(-?\d+\.\d)"
+    rows = rows_of(output, r"^  (\w+)" + 10 * number + "$")
+    assert len(rows) == 22  # eleven activations, forward and back
+    glorot, he, lecun, orthogonal, normal, standard_normal = 1, 3, 5, 7, 9, 10
+    back = {row[0]: [None, *map(float, row[1:])] for row in rows[11:]}
+    assert back["identity"][orthogonal] == 0.0  # an isometry, there and back
+    assert back["logistic"][glorot] < 99 * np.log10(0.25) + 6
+    assert back["relu"][lecun] < -10 < -3 < back["relu"][he] < 3
+    assert back["tanh"][normal] < -10 < 10 < back["tanh"][standard_normal]

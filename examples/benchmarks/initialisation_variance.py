@@ -1,11 +1,12 @@
 """First weights: their variance, and what becomes of signal and gradient over 100 layers.
 
 The first table sets the variance of each `init` beside the formula of its paper, in a layer that
-has fewer outputs than inputs and in one that has more. The second sends standard normal data
+has fewer outputs than inputs and in one that has more. The other two send standard normal data
 through 100 hidden layers of 100 units and the gradient back, before the first update: the standard
 deviation of the last layer's activations over that of the first layer's, and the norm of a row's
 gradient (with respect to the weighted input) in the first layer over that in the last. A start
-that suits an activation has both near 1. All of it is read from row 0 of the gradient trace.
+that suits an activation has both near 1, that is near 10^0. All of it is read from row 0 of the
+gradient trace.
 
     python examples/benchmarks/initialisation_variance.py
     python examples/benchmarks/initialisation_variance.py --quick
@@ -35,18 +36,30 @@ FORMULAS = {
     "zeros": ("0", lambda m, n: 0.0),
     "sklearn": ("2 / (fan_in + fan_out)", lambda m, n: 2 / (m + n)),
 }
-STARTS = {
-    "logistic": ("glorot_uniform", "standard_normal", "orthogonal"),
-    "tanh": ("glorot_uniform", "lecun_normal", "orthogonal", "normal", "standard_normal"),
-    "softsign": ("glorot_uniform",),
-    "relu": ("he_normal", "he_uniform", "glorot_uniform", "lecun_normal", "orthogonal"),
-    "leaky_relu": ("he_normal",),
-    "elu": ("he_normal", "lecun_normal"),
-    "selu": ("lecun_normal", "lecun_uniform", "orthogonal", "he_normal"),
-    "gelu": ("he_normal",),
-    "swish": ("he_normal",),
-    "softplus": ("he_normal",),
-    "identity": ("orthogonal", "lecun_normal"),
+ACTIVATIONS = (
+    "logistic",
+    "tanh",
+    "softsign",
+    "relu",
+    "leaky_relu",
+    "elu",
+    "selu",
+    "gelu",
+    "swish",
+    "softplus",
+    "identity",
+)
+INITS = {
+    "glorot_normal": "glorot_n",
+    "glorot_uniform": "glorot_u",
+    "he_normal": "he_n",
+    "he_uniform": "he_u",
+    "lecun_normal": "lecun_n",
+    "lecun_uniform": "lecun_u",
+    "orthogonal": "orthog",
+    "sklearn": "sklearn",
+    "normal": "normal",
+    "standard_normal": "N(0, 1)",
 }
 
 
@@ -78,25 +91,41 @@ def variances(units):
         print(f"  {init!s:<16}{text:<26}{cells}")
 
 
+def exponents(activation, init, n_layers, n_seeds):
+    """How signal and gradient change over the layers, as powers of ten, means over networks."""
+    logs = []
+    for seed in range(n_seeds):
+        # Beyond delta the derivative of this loss does not grow, however large the outputs are.
+        settings = {"activation": activation, "init": init, "loss": "huber"}
+        trace = start([100] * (n_layers + 1), 8, seed, **settings)
+        std, norm = trace.activation_std[0, :-1], trace.bias_grad_norm[0, :-1]
+        logs.append(np.log10([std[-1] / std[0], norm[0] / norm[-1]]))
+    return np.mean(logs, axis=0)
+
+
 def ratios(n_layers, n_seeds):
-    """Print how signal and gradient change over the layers, geometric means over networks."""
+    """Print two tables, of the signal on its way forward and of the gradient on its way back."""
+    cells = {
+        (activation, init): exponents(activation, init, n_layers, n_seeds)
+        for activation in ACTIVATIONS
+        for init in INITS
+    }
     print(f"\n{n_layers} hidden layers of 100 units, before training; networks: {n_seeds}")
-    print("std of the activations, last layer over first; norm of the gradient, first over last")
-    print(f"  {'activation':<12}{'init':<18}{'activation':>12}{'gradient':>12}")
-    units = [100] * (n_layers + 1)
-    for activation, inits in STARTS.items():
-        for init in inits:
-            logs = []
-            for seed in range(n_seeds):
-                trace = start(units, 32, seed, activation=activation, init=init)
-                std, norm = trace.activation_std[0, :-1], trace.bias_grad_norm[0, :-1]
-                logs.append(np.log([std[-1] / std[0], norm[0] / norm[-1]]))
-            forward, backward = np.exp(np.mean(logs, axis=0))
-            print(f"  {activation:<12}{init:<18}{forward:>12.1e}{backward:>12.1e}", flush=True)
+    print("powers of ten; normal is N(0, 0.01^2), _n and _u are normal and uniform")
+    titles = (
+        "std of the activations, last layer over first",
+        "norm of the gradient, first layer over last",
+    )
+    for direction, title in enumerate(titles):
+        print(f"  {title}")
+        print(f"  {'':<11}" + "".join(f"{name:>9}" for name in INITS.values()))
+        for activation in ACTIVATIONS:
+            row = (cells[activation, init][direction] for init in INITS)
+            print(f"  {activation:<11}" + "".join(f"{exponent:>9.1f}" for exponent in row))
 
 
 def main(units, n_layers, n_seeds):
-    """Print both tables."""
+    """Print the tables."""
     variances(units)
     ratios(n_layers, n_seeds)
 
