@@ -418,6 +418,13 @@ def test_network_epoch_benchmark():
     assert "compiles its kernels" in output
 
 
+def test_products_benchmark():
+    """Three products of two shapes, beside NumPy's."""
+    output = run("benchmarks/products.py", "--quick")
+    rows = rows_of(output, r"^ +(\d+) +\d+ +\d+  (\w+) +\d+ +\d+ +\d+\.\d+$")
+    assert rows == [(n, kind) for n in ("10", "32") for kind in ("forward", "back", "gradient")]
+
+
 def test_prediction_benchmark():
     """Two methods, two dtypes, many rows and one."""
     output = run("benchmarks/prediction.py", "--quick")

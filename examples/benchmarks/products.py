@@ -1,0 +1,78 @@
+"""Speed of matrix products of the shapes that training has, against NumPy's BLAS.
+
+One thread each, float32, the best of several runs in turns: C = A B (forward), C = A B^T (back)
+and C = A^T B (gradients), for a minibatch of so many rows and a layer's fan_in and fan_out.
+NumPy's BLAS is mostly OpenBLAS, whose code for the processor is named in the first line; the
+environment variable OPENBLAS_CORETYPE chooses another one.
+
+    python examples/benchmarks/products.py
+    python examples/benchmarks/products.py --quick
+"""
+
+import argparse
+import time
+
+import numpy as np
+from threadpoolctl import threadpool_info, threadpool_limits
+
+from sk_dbn.kernels.products import product_nn, product_nt, product_tn
+
+SHAPES = [  # rows, fan_in, fan_out
+    (10, 64, 100),
+    (32, 100, 100),
+    (200, 100, 100),
+    (50, 784, 500),
+    (128, 1000, 1000),
+    (128, 2000, 2000),
+]
+ONE, ZERO = np.float32(1), np.float32(0)
+
+
+def pairs(n, p, q):
+    """Name, our product and NumPy's, of the same matrices."""
+    random = np.random.default_rng(0)
+    a, W, d = (random.random(shape, dtype=np.float32) for shape in ((n, p), (p, q), (n, q)))
+    forward, back, gradient = (np.empty(shape, np.float32) for shape in ((n, q), (n, p), (p, q)))
+    return [
+        ("forward", lambda: product_nn(a, W, forward), lambda: np.dot(a, W, forward)),
+        ("back", lambda: product_nt(d, W, back), lambda: np.dot(d, W.T, back)),
+        (
+            "gradient",
+            lambda: product_tn(ONE, a, d, ZERO, gradient),
+            lambda: np.dot(a.T, d, gradient),
+        ),
+    ]
+
+
+def seconds(function, n_calls):
+    """Mean time of a call."""
+    start = time.perf_counter()
+    for _ in range(n_calls):
+        function()
+    return (time.perf_counter() - start) / n_calls
+
+
+def main(shapes, n_repeats):
+    """Print billions of operations a second, and the ratio."""
+    code = {library.get("architecture") for library in threadpool_info()} - {None}
+    print(f"code of NumPy's BLAS: {', '.join(sorted(code)) or 'unknown'}")
+    head = f"{'product':<10}{'sk_dbn':>8}{'NumPy':>8}{'ratio':>8}"
+    print(f"{'rows':>5}{'fan_in':>8}{'fan_out':>9}  {head}   (billions of operations a second)")
+    for n, p, q in shapes:
+        operations = 2 * n * p * q
+        n_calls = max(1, int(2e8 / operations))
+        for name, *both in pairs(n, p, q):
+            for function in both:
+                function()
+            times = np.min([[seconds(f, n_calls) for f in both] for _ in range(n_repeats)], axis=0)
+            ours, theirs = operations / times / 1e9
+            cells = f"{ours:>8.0f}{theirs:>8.0f}{ours / theirs:>8.2f}"
+            print(f"{n:>5}{p:>8}{q:>9}  {name:<10}{cells}", flush=True)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="two shapes, in seconds")
+    quick = parser.parse_args().quick
+    with threadpool_limits(1):
+        main(SHAPES[:2] if quick else SHAPES, 3 if quick else 15)
