@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sk_dbn.inspection.fitted import layer_names, trace_of
+from sk_dbn.models.network import branch_factor
 from sk_dbn.models.schedules import Schedule
 
 # Activations whose weights have standard deviation sqrt(2 / fan_in) by init='auto', and
@@ -112,9 +113,9 @@ class History:
     @property
     def branches(self):
         """What each layer's own activations are multiplied by where a shortcut passes it."""
-        factors, n_shortcuts = np.ones(len(self.shapes)), self.n_hidden - 1
-        if self.parameters.get("shortcut") and n_shortcuts > 0:
-            factors[1 : self.n_hidden] = 1 / n_shortcuts
+        factors = np.ones(len(self.shapes))
+        if self.parameters.get("shortcut"):
+            factors[1 : self.n_hidden] = branch_factor(self.n_hidden)
         return factors
 
     @property

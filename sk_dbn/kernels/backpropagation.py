@@ -23,6 +23,7 @@ from sk_dbn.kernels.losses import output_delta
 from sk_dbn.kernels.optimisers import ADAMW, add_signs, clip, end_step, to_step
 from sk_dbn.kernels.products import product_nt, product_tn
 from sk_dbn.kernels.random_bits import derive
+from sk_dbn.kernels.statistics import sum_column_squares
 
 Examples = namedtuple("Examples", "targets sample_weight loss option")
 Examples.__doc__ = """What the network is to say of each sample, and what counts as wrong.
@@ -254,22 +255,7 @@ def restrain(optimiser, sign_decay, theta, g, g_bias, sums):
     if optimiser.clip_value > 0.0:
         clip(optimiser.clip_value, g)
         clip(optimiser.clip_value, g_bias)
-    sums[6] = 0.0  # in double precision: an exploding gradient's square is beyond the single one
-    for k in range(g.shape[0]):
-        sums[6] += np.float64(g[k]) * np.float64(g[k])
-    for k in range(g_bias.shape[0]):
-        sums[6] += np.float64(g_bias[k]) * np.float64(g_bias[k])
-
-
-@routine
-def sum_column_squares(layers, work, layer, w_lo, w_hi, block):
-    """Sums of squares of the columns of some rows of a layer's weights."""
-    q, at = layers.units[layer + 1], work.values_at[layer + 1]
-    out = work.column_squares[block, at : at + q]
-    out[:] = 0
-    for k in range(w_lo, w_hi, q):
-        for j in range(q):
-            out[j] += np.float64(layers.theta[k + j]) * np.float64(layers.theta[k + j])
+    sums[6] = sum_squares(g) + sum_squares(g_bias)
 
 
 @routine
@@ -319,7 +305,9 @@ def update_block(stage, layers, optimiser, rate, step, work, batch, size, block)
             to_step(optimiser, rate, step, False, b_lo, bias, g_bias)
             sums[4] = take_step(g_bias, bias)
             if optimiser.max_norm > 0.0:
-                sum_column_squares(layers, work, layer, w_lo, w_hi, block)
+                q, at = layers.units[layer + 1], work.values_at[layer + 1]
+                rows = theta.reshape(theta.shape[0] // q, q)
+                sum_column_squares(rows, work.column_squares[block, at : at + q])
 
 
 @routine(fastmath=EXACT)

@@ -23,7 +23,7 @@ from sk_dbn.kernels.elementary import exp
 from sk_dbn.kernels.feed_forward import forward_rows
 from sk_dbn.kernels.products import product_nn, product_nt, product_tn
 from sk_dbn.kernels.random_bits import bits, derive
-from sk_dbn.kernels.statistics import layer_health
+from sk_dbn.kernels.statistics import layer_health, sum_column_squares
 from sk_dbn.kernels.units import (
     divergence,
     drop,
@@ -640,15 +640,6 @@ def step_fast(machine, rate, work, lo, hi):
 
 
 @kernel
-def sum_column_squares(W, lo, hi, out):
-    """Sums of squares of the columns of some rows of W, written to out."""
-    out[:] = 0
-    for i in range(lo, hi):
-        for j in range(W.shape[1]):
-            out[j] += np.float64(W[i, j]) * np.float64(W[i, j])
-
-
-@kernel
 def bounds_of_block(machine, work, block):
     """The visible units lo to hi of the block-th part."""
     n_blocks, n_visible = work.sums.shape[0], machine.W.shape[0]
@@ -764,7 +755,7 @@ def step_block(machine, rule, update, work, block):
     )
     sums[3] = step_visible(machine, rule, update, rate, momentum, work, lo, hi)
     if rule.max_norm > 0.0:
-        sum_column_squares(machine.W, lo, hi, work.column_squares[block])
+        sum_column_squares(machine.W[lo:hi], work.column_squares[block])
     if rule.fast_rate > 0.0:
         step_fast(machine, rule.fast_rate * share, work, lo, hi)
 

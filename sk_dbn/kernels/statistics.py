@@ -59,6 +59,21 @@ def column_moments(source, rows, mean, variance, low, high):
         variance[j] /= rows.shape[0]
 
 
+@routine
+def sum_column_squares(x, out):
+    """Sums of squares of the columns of x, in double precision: weights may explode.
+
+    Parameters
+    ----------
+    x : array (n_rows, n_columns)
+    out : float64 array (n_columns,), written
+    """
+    out[:] = 0
+    for i in range(x.shape[0]):
+        for j in range(x.shape[1]):
+            out[j] += np.float64(x[i, j]) * np.float64(x[i, j])
+
+
 @routine(allocates=True)
 def _fingerprint_block(source, block, seed, out):
     """The block-th piece of `fingerprints`."""

@@ -31,6 +31,22 @@ MEANS_OF_OUTPUTS = ("squared_error", "absolute_error", "huber", "quantile")
 NO_DROPOUT = Dropout(np.empty(0), 0)
 
 
+def branch_factor(n_hidden):
+    """What a layer's own activations are multiplied by beside a shortcut, see `Network`.
+
+    Parameters
+    ----------
+    n_hidden : int
+        Hidden layers.
+
+    Returns
+    -------
+    float
+        One over the number of shortcuts; 0 where there are none.
+    """
+    return 1.0 / (n_hidden - 1) if n_hidden > 1 else 0.0
+
+
 class Network:
     """Layers whose weights and biases are views of one flat vector.
 
@@ -57,9 +73,8 @@ class Network:
     """
 
     def __init__(self, units, activations, out_activation, dtype, shortcut=False):
-        n_shortcuts = len(activations) - 1
         self.shortcut = bool(shortcut)
-        self.branch = 1.0 / n_shortcuts if shortcut and n_shortcuts > 0 else 0.0
+        self.branch = branch_factor(len(activations)) if shortcut else 0.0
         self.units = np.array(units, dtype=np.int64)
         codes = [ACTIVATIONS[name] for name in activations]
         self.codes = np.array([*codes, OUTPUT_ACTIVATIONS[out_activation]])

@@ -5,7 +5,12 @@ import pytest
 import scipy.sparse
 
 from sk_dbn.kernels.activations import ACTIVATIONS, saturation_bounds
-from sk_dbn.kernels.statistics import BLOCK, layer_health, probe_layers
+from sk_dbn.kernels.statistics import (
+    BLOCK,
+    layer_health,
+    probe_layers,
+    sum_column_squares,
+)
 from sk_dbn.models.data import Data
 from sk_dbn.models.network import Network
 from sk_dbn.models.threads import run_parallel, run_serial
@@ -212,3 +217,12 @@ def test_layers_with_shortcuts_are_seen_from_both_sides(dtype):
         expected = [*passed_on[:2], *alone[2:]]
         np.testing.assert_allclose(health[layer], expected, rtol=1e-4, atol=1e-6)
     assert health[1, 3] >= 3 / 7
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_column_squares_are_summed_in_double_precision(dtype):
+    """Even where the square of a weight is beyond single precision; old content is forgotten."""
+    x = np.array([[1.0, -2.0, 1e25], [3.0, 0.0, 1e25]], dtype)
+    out = np.full(3, np.nan)
+    sum_column_squares(x, out)
+    np.testing.assert_allclose(out, [10.0, 4.0, 2e50], 1e-6)
