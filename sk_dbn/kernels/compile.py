@@ -23,19 +23,21 @@ import hashlib
 import importlib
 import inspect
 import pathlib
+import sys
 import types
 from collections import namedtuple
 
 from llvmlite import binding
-from numba import config, njit
+from numba import config, njit, typeof
 from numba.core import cgutils
-from numba.core.caching import FunctionCache
 from numba.core.imputils import lower_builtin
 from numba.core.registry import CPUDispatcher
-from numba.core.types import Any, Function, VarArg, unliteral
+from numba.core.types import Any, Array, BaseTuple, Function, VarArg, unliteral
 from numba.core.typing import signature
 from numba.core.typing.templates import AbstractTemplate, infer_global
 from numba.extending import intrinsic
+
+from sk_dbn.kernels.cache import DiskCache, find_folder
 
 # NaN and infinity must survive to be seen, hence neither "nnan" nor "ninf".
 FASTMATH = {"nsz", "arcp", "contract", "afn", "reassoc"}
@@ -51,60 +53,37 @@ Twins = namedtuple("Twins", "serial parallel")
 Twins.__doc__ = "The serial and the parallel compilation of one function."
 
 
-def kernel_digest(folder=None):
+_KERNELS = pathlib.Path(__file__).parent
+
+
+def sources(folder=_KERNELS):
+    """The files that machine code is made from; of a frozen application, the application."""
+    found = sorted(pathlib.Path(folder).glob("*.py"))
+    return found or ([pathlib.Path(sys.executable)] if getattr(sys, "frozen", False) else [])
+
+
+def kernel_digest(folder=_KERNELS):
     """Digest of the source of every kernel; part of the name each one is cached under.
 
     numba's cache notices an edit of the cached function only, not one of the functions
     it calls from other files.
     """
-    folder = pathlib.Path(__file__).parent if folder is None else pathlib.Path(folder)
     digest = hashlib.sha256()
-    for path in sorted(folder.glob("*.py")):
+    for path in sources(folder):
         digest.update(path.name.encode())
         digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
 
 
 _DIGEST = kernel_digest()
-
-
-class ForgivingCache(FunctionCache):
-    """numba's disk cache, in which every failure is a miss and never an error.
-
-    A full disk, a cache directory that became read-only and a file cut short by a killed
-    process all surface as different exceptions (``OSError``, ``EOFError``,
-    ``UnpicklingError``, ...); compiling is the right answer to each.
-    """
-
-    def load_overload(self, sig, target_context):
-        """The cached machine code of one signature, or None."""
-        try:
-            return super().load_overload(sig, target_context)
-        except Exception:
-            self._forget()
-            return None
-
-    def save_overload(self, sig, data):
-        """Keep the machine code of one signature, if that is possible."""
-        try:
-            data.reload_init.extend(_routines_called(data.library))
-            super().save_overload(sig, data)
-        except Exception:
-            self._forget()
-
-    def _forget(self):
-        try:
-            self.flush()
-        except Exception:
-            self.disable()
+# Without sources (a package imported from an archive) nobody could tell that code is stale.
+_FOLDER = find_folder(_KERNELS) if sources() and not config.DISABLE_JIT else None
 
 
 def _cached(dispatcher):
     """Give the dispatcher a disk cache where one can be had."""
-    try:
-        dispatcher._cache = ForgivingCache(dispatcher.py_func)
-    except (RuntimeError, OSError, AttributeError):
-        pass  # no writable place: compile in every process
+    if _FOLDER is not None:
+        dispatcher._cache = DiskCache(dispatcher.py_func, _FOLDER, _routines_called)
     return dispatcher
 
 
@@ -158,6 +137,37 @@ class BuildingBlock(CPUDispatcher):
         """The same function, with the wrapper."""
         options = {**self.targetoptions, "no_cpython_wrapper": False}
         return CPUDispatcher(self.py_func, targetoptions=options)
+
+
+class EntryPoint(CPUDispatcher):
+    """A compiled function that Python calls, disk cache included.
+
+    Arrays that must not be written share machine code with those that may be, so a
+    memory-mapped or frozen one compiles nothing. That is safe for what a kernel only reads,
+    and what it writes is allocated by its caller.
+    """
+
+    def __init__(self, function, **options):
+        super().__init__(function, targetoptions={**options, "nopython": True})
+        _cached(self)
+
+    def _compile_for_args(self, *args, **kws):
+        """The machine code for arguments that none was found for by their types."""
+        present = tuple(typeof(arg) for arg in args)
+        wanted = tuple(_writable(type_) for type_ in present)
+        if wanted == present:
+            return super()._compile_for_args(*args, **kws)
+        return self.compile(wanted)
+
+
+def _writable(type_):
+    """The type of the same arguments whose arrays may be written to."""
+    if isinstance(type_, Array):
+        return type_.copy(readonly=False)
+    if isinstance(type_, BaseTuple):
+        parts = [_writable(part) for part in type_]
+        return BaseTuple.from_types(parts, getattr(type_, "instance_class", None))
+    return type_
 
 
 def kernel(function=None, *, fastmath=FASTMATH, forceinline=False, allocates=False):
@@ -303,11 +313,14 @@ def routine(function=None, *, fastmath=FASTMATH, allocates=False):
 
 def entry(function):
     """Compile a serial function that Python calls, cached on disk."""
-    return _cached(njit(**_options(FASTMATH))(_named(function, "entry")))
+    return _for_python(_named(function, "entry"))
 
 
 def twins(function):
     """Compile a function with ``prange`` twice: serial and parallel, cached on disk."""
-    serial = njit(**_options(FASTMATH))(_named(function, "serial"))
-    parallel = njit(parallel=True, **_options(FASTMATH))(_named(function, "parallel"))
-    return Twins(_cached(serial), _cached(parallel))
+    serial, parallel = (_named(function, name) for name in Twins._fields)
+    return Twins(_for_python(serial), _for_python(parallel, parallel=True))
+
+
+def _for_python(function, **options):
+    return function if config.DISABLE_JIT else EntryPoint(function, **options, **_options(FASTMATH))

@@ -1,101 +1,21 @@
-"""Compilation and its disk cache, on copies of a tiny package in processes of their own."""
+"""Compilation, and that cached code is never stale, on copies of a tiny package and in this one."""
 
 import ast
-import itertools
+import gc
 import os
-import shutil
 import subprocess
 import sys
-from pathlib import Path
 
+import numba
+import numpy as np
 import pytest
 
 from sk_dbn.kernels import compile as compiling
 from sk_dbn.kernels.backpropagation import train_minibatches
+from sk_dbn.kernels.feed_forward import Layers, predict_rows
 from sk_dbn.kernels.statistics import column_moments
-
-KERNELS = Path(compiling.__file__).parent
-
-CALLEE = """
-from tiny.compile import kernel, routine
-
-@kernel
-def shift(x):
-    return x + 1.0
-
-@routine
-def shift_one(x, i, out):
-    out[i] = shift(x[i])
-"""
-
-CALLER = """
-import numpy as np
-from numba import prange
-from tiny.callee import shift, shift_one
-from tiny.compile import entry, twins
-
-@entry
-def single(x):
-    return shift(x)
-
-@twins
-def many(x, out):
-    for i in prange(out.shape[0]):
-        shift_one(x, i, out)
-"""
-
-# Prints the results and, for each of the three functions, whether it came from the cache.
-SCRIPT = """
-import numpy as np
-from tiny import caller
-x, kernels = np.arange(3.0), [caller.single, *caller.many]
-results = [float(caller.single(1.0))]
-for kernel in caller.many:
-    out = np.empty(3)
-    kernel(x, out)
-    results += out.tolist()
-print(*results)
-print(*[sum(kernel.stats.cache_hits.values()) for kernel in kernels])
-"""
-
-ONE_MORE = [2.0, 1.0, 2.0, 3.0, 1.0, 2.0, 3.0]
-NOT_CACHED, CACHED = [0, 0, 0], [1, 1, 1]
-
-
-class Tiny:
-    """A package of two kernel files beside a copy of the real `compile`."""
-
-    def __init__(self, folder):
-        self.folder, self.cache = folder / "tiny", folder / "cache"
-        self.folder.mkdir()
-        (self.folder / "__init__.py").touch()
-        shutil.copy(KERNELS / "compile.py", self.folder)
-        (self.folder / "callee.py").write_text(CALLEE)
-        (self.folder / "caller.py").write_text(CALLER)
-
-    def start(self, before="", **environment):
-        """A process that imports the package and runs its kernels."""
-        settings = {"NUMBA_CACHE_DIR": str(self.cache), "PYTHONDONTWRITEBYTECODE": "1"}
-        return subprocess.Popen(
-            [sys.executable, "-W", "error", "-c", before + SCRIPT],
-            env={**os.environ, **settings, "PYTHONPATH": str(self.folder.parent), **environment},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
-    def result(self, process):
-        """What it computed, and what came from the cache."""
-        out, err = process.communicate()
-        assert process.returncode == 0 and not err, err
-        values, hits = out.splitlines()
-        return [float(v) for v in values.split()], [int(h) for h in hits.split()]
-
-    def run(self, before="", **environment):
-        return self.result(self.start(before, **environment))
-
-    def cache_files(self, suffix):
-        return [path for path in self.cache.rglob("*") if path.suffix == suffix]
+from sk_dbn.models.data import Data
+from tests.tiny_package import CACHED, CALLEE, KERNELS, NOT_CACHED, ONE_MORE, SCRIPT, Tiny
 
 
 @pytest.fixture
@@ -124,7 +44,7 @@ def test_a_routine_is_found_again_or_compiled_again(tiny):
     The routine is loaded before its callers are, or compiled when its own files are gone.
     """
     tiny.run()
-    own = [path for path in tiny.cache.rglob("*") if "shift_one" in path.name]
+    own = [path for path in tiny.cache_files() if "shift_one" in path.name]
     assert own
     for path in own:
         path.unlink()
@@ -143,81 +63,6 @@ def test_a_routine_is_called_from_python_too(tiny):
         text=True,
     )
     assert process.stdout.split() == ["0.0", "2.0", "shift_one"], process.stderr
-
-
-@pytest.mark.parametrize("suffix", [".nbi", ".nbc"])
-def test_damaged_cache_files_are_misses(tiny, suffix):
-    """A process killed while writing, or a bad disk, costs a compilation and no more."""
-    tiny.run()
-    damages = (lambda b: b[: len(b) // 2], lambda b: b"", lambda b: b[::-1])
-    for damage, path in zip(itertools.cycle(damages), tiny.cache_files(suffix)):
-        path.write_bytes(damage(path.read_bytes()))
-    assert tiny.run() == (ONE_MORE, NOT_CACHED)
-    assert tiny.run() == (ONE_MORE, CACHED)  # and the damage was mended
-
-
-def test_no_place_for_a_cache(tiny):
-    """Files where the directories should be: numba's three places fail, compilation does not."""
-    blocked = tiny.folder.parent / "blocked"
-    for path in (blocked, tiny.folder / "__pycache__"):
-        path.write_text("a file, not a directory")
-    places = dict.fromkeys(["NUMBA_CACHE_DIR", "HOME", "XDG_CACHE_HOME"], str(blocked))
-    assert tiny.run(**places) == (ONE_MORE, NOT_CACHED)
-    assert not tiny.cache_files(".nbc")
-
-
-@pytest.mark.skipif(
-    not hasattr(os, "geteuid") or os.geteuid() == 0, reason="permissions do not bind this user"
-)
-def test_read_only_cache_directory(tiny):
-    """A directory that may not be written is no place for a cache, and no error."""
-    tiny.cache.mkdir(mode=0o500)
-    assert tiny.run()[0] == ONE_MORE
-
-
-FULL_DISK = """
-import errno, numba.core.caching as caching
-class Full:
-    def __getattr__(self, name):
-        return getattr(os, name)
-    def replace(self, *args):
-        raise OSError(errno.ENOSPC, "No space left on device")
-import os
-caching.os = Full()
-"""
-
-FULL_WHILE_WRITING = """
-import builtins, errno, io
-class Full(io.FileIO):
-    def write(self, data):
-        raise OSError(errno.ENOSPC, "No space left on device")
-def full_open(path, mode="r", *args, **kwargs):
-    return Full(path, mode) if mode == "wb" else builtins.open(path, mode, *args, **kwargs)
-import numba.core.caching as caching
-caching.open = full_open
-"""
-
-VANISHED = """
-import os, shutil
-from tiny import caller
-shutil.rmtree(os.environ["NUMBA_CACHE_DIR"])
-"""
-
-
-@pytest.mark.parametrize(
-    "trouble", [FULL_DISK, FULL_WHILE_WRITING, VANISHED], ids=["rename", "write", "vanished"]
-)
-def test_trouble_while_saving(tiny, trouble):
-    """The disk fills, or the directory goes, between import and the first call: no error."""
-    assert tiny.run(before=trouble) == (ONE_MORE, NOT_CACHED)
-    assert tiny.run()[0] == ONE_MORE
-
-
-def test_processes_may_compile_at_the_same_time(tiny):
-    """Files are written aside and renamed, so whoever comes last replaces equals by equals."""
-    for values, _ in map(tiny.result, [tiny.start() for _ in range(3)]):
-        assert values == ONE_MORE
-    assert tiny.run() == (ONE_MORE, CACHED)
 
 
 def test_compilation_can_be_switched_off(tiny):
@@ -259,6 +104,36 @@ def test_nan_and_infinity_are_not_assumed_away():
     """ "nnan" and "ninf" would let the compiler remove the checks that find divergence."""
     for flags in (compiling.FASTMATH, compiling.EXACT):
         assert flags.isdisjoint({"nnan", "ninf", "fast"})
+
+
+def signatures():
+    """How many machine codes of functions called from Python this process has."""
+    return {k: len(k.overloads) for k in gc.get_objects() if isinstance(k, compiling.EntryPoint)}
+
+
+def test_read_only_arrays_share_machine_code():
+    """Whether an array may be written to is part of numba's type of it, not of its machine code.
+
+    So arrays that are mapped from a file or frozen, those in tuples too, compile nothing and load
+    nothing. Only kernels of this package take them so: for others they stay read-only.
+    """
+    X, theta = np.arange(6.0).reshape(3, 2), np.array([1.0, 2.0, 0.5])
+    fields = theta, np.array([2, 1]), np.array([0]), np.array([2]), np.array([0])
+
+    def outputs(*fields):
+        rows, out = np.arange(3), np.empty((3, 1))
+        for arrays in (rows, *fields):
+            arrays.flags.writeable = fields[0].flags.writeable
+        predict_rows.serial(Data(X, float).source, rows, Layers(*fields, 0.0), 1, 8, out)
+        return out
+
+    expected, before = outputs(*fields), signatures()
+    theta.flags.writeable = False
+    np.testing.assert_array_equal(outputs(*fields), expected)
+    assert signatures() == before
+    assert not numba.typeof(theta).mutable
+    with pytest.raises(numba.TypingError, match="readonly"):
+        numba.njit(lambda x: x.fill(0.0))(theta)
 
 
 # ---------------------------------------------------------------------------

@@ -1,0 +1,197 @@
+"""Machine code on disk: where it may lie, and how it is known to be what was asked for.
+
+**Where.** Cached code is a pickle, and loading a pickle runs what is in it. So code is kept in,
+and loaded from, a folder that nobody but the user can write to:
+
+1. the folder that the environment variable ``NUMBA_CACHE_DIR`` names. An absolute path is the
+   user's choice, and who else can write there is the user's business. A relative one, or one that
+   numba was told by other means, has to be private as the following have.
+2. ``__pycache__`` beside the kernels, where Python keeps code that it runs in any case;
+3. the user's cache directory.
+
+Private is a folder that belongs to the effective user and that neither group nor others may
+write to. The same is asked of each file when it is read, so it does not matter who can rename
+the folders above. A path is absolute from the moment of import, whatever becomes of the working
+directory. Where there is no such folder (it cannot be written to, there is no home directory),
+nothing is cached.
+
+**What.** Each signature of each function has a file of its own, named by a digest of all that
+identifies the code. The file begins with a digest of that and of its content, so one that is cut
+short, damaged, or in another one's place is a miss, like one that is not there. It is written
+aside and renamed: a process that is killed leaves the old file or the new one.
+"""
+
+import contextlib
+import hashlib
+import os
+import pathlib
+import pickle
+import sys
+import tempfile
+import uuid
+from collections import namedtuple
+
+import llvmlite
+import numba
+from numba.core.caching import NullCache
+from numba.core.compiler import CompileResult
+from numba.core.serialize import dumps
+from numba.misc.appdirs import AppDirs
+
+Folder = namedtuple("Folder", "path private")
+Folder.__doc__ = """Where machine code is kept.
+
+path : pathlib.Path, absolute
+private : bool, whether files in it have to be private too
+"""
+
+VERSIONS = numba.__version__, llvmlite.__version__, sys.implementation.cache_tag
+
+
+def find_folder(kernels):
+    """The folder that the machine code of some kernels may be kept in.
+
+    Parameters
+    ----------
+    kernels : path of the folder that their sources lie in
+
+    Returns
+    -------
+    Folder or None
+        None where there is none that can be written to and be trusted.
+    """
+    for folder in _places(pathlib.Path(kernels).absolute()):
+        with contextlib.suppress(OSError):
+            if _is_usable(folder):
+                return folder
+    return None
+
+
+def _places(kernels):
+    """Where the code could be kept, the best place first."""
+    # The name that numba gives to the folder of a package among those of others.
+    own = f"{kernels.name}_{hashlib.sha1(str(kernels).encode()).hexdigest()}"
+    if numba.config.CACHE_DIR:
+        named = os.environ.get("NUMBA_CACHE_DIR") == numba.config.CACHE_DIR
+        chosen = named and os.path.isabs(numba.config.CACHE_DIR)
+        yield Folder(pathlib.Path(numba.config.CACHE_DIR).absolute() / own, not chosen)
+    yield Folder(kernels / "__pycache__", True)
+    user = AppDirs(appname="numba", appauthor=False).user_cache_dir
+    yield Folder(pathlib.Path(user) / own, True)
+
+
+def _is_usable(folder):
+    """Whether a folder, made where there is none, may be trusted and written to."""
+    if not folder.path.is_absolute():
+        return False  # "~/.cache" of a user who has no home directory
+    folder.path.mkdir(0o755 if folder.private else 0o777, parents=True, exist_ok=True)
+    if folder.private and not is_private(folder.path.stat()):
+        return False
+    tempfile.TemporaryFile(dir=folder.path).close()
+    return True
+
+
+def is_private(status):
+    """Whether a file or folder is the user's, who alone may write to it.
+
+    Parameters
+    ----------
+    status : os.stat_result
+
+    Returns
+    -------
+    bool
+        True on Windows, whose permissions are not in there.
+    """
+    if not hasattr(os, "geteuid"):
+        return True
+    return status.st_uid == os.geteuid() and not status.st_mode & 0o022
+
+
+class DiskCache(NullCache):
+    """The cache of one function, in which every failure is a miss and never an error.
+
+    A full disk, a folder that became read-only or went, a file that cannot be unpickled: they
+    all surface as different exceptions, and compiling is the right answer to each.
+
+    Parameters
+    ----------
+    function : callable
+        Its qualified name has to change with any source that it is compiled from.
+    folder : Folder
+    required : callable
+        Given the library of some code, functions that have to be called before it is loaded.
+    """
+
+    def __init__(self, function, folder, required):
+        self._name = f"{function.__module__}.{function.__qualname__}"
+        self._folder, self._required = folder, required
+
+    @property
+    def cache_path(self):
+        """The folder, for numba's statistics."""
+        return str(self._folder.path)
+
+    def load_overload(self, sig, target_context):
+        """The cached machine code of one signature, or None."""
+        try:
+            target_context.refresh()
+            content = self._read(self._key(sig, target_context.codegen()))
+            if content is None:
+                return None
+            result = CompileResult._rebuild(target_context, *pickle.loads(content))
+            return result if result.signature.args == _arguments(sig) else None
+        except Exception:
+            return None
+
+    def save_overload(self, sig, data):
+        """Keep the machine code of one signature, if that is possible."""
+        if data.lifted or data.library.has_dynamic_globals:
+            return  # it holds addresses of this process
+        try:
+            data.reload_init.extend(self._required(data.library))
+            self._write(self._key(sig, data.codegen), dumps(data._reduce()))
+        except Exception:
+            pass
+
+    def _key(self, sig, codegen):
+        """All that tells this machine code from any other."""
+        return repr((self._name, _arguments(sig), codegen.magic_tuple(), VERSIONS)).encode()
+
+    def _path(self, key):
+        name = f"{self._name.rpartition('.')[2]}.{hashlib.sha256(key).hexdigest()[:32]}.nbc"
+        return self._folder.path / name
+
+    def _read(self, key):
+        """What was kept under a key, or None."""
+        with open(self._path(key), "rb") as file:
+            if self._folder.private and not is_private(os.fstat(file.fileno())):
+                return None
+            digest, content = file.read(hashlib.sha256().digest_size), file.read()
+        return content if digest == _digest(key, content) else None
+
+    def _write(self, key, content):
+        """Keep something under a key: all of it or nothing."""
+        path = self._path(key)
+        aside = path.with_suffix(f".{uuid.uuid4().hex}")
+        try:
+            with open(aside, "xb", opener=_open_private) as file:
+                file.write(_digest(key, content) + content)
+            os.replace(aside, path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(aside)
+            raise
+
+
+def _arguments(sig):
+    """The types of the arguments, of a signature or of these types."""
+    return tuple(getattr(sig, "args", sig))
+
+
+def _digest(key, content):
+    return hashlib.sha256(hashlib.sha256(key).digest() + content).digest()
+
+
+def _open_private(path, flags):
+    return os.open(path, flags, 0o644)
