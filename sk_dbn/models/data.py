@@ -24,6 +24,29 @@ def _dense(X):
     return np.ascontiguousarray(X, dtype=dtype)
 
 
+def for_kernels(x):
+    """An array as kernels are compiled for: contiguous, aligned, native, writable.
+
+    What comes out of a pickle may be a read-only memory map, which training would write to, or
+    have the byte order of another processor.
+
+    Parameters
+    ----------
+    x : ndarray
+
+    Returns
+    -------
+    ndarray
+        The argument, or a copy where it is not so.
+    """
+    return np.require(x, x.dtype.newbyteorder("="), ["C", "A", "W", "E"])
+
+
+def arrays_for_kernels(state):
+    """The attributes of an object out of a pickle, its arrays as `for_kernels` gives them."""
+    return {name: for_kernels(x) if isinstance(x, np.ndarray) else x for name, x in state.items()}
+
+
 class Data:
     """Rows of a matrix, described by a `Source` and kept alive with it.
 

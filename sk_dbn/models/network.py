@@ -16,6 +16,7 @@ from sk_dbn.kernels.feed_forward import Layers
 from sk_dbn.kernels.losses import LOSSES, sum_loss
 from sk_dbn.kernels.optimisers import SOLVERS, Optimiser
 from sk_dbn.kernels.statistics import probe_layers
+from sk_dbn.models.data import arrays_for_kernels
 from sk_dbn.models.forward import forward
 from sk_dbn.models.threads import run_serial
 from sk_dbn.models.traces import Recorder
@@ -100,9 +101,8 @@ class Network:
         return state
 
     def __setstate__(self, state):
-        self.__dict__.update(state)
-        # joblib hands large arrays to its workers as read-only memory maps.
-        self._adopt(np.require(self.theta, requirements="W"))
+        self.__dict__.update(arrays_for_kernels(state))
+        self._adopt(self.theta)
 
     @property
     def n_layers(self):
@@ -216,10 +216,7 @@ class OptimiserState:
 
     def __setstate__(self, state):
         self.__dict__.update(state)
-        kernel_state = self.kernel_state
-        moments = (kernel_state.first, kernel_state.second, kernel_state.state)
-        first, second, product = (np.require(x, requirements="W") for x in moments)
-        self.kernel_state = kernel_state._replace(first=first, second=second, state=product)
+        self.kernel_state = Optimiser(**arrays_for_kernels(self.kernel_state._asdict()))
 
 
 @dataclass

@@ -7,6 +7,7 @@ from sk_dbn.kernels.activations import IDENTITY, LOGISTIC, RELU, TANH
 from sk_dbn.kernels.contrastive_divergence import Machine
 from sk_dbn.kernels.feed_forward import Layers
 from sk_dbn.kernels.pseudo_likelihood import pseudo_log_likelihood
+from sk_dbn.models.data import arrays_for_kernels
 from sk_dbn.models.forward import forward
 from sk_dbn.models.threads import run_serial
 from sk_dbn.models.work import SMALL_WORK
@@ -132,7 +133,7 @@ class Memory:
             self.fast_b, self.fast_c = np.zeros(p, dtype), np.zeros(q, dtype)
 
     def __setstate__(self, state):
-        self.__dict__.update(_writable(state))
+        self.__dict__.update(arrays_for_kernels(state))
 
 
 class Stack:
@@ -193,7 +194,7 @@ class Stack:
         return state
 
     def __setstate__(self, state):
-        self.__dict__.update(_writable(state))
+        self.__dict__.update(arrays_for_kernels(state))
         self._adopt(self.theta)
 
     @property
@@ -380,17 +381,6 @@ class Stack:
     def has_kinds(self, visible, hidden):
         """Whether the visible and hidden units are of these kinds."""
         return self.kinds[:2] == [KINDS[visible], KINDS[hidden]]
-
-
-def _writable(state):
-    """Attributes whose arrays can be written to, as kernels expect.
-
-    joblib hands large arrays to its workers as read-only memory maps.
-    """
-    return {
-        name: np.require(x, requirements="W") if isinstance(x, np.ndarray) else x
-        for name, x in state.items()
-    }
 
 
 def natural_bias(kind, mean, n_samples):
