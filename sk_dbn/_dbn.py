@@ -23,9 +23,9 @@ from sklearn.utils.validation import (
     check_consistent_length,
     check_is_fitted,
     column_or_1d,
-    validate_data,
 )
 
+from sk_dbn._input import check_sparse, read_input
 from sk_dbn._network_estimator import BaseDeepNetwork, is_stochastic
 from sk_dbn._rbm_stack import BernoulliRBMStack
 
@@ -627,7 +627,7 @@ class DBNClassifier(
         """
         if self.unlabeled is None:
             return super().score(X, y, sample_weight)
-        y = y.toarray() if scipy.sparse.issparse(y) else np.asarray(y)
+        y = check_sparse(y, "y").toarray() if scipy.sparse.issparse(y) else np.asarray(y)
         predicted = self.predict(X)
         check_consistent_length(predicted, y, sample_weight)
         labelled = self._labelled(y)
@@ -664,7 +664,7 @@ class DBNClassifier(
         return float(accuracy_score(y, labels, sample_weight=sample_weight))
 
     def _validate_input(self, X, y, reset):
-        X, y = validate_data(
+        X, y = read_input(
             self, X, y, accept_sparse="csr", multi_output=True, dtype="numeric", reset=reset
         )
         if scipy.sparse.issparse(y):

@@ -7,8 +7,9 @@ from sklearn.base import RegressorMixin, _fit_context
 from sklearn.metrics import d2_pinball_score, r2_score
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import column_or_1d, validate_data
+from sklearn.utils.validation import column_or_1d
 
+from sk_dbn._input import read_input
 from sk_dbn._network_estimator import BaseDeepNetwork, is_stochastic
 
 OUTPUT_ACTIVATIONS = {
@@ -522,7 +523,7 @@ class DeepMLPRegressor(RegressorMixin, BaseDeepNetwork):
         return y.ravel() if y.shape[1] == 1 else y
 
     def _validate_input(self, X, y, reset):
-        X, y = validate_data(
+        X, y = read_input(
             self,
             X,
             y,

@@ -14,9 +14,10 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.optimize import _check_optimize_result
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
 from sk_dbn._architecture import PRECISIONS, first_weights, layer_sizes
+from sk_dbn._input import read_input
 from sk_dbn._pretraining import check_pretrainable, frozen_stack, warn_of_overruled
 from sk_dbn._rbm_stack import BernoulliRBMStack
 from sk_dbn._transaction import all_or_nothing
@@ -715,7 +716,7 @@ class BaseDeepNetwork(BaseEstimator, metaclass=ABCMeta):
     def _outputs(self, X, n_layers=None):
         """The activations of a layer, the last by default, for validated X."""
         check_is_fitted(self)
-        X = validate_data(self, X, accept_sparse="csr", dtype="numeric", reset=False)
+        X = read_input(self, X, accept_sparse="csr", dtype="numeric", reset=False)
         # float64 input keeps its precision on the way; BLAS's rounding depends on the
         # rows beside a row, which is then below the precision of the result.
         is_double = X.dtype == np.float64

@@ -21,10 +21,10 @@ from sklearn.utils.validation import (
     _check_feature_names_in,
     check_array,
     check_is_fitted,
-    validate_data,
 )
 
 from sk_dbn._architecture import PRECISIONS, first_weights, layer_sizes
+from sk_dbn._input import read_input
 from sk_dbn._transaction import all_or_nothing
 from sk_dbn.models import generation
 from sk_dbn.models.data import Data, canonical_order
@@ -709,7 +709,7 @@ class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         storage = {"accept_sparse": "csr", "dtype": "numeric"}
         if allow_nan:  # which other numbers than floating-point ones do not have
             storage = {"ensure_all_finite": "allow-nan", "dtype": FLOAT_DTYPES}
-        X = validate_data(self, X, reset=reset, **storage)
+        X = read_input(self, X, reset=reset, **storage)
         if X.dtype.kind not in "biuf":
             raise ValueError(f"X must hold real numbers, got dtype {X.dtype}.")
         return X

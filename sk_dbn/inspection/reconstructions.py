@@ -6,6 +6,7 @@ import numpy as np
 from scipy import sparse
 from sklearn.utils.validation import check_array
 
+from sk_dbn._input import check_sparse
 from sk_dbn.inspection.canvas import OKABE_ITO, axes_for, colors_for
 from sk_dbn.inspection.fitted import check_has
 from sk_dbn.inspection.images import image_shape_of, page_of
@@ -105,6 +106,7 @@ class ReconstructionDisplay:
             raise ValueError(f"n_samples must be an integer of at least 1, got {n_samples!r}.")
         if kind not in KINDS:
             raise ValueError(f"kind must be one of {list(KINDS)}, got {kind!r}.")
+        X = check_sparse(X, "X")
         X = X[:n_samples] if hasattr(X, "shape") else list(X)[:n_samples]
         if hasattr(estimator, "reconstruct"):
             made = estimator.reconstruct(X)

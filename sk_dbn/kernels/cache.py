@@ -70,7 +70,7 @@ def find_folder(kernels):
 def _places(kernels):
     """Where the code could be kept, the best place first."""
     # The name that numba gives to the folder of a package among those of others.
-    own = f"{kernels.name}_{hashlib.sha1(str(kernels).encode()).hexdigest()}"
+    own = f"{kernels.name}_{hashlib.sha256(str(kernels).encode()).hexdigest()[:32]}"
     if numba.config.CACHE_DIR:
         named = os.environ.get("NUMBA_CACHE_DIR") == numba.config.CACHE_DIR
         chosen = named and os.path.isabs(numba.config.CACHE_DIR)

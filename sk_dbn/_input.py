@@ -1,0 +1,104 @@
+"""The input, checked before anything follows the indices in it."""
+
+import scipy.sparse
+from sklearn import get_config
+from sklearn.utils.validation import validate_data
+
+COMPRESSED = ("csr", "csc", "bsr")
+
+
+def read_input(estimator, X, y="no_validation", **rules):
+    """X and y by scikit-learn's rules, and sparse ones by those of their format.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Whose feature names and number of features are set or compared.
+    X, y : as the caller gave them
+    **rules
+        Of ``sklearn.utils.validation.validate_data``.
+
+    Returns
+    -------
+    X, or a tuple of X and y
+
+    Raises
+    ------
+    ValueError
+        If scikit-learn refuses them, or `check_sparse` does.
+    """
+    return validate_data(estimator, check_sparse(X, "X"), check_sparse(y, "y"), **rules)
+
+
+def check_sparse(A, name):
+    """Check that the indices of a sparse matrix lie within its shape.
+
+    SciPy trusts them, and what follows them reads and writes elsewhere in memory. Under
+    scikit-learn's ``config_context(assume_finite=True)`` they are trusted here too.
+
+    Parameters
+    ----------
+    A : object
+    name : str
+        What it is called in the error.
+
+    Returns
+    -------
+    object
+        A; converted to CSR where its format has no arrays of indices.
+
+    Raises
+    ------
+    ValueError
+        If A is a sparse matrix that contradicts itself.
+    """
+    if not scipy.sparse.issparse(A) or A.ndim != 2 or get_config()["assume_finite"]:
+        return A
+    if A.format not in (*COMPRESSED, "coo"):
+        A = A.tocsr()
+    fault = _fault_of_coordinates(A) if A.format == "coo" else _fault_of_pointers(A)
+    if fault:
+        raise ValueError(
+            f"{name} is not a valid sparse matrix of shape {A.shape} in {A.format.upper()} "
+            f"format: {fault}. Build it from the rows, columns and values of its entries with "
+            "scipy.sparse.coo_array."
+        )
+    return A
+
+
+def _fault_of_coordinates(A):
+    """What is wrong with a COO matrix, or None."""
+    if not len(A.row) == len(A.col) == len(A.data):
+        sizes = len(A.row), len(A.col), len(A.data)
+        return f"row, col and data must have one length, got {sizes}"
+    return _fault_of_range("row", A.row, A.shape[0]) or _fault_of_range("col", A.col, A.shape[1])
+
+
+def _fault_of_pointers(A):
+    """What is wrong with a CSR, CSC or BSR matrix, or None."""
+    block = getattr(A, "blocksize", (1, 1))
+    n_lines, n_places = (size // step for size, step in zip(A.shape, block, strict=True))
+    if A.format == "csc":
+        n_lines, n_places = n_places, n_lines
+    indptr, indices = A.indptr, A.indices
+    if indptr.dtype.kind not in "iu" or indices.dtype.kind not in "iu":
+        return f"indptr and indices must be integers, got {indptr.dtype} and {indices.dtype}"
+    if indptr.shape != (n_lines + 1,):
+        return f"indptr must have shape ({n_lines + 1},), got {indptr.shape}"
+    if indptr[0] != 0:
+        return f"indptr must begin with 0, got {indptr[0]}"
+    if (indptr[1:] < indptr[:-1]).any():
+        place = int((indptr[1:] < indptr[:-1]).argmax())
+        return f"indptr must not decrease, got {indptr[place]} before {indptr[place + 1]}"
+    n_entries = min(len(indices), len(A.data))
+    if indptr[-1] > n_entries:
+        return f"indptr must end with at most {n_entries}, the number of entries, got {indptr[-1]}"
+    return _fault_of_range("indices", indices[: indptr[-1]], n_places)
+
+
+def _fault_of_range(name, indices, size):
+    """What is wrong with indices that are to lie in [0, size), or None."""
+    for extreme in (indices.min(), indices.max()) if len(indices) else ():
+        if not 0 <= extreme < size:
+            return f"{name} must lie in [0, {size}), got {extreme}"
+    return None
