@@ -75,7 +75,7 @@ def measure(recipe, depth, data, n_seeds, pretraining_epochs, common):
     X_train, X_test, y_train, y_test = data
     accuracies, norms = [], []
     for seed in range(n_seeds):
-        recipe = {"pretrainer": "passthrough", **recipe}
+        recipe = {"pretrainer": None, **recipe}
         network = DBNClassifier((WIDTH,) * depth, **recipe, **common, random_state=seed)
         if isinstance(network.pretrainer, BernoulliRBMStack):
             network.set_params(pretrainer__max_iter=pretraining_epochs)
@@ -108,7 +108,7 @@ def repeat_book(X, y):
         network = DBNClassifier(
             (WIDTH,) * depth,
             init="lecun_normal",
-            pretrainer="passthrough",
+            pretrainer=None,
             random_state=0,
             **BOOK_RECIPE,
         ).fit(X[:50_000], Y[:50_000])

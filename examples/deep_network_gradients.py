@@ -34,7 +34,7 @@ def fit_all(max_iter):
     networks, accuracies = {}, {}
     for name, recipe in RECIPES.items():
         network = DBNClassifier(
-            (30,) * 10, **recipe, pretrainer="passthrough", max_iter=max_iter, random_state=0
+            (30,) * 10, **recipe, pretrainer=None, max_iter=max_iter, random_state=0
         )
         networks[name] = network.fit(X_train, y_train)
         accuracies[name] = network.score(X_test, y_test)

@@ -38,7 +38,7 @@ from sk_dbn.inspection import diagnose, symptoms
 
 WIDTH, EPOCHS = 30, 60
 TRAIN_ROWS, TEST_ROWS = 500, 400
-COMMON = {"pretrainer": "passthrough", "batch_size": 32, "max_iter": EPOCHS}
+COMMON = {"pretrainer": None, "batch_size": 32, "max_iter": EPOCHS}
 ADAM, SGD = {"learning_rate_init": 0.001}, {"solver": "sgd", "learning_rate_init": 0.02}
 AUTO = {"init": "auto"}
 KINDS = (

@@ -46,7 +46,7 @@ def train(recipe, data, later_epochs, seed):
         batch_size=32,
         max_iter=FIRST_EPOCHS,
         n_iter_no_change=np.inf,
-        pretrainer="passthrough",
+        pretrainer=None,
         warm_start=True,
         random_state=seed,
     )

@@ -53,7 +53,7 @@ def models(stack, n_labels, seed):
         linear,
         make_pipeline(FrozenEstimator(stack), linear),
         MLPClassifier(SIZES, **common),
-        DBNClassifier(SIZES, pretrainer="passthrough", **common),
+        DBNClassifier(SIZES, pretrainer=None, **common),
         DBNClassifier(SIZES, pretrainer=FrozenEstimator(stack), **common),
     ]
 

@@ -83,9 +83,7 @@ def initial_norms(X, Y, depth, seed):
     weights = [random.normal(0, m**-0.5, (m, n)) for m, n in pairwise(units)]
     biases = [random.normal(size=n) for n in units[1:]]
     # A column of zeros and ones for each class makes logistic outputs and the book's loss.
-    network = DBNClassifier(
-        (30,) * depth, pretrainer="passthrough", batch_size=len(X), n_jobs=1, **ONE_LOOK
-    )
+    network = DBNClassifier((30,) * depth, pretrainer=None, batch_size=len(X), n_jobs=1, **ONE_LOOK)
     # Row 0 is measured on a sample of the images, row 1 on the first minibatch: all of them.
     return look(network, X, Y, weights, biases).bias_grad_norm[1, :-1]
 

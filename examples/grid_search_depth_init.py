@@ -40,7 +40,7 @@ def problems(quick):
         common |= {"max_iter": 10, "learning_rate_init": 0.01}
     X, y = load_digits(return_X_y=True)
     n = 300 if quick else len(X)
-    dbn = DBNClassifier(pretrainer="passthrough", **common)
+    dbn = DBNClassifier(pretrainer=None, **common)
     yield "digits, logistic, accuracy", dbn, X[:n] / 16, y[:n]
     X, y = load_diabetes(return_X_y=True)
     mlp = DeepMLPRegressor(**common)

@@ -28,7 +28,7 @@ from sk_dbn.inspection import ActivationDisplay, GradientTraceDisplay, diagnose
 
 WIDTH = 100
 COMMON = {
-    "pretrainer": "passthrough",
+    "pretrainer": None,
     "solver": "sgd",
     "learning_rate": "one_cycle",
     "learning_rate_init": 0.1,

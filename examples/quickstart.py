@@ -30,7 +30,7 @@ TRACED_EPOCHS = (0, 1, 2, 5, 10, 20, 50, 100, 200)
 
 def models():
     """What is compared, by name, each with its defaults."""
-    not_pretrained = DBNClassifier(pretrainer="passthrough", random_state=0)
+    not_pretrained = DBNClassifier(pretrainer=None, random_state=0)
     return {
         "LogisticRegression": LogisticRegression(),
         "MLPClassifier": MLPClassifier(random_state=0),

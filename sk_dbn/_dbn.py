@@ -27,7 +27,6 @@ from sklearn.utils.validation import (
 
 from sk_dbn._input import check_sparse, read_input
 from sk_dbn._network_estimator import BaseDeepNetwork, is_stochastic
-from sk_dbn._rbm_stack import BernoulliRBMStack
 
 
 class DBNClassifier(
@@ -43,8 +42,7 @@ class DBNClassifier(
     Parameters
     ----------
     hidden_layer_sizes : array-like of shape (n_hidden,) or int, default=(256, 128)
-        Units of each hidden layer. (): a linear model, which has nothing to pre-train and so
-        needs ``pretrainer='passthrough'``.
+        Units of each hidden layer. (): a linear model, which has nothing to pre-train.
 
     activation : str or list of str, default='logistic'
         Activation of the hidden layers, one for all or one for each:
@@ -173,15 +171,16 @@ class DBNClassifier(
         With pre-training it starts the machines ('auto' then is 'normal') and the output
         layer.
 
-    pretrainer : {'passthrough'}, BernoulliRBMStack or FrozenEstimator, default=None
-        What the hidden layers start from. None: a :class:`BernoulliRBMStack` with its
-        defaults. 'passthrough': no pre-training, from `init`. A stack is cloned, given the
-        network's layer sizes, activation and dtype, and trained on all rows of X; its
-        other parameters can be searched as ``pretrainer__learning_rate`` etc., where one was
-        passed: None has none. A
+    pretrainer : {'auto'}, None, BernoulliRBMStack or FrozenEstimator, default='auto'
+        What the hidden layers start from. 'auto': a :class:`BernoulliRBMStack` with its
+        defaults where one can start the network, else `init`. None: no pre-training, from
+        `init`. A stack is cloned, given the network's layer sizes, activation and dtype, and
+        trained on all rows of X; its other parameters can be searched as
+        ``pretrainer__learning_rate`` etc., where a stack was passed. A
         :class:`~sklearn.frozen.FrozenEstimator` of a fitted stack is used as it is, so
-        features learned once serve many classifiers. Pre-training needs 'logistic',
-        'tanh' or 'relu' as activation.
+        features learned once serve many classifiers. Pre-training needs hidden layers, all with
+        'logistic', 'tanh' or 'relu' as activation, and no `shortcut`: to ask for it elsewhere
+        is an error, with 'auto' there is none. `pretrainer_` tells what was done.
 
     warmup_epochs : float, default=0
         Epochs, or a fraction of one, over which the learning rate rises linearly from zero to
@@ -220,7 +219,7 @@ class DBNClassifier(
         any depth starts as one that gradients pass, whatever the activation [15]_. Where
         widths differ, the first units have shortcuts, as many as there are on both sides, and the
         others none. A stack does not pre-train such a network: needs
-        ``pretrainer='passthrough'``.
+        ``pretrainer=None`` or 'auto'.
 
     class_weight : dict, list of dicts or 'balanced', default=None
         Factor of the loss for each class; 'balanced' is inverse to the frequencies.
@@ -404,7 +403,7 @@ class DBNClassifier(
         n_iter_no_change=10,
         max_fun=15000,
         init="auto",
-        pretrainer=None,
+        pretrainer="auto",
         warmup_epochs=0,
         l1_ratio=0.0,
         max_norm=None,
@@ -672,9 +671,6 @@ class DBNClassifier(
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
         return X, y
-
-    def _default_pretrainer(self):
-        return BernoulliRBMStack()
 
     def _labelled(self, y):
         if self.unlabeled is None:

@@ -157,11 +157,13 @@ class DeepMLPRegressor(RegressorMixin, BaseDeepNetwork):
         - a list with one array of shape (fan_in, fan_out) for each layer, the output
           layer included.
 
-    pretrainer : {'passthrough'}, BernoulliRBMStack or FrozenEstimator, default=None
-        What the hidden layers start from. None and 'passthrough': from `init`. A
+    pretrainer : {'auto'}, None, BernoulliRBMStack or FrozenEstimator, default=None
+        What the hidden layers start from. None: from `init`. A
         :class:`BernoulliRBMStack` is cloned, given the network's layer sizes, activation
         and dtype, and trained on X; a :class:`~sklearn.frozen.FrozenEstimator` of a fitted
-        one is used as it is. Needs 'logistic', 'tanh' or 'relu' as activation.
+        one is used as it is. Both need hidden layers, all with 'logistic', 'tanh' or 'relu' as
+        activation, and no `shortcut`. 'auto': a stack with its defaults where one can start the
+        network, else None. `pretrainer_` tells what was done.
 
     warmup_epochs : float, default=0
         Epochs, or a fraction of one, over which the learning rate rises linearly from zero to
@@ -200,7 +202,7 @@ class DeepMLPRegressor(RegressorMixin, BaseDeepNetwork):
         any depth starts as one that gradients pass, whatever the activation [15]_. Where
         widths differ, the first units have shortcuts, as many as there are on both sides, and the
         others none. A stack does not pre-train such a network: needs
-        ``pretrainer=None`` or ``'passthrough'``.
+        ``pretrainer=None`` or 'auto'.
 
     loss : {'squared_error', 'absolute_error', 'huber', 'quantile', 'poisson', 'gamma'}, \
             default='squared_error'

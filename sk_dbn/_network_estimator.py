@@ -18,7 +18,13 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
 from sk_dbn._architecture import PRECISIONS, first_weights, layer_sizes
 from sk_dbn._input import read_input
-from sk_dbn._pretraining import check_pretrainable, frozen_stack, warn_of_overruled
+from sk_dbn._pretraining import (
+    check_pretrainable,
+    frozen_stack,
+    is_pretrainable,
+    warn_of_overruled,
+    warn_of_training_anew,
+)
 from sk_dbn._rbm_stack import BernoulliRBMStack
 from sk_dbn._transaction import all_or_nothing
 from sk_dbn.models.data import Data, canonical_order
@@ -112,7 +118,7 @@ class BaseDeepNetwork(BaseEstimator, metaclass=ABCMeta):
             list,
             tuple,
         ],
-        "pretrainer": [StrOptions({"passthrough"}), BernoulliRBMStack, FrozenEstimator, None],
+        "pretrainer": [StrOptions({"auto"}), BernoulliRBMStack, FrozenEstimator, None],
         "solver": [StrOptions({*SOLVERS, "lbfgs"})],
         "alpha": [Interval(Real, 0, None, closed="left")],
         "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
@@ -148,6 +154,33 @@ class BaseDeepNetwork(BaseEstimator, metaclass=ABCMeta):
         "dtype": PRECISIONS,
         "n_jobs": [Integral, None],
     }
+
+    def set_params(self, **params):
+        """Set parameters of the network, and behind ``pretrainer__`` those of its stack.
+
+        Parameters
+        ----------
+        **params : dict
+            Names and values.
+
+        Returns
+        -------
+        self : object
+            The estimator.
+
+        Raises
+        ------
+        ValueError
+            If there is no such parameter; if one of a stack is set where `pretrainer` is none.
+        """
+        pretrainer = params.get("pretrainer", self.pretrainer)
+        of_stack = sorted(name for name in params if name.startswith("pretrainer__"))
+        if of_stack and not hasattr(pretrainer, "set_params"):
+            raise ValueError(
+                f"{of_stack[0]} is a parameter of a stack, and there is none in "
+                f"pretrainer={pretrainer!r}; set pretrainer=BernoulliRBMStack() first."
+            )
+        return super().set_params(**params)
 
     # Subclasses: how y becomes targets, and how outputs are scored.
 
@@ -260,7 +293,7 @@ class BaseDeepNetwork(BaseEstimator, metaclass=ABCMeta):
         """A network with first weights, pre-trained where that was asked for."""
         hidden = layer_sizes(self.hidden_layer_sizes)
         activations = self._activations(len(hidden))
-        stack = self._make_stack(hidden, activations)
+        stack = self._make_stack(hidden, activations, samples)
         units = [samples.X.shape[1], *hidden, self._n_output_units]
         network = Network(units, activations, self.out_activation_, self.dtype, self.shortcut)
         init = self._inits(units)
@@ -306,26 +339,35 @@ class BaseDeepNetwork(BaseEstimator, metaclass=ABCMeta):
             return first_weights(self.init, units, self.dtype)
         return [self.init] * (len(units) - 1)
 
-    def _default_pretrainer(self):
-        """What pretrainer=None stands for."""
-        return None
+    # What makes the stack that pretrainer='auto' stands for.
+    _auto_stack = BernoulliRBMStack
 
-    def _make_stack(self, hidden, activations):
+    def _pretraining_pays(self, samples, activations):
+        """Whether pretrainer='auto' pre-trains a network that a stack can start."""
+        return True
+
+    def _chosen_pretrainer(self, hidden, activations, samples):
+        """What `pretrainer` says, with the decision that 'auto' leaves open."""
+        if self.pretrainer != "auto":
+            return self.pretrainer
+        is_possible = not self.shortcut and is_pretrainable(hidden, activations)
+        pays = is_possible and self._pretraining_pays(samples, activations)
+        return self._auto_stack() if pays else None
+
+    def _make_stack(self, hidden, activations, samples):
         """The stack whose layers the network starts from, or None."""
-        pretrainer = self.pretrainer
+        pretrainer = self._chosen_pretrainer(hidden, activations, samples)
         if pretrainer is None:
-            pretrainer = self._default_pretrainer()
-        if pretrainer is None or isinstance(pretrainer, str):
             return None
         if self.shortcut:
             raise ValueError(
-                "shortcut=True needs pretrainer='passthrough': the layers of a stack are trained "
-                f"without shortcuts, which change what they compute; got {self.pretrainer!r}"
-                + ("." if self.pretrainer is not None else ", which stands for pre-training.")
+                "shortcut=True needs pretrainer=None or 'auto': the layers of a stack are trained "
+                f"without shortcuts, which change what they compute; got {self.pretrainer!r}."
             )
         check_pretrainable(hidden, activations)
         if isinstance(pretrainer, FrozenEstimator):
             return frozen_stack(pretrainer, hidden, activations[0], self.n_features_in_)
+        warn_of_training_anew(pretrainer)
         stack = clone(pretrainer)
         stack.set_params(
             hidden_layer_sizes=tuple(hidden), activation=activations[0], dtype=self.dtype

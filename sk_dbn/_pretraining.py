@@ -11,6 +11,23 @@ from sk_dbn._rbm_stack import BernoulliRBMStack
 STACK_ACTIVATIONS = ("logistic", "tanh", "relu")
 
 
+def is_pretrainable(hidden, activations):
+    """Whether a stack of machines can have these layers.
+
+    Parameters
+    ----------
+    hidden : list of int
+        Sizes of the hidden layers.
+    activations : list of str
+        One for each.
+
+    Returns
+    -------
+    bool
+    """
+    return len(set(activations)) == 1 and activations[0] in STACK_ACTIVATIONS
+
+
 def check_pretrainable(hidden, activations):
     """Check that a stack of machines can have these layers.
 
@@ -29,14 +46,13 @@ def check_pretrainable(hidden, activations):
     if not hidden:
         raise ValueError(
             "hidden_layer_sizes must be positive integers, one for each layer to pre-train, got "
-            "none; give one at least, or set pretrainer='passthrough'."
+            "none; give one at least, or set pretrainer=None or 'auto'."
         )
-    if len(set(activations)) > 1 or activations[0] not in STACK_ACTIVATIONS:
+    if not is_pretrainable(hidden, activations):
         raise ValueError(
             "pre-training exists for one activation in all hidden layers, one of "
-            f"{list(STACK_ACTIVATIONS)}, got {activations}; set "
-            "pretrainer='passthrough' to train without it (DBNClassifier's default, None, "
-            "stands for pre-training)."
+            f"{list(STACK_ACTIVATIONS)}, got {activations}; set pretrainer=None to train without "
+            "it, or 'auto' to leave it out where there is none."
         )
 
 
@@ -68,6 +84,23 @@ def warn_of_overruled(pretrainer, stack):
                 f"{taken!r}. Set {name} of the network, and leave it out of the pretrainer.",
                 UserWarning,
             )
+
+
+def warn_of_training_anew(pretrainer):
+    """Warn of a fitted stack whose training would be thrown away.
+
+    Parameters
+    ----------
+    pretrainer : BernoulliRBMStack
+        As the caller gave it.
+    """
+    if hasattr(pretrainer, "coefs_"):
+        warnings.warn(
+            "pretrainer is a fitted BernoulliRBMStack, of which a clone is trained anew: what it "
+            "has learned is not used. Pass FrozenEstimator(stack) to keep its layers as they are, "
+            "WarmStart(stack) to fine-tune them, or clone(stack) to train them anew.",
+            UserWarning,
+        )
 
 
 def frozen_stack(pretrainer, hidden, activation, n_features):

@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 # A small network that passes the checks' demands on accuracy within its epochs.
 SMALL = {"hidden_layer_sizes": (10,), "max_iter": 100, "learning_rate_init": 0.02}
-PLAIN = {**SMALL, "pretrainer": "passthrough"}
+PLAIN = {**SMALL, "pretrainer": None}
 
 SETTINGS = [
     DeepMLPRegressor(),
@@ -41,7 +41,7 @@ SETTINGS = [
     ],
     *[DBNClassifier(**PLAIN, solver=solver) for solver in ("adamw", "nadam", "rmsprop", "lbfgs")],
     DeepMLPRegressor((10,), solver="sgd", learning_rate_init=0.01, learning_rate="adaptive"),
-    DBNClassifier((10,), solver="sgd", learning_rate_init=0.1, pretrainer="passthrough"),
+    DBNClassifier((10,), solver="sgd", learning_rate_init=0.1, pretrainer=None),
     *[DeepMLPRegressor(**SMALL, loss=loss) for loss in ("absolute_error", "huber")],
     *[DeepMLPRegressor(**SMALL, activation="tanh", loss=loss) for loss in ("poisson", "gamma")],
     DeepMLPRegressor(**SMALL, loss="quantile", quantile=0.5),
@@ -55,7 +55,7 @@ SETTINGS = [
     DeepMLPRegressor(**SMALL, learning_rate="one_cycle", warmup_epochs=2),
     DBNClassifier(**PLAIN, learning_rate="cosine", warmup_epochs=0.5),
     DeepMLPRegressor((10,), solver="adagrad", learning_rate_init=0.1),
-    DBNClassifier((10,), solver="adagrad", learning_rate_init=0.1, pretrainer="passthrough"),
+    DBNClassifier((10,), solver="adagrad", learning_rate_init=0.1, pretrainer=None),
 ]
 
 # MLPClassifier has no decision_function either; array API input needs a process of its own.

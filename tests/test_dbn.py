@@ -35,7 +35,7 @@ pytestmark = [
 def make(**params):
     """A small classifier without pre-training."""
     small = {"hidden_layer_sizes": (8, 6), "activation": "tanh", "max_iter": 6}
-    small |= {"pretrainer": "passthrough", "random_state": 0, "batch_size": 32}
+    small |= {"pretrainer": None, "random_state": 0, "batch_size": 32}
     return DBNClassifier(**(small | params))
 
 
@@ -538,7 +538,7 @@ def test_layers_start_as_the_stacks(activation):
 def test_the_default_is_a_stack_with_its_defaults():
     """None stands for BernoulliRBMStack(); sizes, activation and dtype are the network's."""
     X, y = data()
-    estimator = make(pretrainer=None, activation="logistic", dtype="float64").fit(X, y)
+    estimator = make(pretrainer="auto", activation="logistic", dtype="float64").fit(X, y)
     own = {"hidden_layer_sizes": (8, 6), "dtype": "float64"}
     expected = BernoulliRBMStack(**own).get_params()
     mine = estimator.pretrainer_.get_params()
@@ -562,7 +562,7 @@ def test_the_given_stack_is_cloned():
     assert make().fit(X, y).pretrainer_ is None
 
 
-def test_passthrough_is_no_pre_training():
+def test_none_is_no_pre_training():
     """The layers start from `init`, and the stack's activations are no limit."""
     X, y = data()
     make(activation="relu").fit(X, y)
@@ -589,7 +589,7 @@ def test_parameters_of_the_stack_are_searchable():
     assert search.best_estimator_.pretrainer_.n_gibbs_steps == 2
     estimator = pretrained().set_params(pretrainer__max_iter=1).fit(X, y)
     assert list(estimator.pretrainer_.n_iter_) == [1, 1]
-    over_forms = {"pretrainer": ["passthrough", BernoulliRBMStack(max_iter=1)]}
+    over_forms = {"pretrainer": ["auto", None, BernoulliRBMStack(max_iter=1)]}
     GridSearchCV(pretrained(max_iter=2), over_forms, cv=2).fit(X, y)
 
 
@@ -668,11 +668,67 @@ def test_relu_is_pre_trained(frozen):
     assert (a.coefs_[0] != still.coefs_[0]).any()
 
 
-def test_selu_has_no_stack():
-    """The default pre-trains, so another activation must say that it does not want to."""
+@pytest.mark.parametrize(
+    ("params", "is_pretrained"),
+    [
+        ({}, True),
+        ({"activation": "relu"}, True),
+        ({"activation": ["tanh", "tanh"]}, True),
+        ({"activation": "selu"}, False),
+        ({"activation": ["tanh", "logistic"]}, False),
+        ({"shortcut": True}, False),
+        ({"hidden_layer_sizes": ()}, False),
+    ],
+)
+def test_auto_pre_trains_where_a_stack_is_possible(params, is_pretrained):
+    """And is no error elsewhere, where to ask for a stack is one: it is the default of searches."""
     X, y = data()
-    estimator = DBNClassifier((8, 6), activation="selu")
-    assert_refused(estimator, X, y, "'selu'.*set pretrainer='passthrough'")
+    settings = {"hidden_layer_sizes": (8, 6), "max_iter": 2, "random_state": 0, **params}
+    estimator = DBNClassifier(**settings).fit(X, y)
+    assert (estimator.pretrainer_ is not None) == is_pretrained
+    explicit = DBNClassifier(**settings, pretrainer=BernoulliRBMStack())
+    if is_pretrained:
+        np.testing.assert_array_equal(parameters(explicit.fit(X, y)), parameters(estimator))
+    else:
+        assert_refused(explicit, X, y, "set pretrainer=None|needs pretrainer=None")
+
+
+def test_a_search_over_activations_never_fails():
+    """With the default pretrainer, over what a stack has and what it has not."""
+    X, y = data()
+    grid = {
+        "activation": ["logistic", "selu", ["tanh", "relu"]],
+        "shortcut": [False, True],
+        "pretrainer": ["auto", None],
+    }
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        search = GridSearchCV(DBNClassifier((4, 4), max_iter=1), grid, cv=2, error_score="raise")
+        assert np.isfinite(search.fit(X, y).cv_results_["mean_test_score"]).all()
+
+
+@pytest.mark.parametrize("pretrainer", ["auto", None])
+def test_parameters_of_a_stack_need_a_stack(pretrainer):
+    """The error says what to set, nothing changes, and with a stack in the same call it works."""
+    estimator = DBNClassifier(pretrainer=pretrainer)
+    before = estimator.get_params()
+    with pytest.raises(ValueError, match=r"pretrainer__max_iter .*set pretrainer=BernoulliRBMSta"):
+        estimator.set_params(pretrainer__max_iter=3, alpha=1.0)
+    assert estimator.get_params() == before
+    estimator.set_params(pretrainer__max_iter=3, pretrainer=BernoulliRBMStack())
+    assert clone(estimator).pretrainer.max_iter == 3
+
+
+def test_a_fitted_stack_that_is_trained_again_is_a_warning():
+    """It names what would keep what the stack has learned; a clone is no misunderstanding."""
+    X, y = data()
+    stack = BernoulliRBMStack((8, 6), max_iter=1).fit(X)
+    with pytest.warns(UserWarning, match=r"FrozenEstimator\(stack\).*WarmStart\(stack\)"):
+        pretrained(pretrainer=stack).fit(X, y)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        pretrained(pretrainer=clone(stack)).fit(X, y).fit(X, y)
 
 
 def test_an_error_of_the_stack_changes_nothing():
@@ -761,7 +817,7 @@ def test_pre_training_is_a_head_start(seed):
         DBNClassifier((100,), pretrainer=start, **params)
         .fit(X_train, y_train)
         .score(X_test, y_test)
-        for start in (stack, "passthrough")
+        for start in (stack, None)
     ]
     assert scores[0] > scores[1] + 0.03
 
@@ -840,7 +896,7 @@ def test_multilabel_targets_are_zeros_and_ones():
     """The binary log loss means probabilities of 0 and 1; other codes would train nonsense."""
     X = np.random.RandomState(0).uniform(size=(12, 3))
     Y = np.tile([[0, 1], [1, 0], [1, 1]], (4, 1))
-    net = DBNClassifier((3,), pretrainer="passthrough", max_iter=1)
+    net = DBNClassifier((3,), pretrainer=None, max_iter=1)
     with pytest.raises(ValueError, match="only zeros and ones"):
         net.fit(X, 2 * Y)
     net.partial_fit(X, Y, classes=[0, 1])

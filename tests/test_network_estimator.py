@@ -1,6 +1,6 @@
 """What DBNClassifier and DeepMLPRegressor share, held for both of them.
 
-The networks here are started from `init` (``pretrainer="passthrough"``) unless a test says
+The networks here are started from `init` (``pretrainer=None``) unless a test says
 otherwise: what a stack adds is in test_dbn.py.
 """
 
@@ -50,7 +50,7 @@ both = pytest.mark.parametrize("kind", ["regressor", "classifier"])
 def make(kind, **params):
     """A small network of either kind that trains in milliseconds."""
     small = {"hidden_layer_sizes": (8, 6), "activation": "tanh", "max_iter": 6}
-    small |= {"pretrainer": "passthrough", "random_state": 0, "batch_size": 32}
+    small |= {"pretrainer": None, "random_state": 0, "batch_size": 32}
     Estimator = DeepMLPRegressor if kind == "regressor" else DBNClassifier
     return Estimator(**(small | params))
 
@@ -117,7 +117,7 @@ def pair(target, **params):
     common |= params
     if target.endswith("output") or target.endswith("outputs"):
         return MLPRegressor(**common), DeepMLPRegressor(**common, dtype="float64", init="sklearn")
-    ours = DBNClassifier(**common, dtype="float64", init="sklearn", pretrainer="passthrough")
+    ours = DBNClassifier(**common, dtype="float64", init="sklearn", pretrainer=None)
     return MLPClassifier(**common), ours
 
 
@@ -417,15 +417,13 @@ def test_a_hundred_layers_start_like_one(kind, activation):
 
 
 @both
-@pytest.mark.parametrize("pretrainer", [BernoulliRBMStack(max_iter=1), None], ids=str)
-def test_a_stack_starts_no_network_with_shortcuts(kind, pretrainer):
-    """An error that names both parameters; the regressor's None is no stack."""
+def test_a_stack_starts_no_network_with_shortcuts(kind):
+    """An error that names both parameters; 'auto' leaves the stack out."""
     X, y = data(kind)
-    estimator = make(kind, shortcut=True, pretrainer=pretrainer)
-    if kind == "regressor" and pretrainer is None:
-        estimator.fit(X, y)
-        return
-    assert_refused(estimator, X, y, "shortcut=True needs pretrainer='passthrough': .* got ")
+    estimator = make(kind, shortcut=True, pretrainer="auto")
+    assert estimator.fit(X, y).pretrainer_ is None
+    estimator = make(kind, shortcut=True, pretrainer=BernoulliRBMStack(max_iter=1))
+    assert_refused(estimator, X, y, "shortcut=True needs pretrainer=None: .* got ")
     fitted = BernoulliRBMStack((8, 6), activation="tanh", max_iter=1).fit(X)
     frozen = FrozenEstimator(fitted)
     assert_refused(estimator.set_params(pretrainer=frozen), X, y, "shortcut=True needs")
@@ -1398,7 +1396,7 @@ def test_dtype_is_that_of_parameters_and_predictions(kind, dtype):
 
 
 @both
-@pytest.mark.parametrize("pretrainer", ["passthrough", BernoulliRBMStack(max_iter=1)], ids=str)
+@pytest.mark.parametrize("pretrainer", [None, BernoulliRBMStack(max_iter=1)], ids=str)
 @pytest.mark.parametrize("name", ["float32", "float64"])
 def test_dtype_has_many_spellings(kind, name, pretrainer):
     """A name, a type and a dtype are the same network; the parameter stays what was given."""
@@ -1750,7 +1748,7 @@ BAD_PARAMETERS = {
     "other pretrainer": ({"pretrainer": StandardScaler()}, "'pretrainer' .* StandardScaler"),
     "activation of no stack": (
         {"pretrainer": BernoulliRBMStack(), "activation": "selu"},
-        "pre-training exists .* 'selu'.*pretrainer='passthrough'",
+        "pre-training exists .* 'selu'.*pretrainer=None",
     ),
     "activations of no stack": (
         {"pretrainer": BernoulliRBMStack(), "activation": ["tanh", "logistic"]},
@@ -1758,7 +1756,7 @@ BAD_PARAMETERS = {
     ),
     "nothing to pre-train": (
         {"pretrainer": BernoulliRBMStack(), "hidden_layer_sizes": ()},
-        "hidden_layer_sizes must be positive integers, .* got none.*'passthrough'",
+        "hidden_layer_sizes must be positive integers, .* got none.*pretrainer=None or 'auto'",
     ),
 }
 

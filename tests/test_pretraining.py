@@ -31,8 +31,16 @@ def test_what_a_stack_has_can_be_pre_trained(activation):
 @pytest.mark.parametrize(
     ("hidden", "activations", "rule"),
     [
-        ([], [], "hidden_layer_sizes must be positive integers, .* got none.*'passthrough'"),
-        ([4], ["selu"], r"one of \['logistic', 'tanh', 'relu'\], got \['selu'\]; .*'pass"),
+        (
+            [],
+            [],
+            "hidden_layer_sizes must be positive integers, .* got none.*pretrainer=None or 'auto'",
+        ),
+        (
+            [4],
+            ["selu"],
+            r"one of \['logistic', 'tanh', 'relu'\], got \['selu'\]; set pretrainer=None",
+        ),
         ([4, 3], ["tanh", "logistic"], r"one activation in all .* got \['tanh', 'logistic'\]"),
     ],
 )

@@ -56,7 +56,7 @@ class ActivationDisplay:
     >>> from sk_dbn.inspection import ActivationDisplay
     >>> X, y = load_digits(return_X_y=True)
     >>> network = DBNClassifier(
-    ...     (30,) * 5, activation="tanh", pretrainer="passthrough", max_iter=5, random_state=0
+    ...     (30,) * 5, activation="tanh", pretrainer=None, max_iter=5, random_state=0
     ... )
     >>> display = ActivationDisplay.from_estimator(network.fit(X / 16, y))
     >>> display.mean.shape

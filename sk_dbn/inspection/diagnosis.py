@@ -82,7 +82,7 @@ def diagnose(estimator, X=None, y=None):
     >>> from sk_dbn import DBNClassifier
     >>> from sk_dbn.inspection import diagnose
     >>> X, y = load_digits(return_X_y=True)
-    >>> network = DBNClassifier((30,) * 10, pretrainer="passthrough", random_state=0)
+    >>> network = DBNClassifier((30,) * 10, pretrainer=None, random_state=0)
     >>> diagnose(network, X / 16, y)
     DBNClassifier before training: 1 finding
       vanishing: hidden 1-..., from epoch 0 on
@@ -125,21 +125,19 @@ def _before(estimator, X, y):
         twin = clone(estimator).set_params(**STILL, learning_rate=LEAST_RATE).fit(X)
         return History(twin, False, parameters)
     twin = clone(estimator).set_params(**STILL, **STILL_NETWORK)
-    stack = _pretrainer(estimator)
-    if stack is not None:
-        twin.set_params(pretrainer=clone(stack).set_params(**STILL, learning_rate=LEAST_RATE))
+    stack = parameters["pretrainer"]
+    is_auto = isinstance(stack, str)
+    stack = BernoulliRBMStack() if is_auto else stack
+    if isinstance(stack, BernoulliRBMStack):
+        still = clone(stack).set_params(**STILL, learning_rate=LEAST_RATE)
+        if is_auto:
+            twin._auto_stack = lambda: still  # whether there is one, its fit decides
+        else:
+            twin.set_params(pretrainer=still)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # it is not to converge
         twin.fit(X, y)
-    if stack is None:
+    if twin.pretrainer_ is None or not isinstance(stack, BernoulliRBMStack):
         return History(twin, False, parameters)
     rate = stack.get_params()["learning_rate"]
     return History(twin.pretrainer_, False, twin.pretrainer_.get_params() | {"learning_rate": rate})
-
-
-def _pretrainer(network):
-    """The stack that a network is to be pre-trained by, if it is."""
-    stack = network.get_params(deep=False)["pretrainer"]
-    if stack is None and isinstance(network, DBNClassifier):
-        return BernoulliRBMStack()
-    return stack if isinstance(stack, BernoulliRBMStack) else None

@@ -143,7 +143,7 @@ def _shortcut(history):
     """Connections that pass layers by, where there may be such and are none."""
     words = "shortcut=True"
     if history.is_pretrained:
-        words += ", pretrainer='passthrough'"
+        words += ", pretrainer=None"
     has_some = history.parameters.get("shortcut")
     return None if has_some else _if_there(history, "shortcut", words)
 
@@ -164,6 +164,6 @@ def _warmup(history):
 def _advice(history, change, *others, afresh=False):
     """Words and parameters; afresh: they have no effect on weights that a stack has made."""
     if afresh and change and history.is_pretrained:
-        change = change | {"pretrainer": "passthrough"}
+        change = change | {"pretrainer": None}
     first = ", ".join(f"{name}={value!r}" for name, value in change.items())
     return "; or ".join(filter(None, [first, *others])), change

@@ -58,7 +58,7 @@ def test_unknown_epoch(fitted):
 def test_many_layers_are_counted_rather_than_named(digits):
     """A hundred names do not fit below a picture."""
     X, y = digits
-    deep = DBNClassifier((5,) * 30, pretrainer="passthrough", max_iter=1).fit(X, y)
+    deep = DBNClassifier((5,) * 30, pretrainer=None, max_iter=1).fit(X, y)
     ax = ActivationDisplay.from_estimator(deep).ax_
     assert ax.get_xlabel() == "layer"
     assert not any("hidden" in label.get_text() for label in ax.get_xticklabels())

@@ -19,7 +19,7 @@ from sk_dbn import BernoulliRBMStack, DBNClassifier, DeepMLPRegressor
 from sk_dbn.inspection import Diagnosis, diagnose
 from sk_dbn.inspection.findings import KINDS
 
-COMMON = {"pretrainer": "passthrough", "batch_size": 32, "max_iter": 30, "random_state": 0}
+COMMON = {"pretrainer": None, "batch_size": 32, "max_iter": 30, "random_state": 0}
 
 
 @pytest.fixture(scope="module")
@@ -90,9 +90,7 @@ def test_vanishing_chain():
     X = np.linspace(0, 1, 50).reshape(-1, 1)
     y = (X[:, 0] > 0.5).astype(int)
     for seed in range(5):
-        chain = DBNClassifier(
-            (1,) * 10, init="standard_normal", pretrainer="passthrough", random_state=seed
-        )
+        chain = DBNClassifier((1,) * 10, init="standard_normal", pretrainer=None, random_state=seed)
         finding = find("vanishing", diagnose(chain, X, y))
         assert 0 in finding.layers and 9 not in finding.layers
 
@@ -107,7 +105,7 @@ def test_exploding_chain():
     chain = DBNClassifier((1,) * 7, pretrainer=FrozenEstimator(stack))
     finding = find("exploding", diagnose(chain, X, y))
     assert finding.layers == tuple(range(1, 7))
-    assert finding.parameters["pretrainer"] == "passthrough"
+    assert finding.parameters["pretrainer"] is None
 
 
 @pytest.mark.parametrize("activation", ["relu", "elu", "tanh"])

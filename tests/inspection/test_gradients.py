@@ -61,7 +61,7 @@ def test_cells_lie_around_their_epochs(fitted):
 def test_a_trace_by_minibatch_can_be_drawn(digits):
     """Its epochs are fractions."""
     X, y = digits
-    network = DBNClassifier((5,), pretrainer="passthrough", max_iter=2, batch_size=50)
+    network = DBNClassifier((5,), pretrainer=None, max_iter=2, batch_size=50)
     network = network.set_params(trace="batch").fit(X, y)
     display = GradientTraceDisplay.from_estimator(network)
     assert display.mesh_.get_array().shape == (2, 9)
@@ -73,7 +73,7 @@ def test_a_trace_by_minibatch_can_be_drawn(digits):
 def test_many_layers_are_counted_rather_than_named(digits):
     """Thirty names do not fit beside a picture, nor into a legend."""
     X, y = digits
-    network = DBNClassifier((4,) * 29, activation="tanh", pretrainer="passthrough", max_iter=1)
+    network = DBNClassifier((4,) * 29, activation="tanh", pretrainer=None, max_iter=1)
     display = GradientTraceDisplay.from_estimator(network.fit(X, y))
     assert display.ax_.get_ylabel() == "layer"
     display.plot(kind="lines")

@@ -12,7 +12,7 @@ ACTIVATIONS = ["relu", "selu", "tanh", "logistic", "elu", "softplus", "identity"
 
 def network(digits, **parameters):
     """A classifier after two epochs."""
-    common = {"pretrainer": "passthrough", "max_iter": 2, "batch_size": 50, "random_state": 0}
+    common = {"pretrainer": None, "max_iter": 2, "batch_size": 50, "random_state": 0}
     return DBNClassifier((12, 9), **(common | parameters)).fit(*digits)
 
 
@@ -58,7 +58,7 @@ def test_first_steps(digits, solver):
 def test_derivatives_survive_cancellation(digits):
     """With as many rows of either class the mean derivative cancels; that of weights does not."""
     X, y = digits[0][:32], np.arange(32) % 2
-    deep = DBNClassifier((12,) * 6, activation="tanh", init=0.01, pretrainer="passthrough")
+    deep = DBNClassifier((12,) * 6, activation="tanh", init=0.01, pretrainer=None)
     history = History(deep.set_params(max_iter=1, random_state=0, shuffle=False).fit(X, y))
     biases = history.trace.bias_grad_norm[0]
     assert biases[-1] < 1e-6 < history.derivatives[0, -1]
@@ -98,7 +98,7 @@ def test_derivatives_pass_shortcuts(digits):
     """
     X, y = digits
     deep = DBNClassifier((20,) * 40, activation="identity", shortcut=True, max_iter=1)
-    deep.set_params(pretrainer="passthrough", random_state=0).fit(X, y)
+    deep.set_params(pretrainer=None, random_state=0).fit(X, y)
     history = History(deep)
     assert history.branches[0] == history.branches[-1] == 1.0
     np.testing.assert_array_equal(history.branches[1:-1], 1 / 39)

@@ -46,7 +46,7 @@ def test_stack(fitted):
 def test_validation_that_begins_later(digits):
     """Its curve belongs to the last epochs."""
     X, y = digits
-    network = DBNClassifier((5,), pretrainer="passthrough", max_iter=3, warm_start=True)
+    network = DBNClassifier((5,), pretrainer=None, max_iter=3, warm_start=True)
     network = network.fit(X, y).fit(X, y, X_val=X, y_val=y)
     display = LossDisplay.from_estimator(network)
     np.testing.assert_array_equal(display.lines_[0].get_xdata(), np.arange(1, 7))
