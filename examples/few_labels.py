@@ -25,7 +25,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 
-from sk_dbn import BernoulliRBMStack, DBNClassifier
+from sk_dbn import BernoulliRBMStack, DBNClassifier, WarmStart
 
 SIZES = 256, 128
 NAMES = "on pixels", "on features", "MLPClassifier", "not pre-trained", "pre-trained"
@@ -54,7 +54,7 @@ def models(stack, n_labels, seed):
         make_pipeline(FrozenEstimator(stack), linear),
         MLPClassifier(SIZES, **common),
         DBNClassifier(SIZES, pretrainer=None, **common),
-        DBNClassifier(SIZES, pretrainer=FrozenEstimator(stack), **common),
+        DBNClassifier(SIZES, pretrainer=WarmStart(stack), **common),
     ]
 
 

@@ -4,6 +4,7 @@ from sk_dbn import inspection, likelihood
 from sk_dbn._dbn import DBNClassifier
 from sk_dbn._deep_mlp import DeepMLPRegressor
 from sk_dbn._rbm_stack import BernoulliRBMStack
+from sk_dbn._warm_start import WarmStart
 from sk_dbn.models.traces import GradientTrace
 
 __version__ = "0.1.0"
@@ -13,6 +14,7 @@ __all__ = [
     "DBNClassifier",
     "DeepMLPRegressor",
     "GradientTrace",
+    "WarmStart",
     "inspection",
     "likelihood",
 ]

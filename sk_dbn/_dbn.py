@@ -171,16 +171,19 @@ class DBNClassifier(
         With pre-training it starts the machines ('auto' then is 'normal') and the output
         layer.
 
-    pretrainer : {'auto'}, None, BernoulliRBMStack or FrozenEstimator, default='auto'
+    pretrainer : {'auto'}, None, BernoulliRBMStack, WarmStart or FrozenEstimator, default='auto'
         What the hidden layers start from. 'auto': a :class:`BernoulliRBMStack` with its
         defaults where one can start the network, else `init`. None: no pre-training, from
         `init`. A stack is cloned, given the network's layer sizes, activation and dtype, and
         trained on all rows of X; its other parameters can be searched as
-        ``pretrainer__learning_rate`` etc., where a stack was passed. A
-        :class:`~sklearn.frozen.FrozenEstimator` of a fitted stack is used as it is, so
-        features learned once serve many classifiers. Pre-training needs hidden layers, all with
-        'logistic', 'tanh' or 'relu' as activation, and no `shortcut`: to ask for it elsewhere
-        is an error, with 'auto' there is none. `pretrainer_` tells what was done.
+        ``pretrainer__learning_rate`` etc., where a stack was passed. A :class:`WarmStart` of a
+        fitted stack: its layers are fine-tuned. A :class:`~sklearn.frozen.FrozenEstimator` of
+        one: its layers stay as they are and only the output layer is trained, on the top
+        layer's features, which are computed once and held, (n_samples, n_top_units); penalties,
+        bounds and the hidden units' dropout then concern that layer alone. Pre-training needs
+        hidden layers, all with 'logistic', 'tanh' or 'relu' as activation, and no `shortcut`:
+        to ask for it elsewhere is an error, with 'auto' there is none. `pretrainer_` tells what
+        was done.
 
     warmup_epochs : float, default=0
         Epochs, or a fraction of one, over which the learning rate rises linearly from zero to

@@ -157,13 +157,16 @@ class DeepMLPRegressor(RegressorMixin, BaseDeepNetwork):
         - a list with one array of shape (fan_in, fan_out) for each layer, the output
           layer included.
 
-    pretrainer : {'auto'}, None, BernoulliRBMStack or FrozenEstimator, default=None
+    pretrainer : {'auto'}, None, BernoulliRBMStack, WarmStart or FrozenEstimator, default=None
         What the hidden layers start from. None: from `init`. A
         :class:`BernoulliRBMStack` is cloned, given the network's layer sizes, activation
-        and dtype, and trained on X; a :class:`~sklearn.frozen.FrozenEstimator` of a fitted
-        one is used as it is. Both need hidden layers, all with 'logistic', 'tanh' or 'relu' as
-        activation, and no `shortcut`. 'auto': a stack with its defaults where one can start the
-        network, else None. `pretrainer_` tells what was done.
+        and dtype, and trained on X. A :class:`WarmStart` of a fitted stack: its layers are
+        fine-tuned. A :class:`~sklearn.frozen.FrozenEstimator` of one: its layers stay as they
+        are and only the output layer is trained, on the top layer's features, which are computed
+        once and held, (n_samples, n_top_units); penalties, bounds and the hidden units' dropout
+        then concern that layer alone. All of them need hidden layers, all with 'logistic', 'tanh'
+        or 'relu' as activation, and no `shortcut`. 'auto': a stack with its defaults where one can
+        start the network, else None. `pretrainer_` tells what was done.
 
     warmup_epochs : float, default=0
         Epochs, or a fraction of one, over which the learning rate rises linearly from zero to

@@ -19,8 +19,9 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 from sk_dbn._architecture import PRECISIONS, first_weights, layer_sizes
 from sk_dbn._input import read_input
 from sk_dbn._pretraining import (
+    WRAPPERS,
     check_pretrainable,
-    frozen_stack,
+    fitted_stack,
     is_pretrainable,
     warn_of_overruled,
     warn_of_training_anew,
@@ -118,7 +119,7 @@ class BaseDeepNetwork(BaseEstimator, metaclass=ABCMeta):
             list,
             tuple,
         ],
-        "pretrainer": [StrOptions({"auto"}), BernoulliRBMStack, FrozenEstimator, None],
+        "pretrainer": [StrOptions({"auto"}), BernoulliRBMStack, *WRAPPERS, None],
         "solver": [StrOptions({*SOLVERS, "lbfgs"})],
         "alpha": [Interval(Real, 0, None, closed="left")],
         "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
@@ -221,9 +222,9 @@ class BaseDeepNetwork(BaseEstimator, metaclass=ABCMeta):
             if first:
                 self._initialise(samples)
             self._check_architecture()
-            train, validation = self._training_sets(samples, X_val, y_val)
+            train, validation = self._training_sets(run, samples, X_val, y_val)
             batch_size = self._batch_size(len(train.order))
-            self._start_trace(run, train, batch_size, first)
+            self._start_trace(run, train, batch_size, first, samples.X)
             self._start_validation(validation)
             if self.solver == "lbfgs":
                 self._fit_lbfgs(run, train, validation, checkpoint)
@@ -297,7 +298,7 @@ class BaseDeepNetwork(BaseEstimator, metaclass=ABCMeta):
         units = [samples.X.shape[1], *hidden, self._n_output_units]
         network = Network(units, activations, self.out_activation_, self.dtype, self.shortcut)
         init = self._inits(units)
-        if stack is not None and not isinstance(self.pretrainer, FrozenEstimator):
+        if stack is not None and not isinstance(self.pretrainer, WRAPPERS):
             self._pretrain(stack, samples)
         self._set_weights(network, stack, init, activations)
         self.pretrainer_ = stack
@@ -365,8 +366,8 @@ class BaseDeepNetwork(BaseEstimator, metaclass=ABCMeta):
                 f"without shortcuts, which change what they compute; got {self.pretrainer!r}."
             )
         check_pretrainable(hidden, activations)
-        if isinstance(pretrainer, FrozenEstimator):
-            return frozen_stack(pretrainer, hidden, activations[0], self.n_features_in_)
+        if isinstance(pretrainer, WRAPPERS):
+            return fitted_stack(pretrainer, hidden, activations[0], self.n_features_in_)
         warn_of_training_anew(pretrainer)
         stack = clone(pretrainer)
         stack.set_params(
@@ -431,32 +432,64 @@ class BaseDeepNetwork(BaseEstimator, metaclass=ABCMeta):
                 f"shortcut must stay {self._network.shortcut} while training goes on, got "
                 f"{self.shortcut}; set warm_start=False to start a new network."
             )
+        if self._is_frozen and self.pretrainer_ is not self.pretrainer.estimator:
+            raise ValueError(
+                "pretrainer must hold the stack that the network started from while training goes "
+                "on and its layers stay as they are, got a FrozenEstimator of another one; set "
+                "warm_start=False to start a new network."
+            )
         if self._network.theta.dtype != self.dtype:
             raise ValueError(
                 f"dtype must stay {self._network.theta.dtype.name!r} while training goes on, "
                 f"got {np.dtype(self.dtype).name!r}; set warm_start=False to start a new network."
             )
 
+    @property
+    def _is_frozen(self):
+        """Whether the hidden layers stay as they are and only the output layer is trained."""
+        return isinstance(self.pretrainer, FrozenEstimator)
+
+    @property
+    def _trained(self):
+        """The part of the network that is trained, on the same parameters."""
+        return self._network.output_layer() if self._is_frozen else self._network
+
+    def _training_input(self, run, X, rows=None):
+        """X as the trained part reads it: where layers are frozen, what they make of these rows.
+
+        Their features are computed once, (n_samples, n_top_units); of other rows they are zero.
+        """
+        data = self._open(X)
+        if not self._is_frozen:
+            return data
+        rows = np.arange(X.shape[0]) if rows is None else rows
+        n_frozen = self._network.n_layers - 1
+        features = self._network.outputs(run, data, n_frozen, np.sort(rows))
+        if len(rows) < X.shape[0]:
+            all_rows = np.zeros((X.shape[0], features.shape[1]), features.dtype)
+            all_rows[np.sort(rows)] = features
+            features = all_rows
+        return Data(features, self.dtype)
+
     def _open(self, X, dtype=None):
         """X as the first layer reads it: standardised where the pre-training did so."""
         dtype = self._network.theta.dtype if dtype is None else dtype
         return Data(X, dtype) if self._visible is None else self._visible.data(X, dtype)
 
-    def _training_sets(self, samples, X_val, y_val):
+    def _training_sets(self, run, samples, X_val, y_val):
         """The rows to train on, and those to validate on or None."""
         rows = samples.order[samples.labelled[samples.order]]
         if samples.weight.size:
             rows = rows[samples.weight[rows] > 0]
         if len(rows) == 0:
             raise ValueError("sample_weight and class_weight leave no row with a label.")
-        held_out = None
+        held_out, data = None, self._training_input(run, samples.X, rows)
         if self.early_stopping and X_val is None and self.solver != "lbfgs":
             rows, held_out = self._split(rows, samples)
-        data = self._open(samples.X)
         parts = data, samples.targets, samples.weight, self._loss
         train = TrainingSet(*parts, samples.repeated(rows), self._loss_option)
         if X_val is not None or y_val is not None:
-            return train, self._given_validation(X_val, y_val)
+            return train, self._given_validation(run, X_val, y_val)
         if held_out is None:
             return train, None
         held_out = samples.repeated(held_out)
@@ -481,7 +514,7 @@ class BaseDeepNetwork(BaseEstimator, metaclass=ABCMeta):
             )
         return rows, held_out
 
-    def _given_validation(self, X_val, y_val):
+    def _given_validation(self, run, X_val, y_val):
         """Validation rows that were passed to fit."""
         if y_val is None or X_val is None:
             given, missing = ("X_val", "y_val") if y_val is None else ("y_val", "X_val")
@@ -504,10 +537,11 @@ class BaseDeepNetwork(BaseEstimator, metaclass=ABCMeta):
             )
         no_weight = np.empty(0, self.dtype)
         order = np.arange(X_val.shape[0])
-        parts = self._open(X_val), targets, no_weight, self._loss, order, self._loss_option
+        data = self._training_input(run, X_val)
+        parts = data, targets, no_weight, self._loss, order, self._loss_option
         return Validation(TrainingSet(*parts), y_val)
 
-    def _start_trace(self, run, train, batch_size, first):
+    def _start_trace(self, run, train, batch_size, first, X):
         """A recorder, going on with the trace of a network that is trained further."""
         if self.trace is None:
             self._recorder = None
@@ -516,7 +550,11 @@ class BaseDeepNetwork(BaseEstimator, metaclass=ABCMeta):
         recorder = None if first else getattr(self, "_recorder", None)
         if recorder is None or recorder.each_batch != each_batch:
             recorder = NetworkRecorder(each_batch)
-            recorder.record_start(run, self._network, train, batch_size)
+        recorder.below = {}
+        if self._is_frozen:
+            recorder.look_below(self._network, self._open(X), train.probe)
+        if recorder.is_empty:
+            recorder.record_start(run, self._trained, train, batch_size)
         self._recorder = recorder
 
     @property
@@ -561,10 +599,12 @@ class BaseDeepNetwork(BaseEstimator, metaclass=ABCMeta):
 
     def _start_optimiser(self, incremental):
         """The optimiser of the previous partial_fit, or a new one."""
-        if self._optimiser is None or not incremental:
+        trained = self._trained
+        goes_on = incremental and self._optimiser is not None
+        if not goes_on or self._optimiser.n_parameters != trained.theta.size:
             self._optimiser = OptimiserState(
                 self.solver,
-                self._network,
+                trained,
                 momentum=self.momentum,
                 nesterov=self.nesterovs_momentum and self.momentum > 0,
                 beta_1=self.beta_1,
@@ -601,7 +641,9 @@ class BaseDeepNetwork(BaseEstimator, metaclass=ABCMeta):
         dropout = self._dropout_rates()
         if any(dropout) and self._optimiser.seed is None:
             self._optimiser.seed = int(self._random_state.randint(np.iinfo(np.int32).max))
-        return Training(self._network, train, self._optimiser, batch_size, dropout)
+        if self._is_frozen:  # what enters the output layer are hidden units
+            dropout = dropout[1], 0.0
+        return Training(self._trained, train, self._optimiser, batch_size, dropout)
 
     def _fit_minibatches(self, run, train, validation, batch_size, checkpoint, incremental):
         """Epoch after epoch until the loss or the score no longer improves."""
@@ -654,7 +696,7 @@ class BaseDeepNetwork(BaseEstimator, metaclass=ABCMeta):
     def _retreat(self, run, train, checkpoint, loss, before):
         """Return to the weights of the last good epoch; the trace shows what happened."""
         checkpoint.restore(self._recorder)
-        outputs = self._network.outputs(run, train.data, rows=train.probe)
+        outputs = self._trained.outputs(run, train.data, rows=train.probe)
         if before is not None and not np.isfinite(outputs).all():
             # That epoch's loss was measured before its last updates, which were bad.
             self._network.theta[:] = before
@@ -688,7 +730,7 @@ class BaseDeepNetwork(BaseEstimator, metaclass=ABCMeta):
     def _validate_epoch(self, run, validation):
         """Score the validation rows."""
         rows = validation.rows
-        outputs = self._network.outputs(run, rows.data, rows=rows.order)
+        outputs = self._trained.outputs(run, rows.data, rows=rows.order)
         weight = None if rows.sample_weight.size == 0 else rows.sample_weight[rows.order]
         score = np.nan  # a regressor may have left the range of numbers
         if np.isfinite(outputs).all():
@@ -725,7 +767,7 @@ class BaseDeepNetwork(BaseEstimator, metaclass=ABCMeta):
 
     def _fit_lbfgs(self, run, train, validation, checkpoint):
         """Minimise the loss over all rows by L-BFGS-B."""
-        network = self._network
+        network = self._trained
         objective = LbfgsObjective(run, network, train, self.alpha, self._recorder)
         checkpoint.watch(network.theta, self._recorder)
         self.n_iter_ = 0

@@ -3,9 +3,14 @@
 import warnings
 
 import numpy as np
+from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from sk_dbn._rbm_stack import BernoulliRBMStack
+from sk_dbn._warm_start import WarmStart
+
+# What a fitted stack can be wrapped in: its layers stay as they are, or are trained further.
+WRAPPERS = (FrozenEstimator, WarmStart)
 
 # Activations that the hidden units of a BernoulliRBMStack have.
 STACK_ACTIVATIONS = ("logistic", "tanh", "relu")
@@ -103,12 +108,12 @@ def warn_of_training_anew(pretrainer):
         )
 
 
-def frozen_stack(pretrainer, hidden, activation, n_features):
-    """The fitted stack inside a FrozenEstimator, if a network can take its layers.
+def fitted_stack(pretrainer, hidden, activation, n_features):
+    """The fitted stack inside a wrapper, if a network can take its layers.
 
     Parameters
     ----------
-    pretrainer : FrozenEstimator
+    pretrainer : FrozenEstimator or WarmStart
     hidden : list of int
         Sizes of the network's hidden layers.
     activation : str
@@ -132,24 +137,23 @@ def frozen_stack(pretrainer, hidden, activation, n_features):
     stack = pretrainer.estimator
     if not isinstance(stack, BernoulliRBMStack):
         raise TypeError(
-            "pretrainer must be a FrozenEstimator of a BernoulliRBMStack, got one of "
+            f"pretrainer must be a {type(pretrainer).__name__} of a BernoulliRBMStack, got one of "
             f"{type(stack).__name__}."
         )
     check_is_fitted(stack)
     sizes = [W.shape[1] for W in stack.coefs_]
     if sizes != hidden:
         raise ValueError(
-            f"hidden_layer_sizes must be those of the frozen pretrainer, {tuple(sizes)}, "
+            f"hidden_layer_sizes must be those of the fitted pretrainer, {tuple(sizes)}, "
             f"got {tuple(hidden)}."
         )
     if stack.activation != activation:
         raise ValueError(
-            f"activation must be that of the frozen pretrainer, {stack.activation!r}, "
+            f"activation must be that of the fitted pretrainer, {stack.activation!r}, "
             f"got {activation!r}."
         )
     if stack.n_features_in_ != n_features:
         raise ValueError(
-            f"X has {n_features} features, but the frozen pretrainer was fitted on "
-            f"{stack.n_features_in_}."
+            f"X has {n_features} features, but the pretrainer was fitted on {stack.n_features_in_}."
         )
     return stack

@@ -23,7 +23,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler
 from sklearn.utils.class_weight import compute_sample_weight
 
-from sk_dbn import BernoulliRBMStack, DBNClassifier
+from sk_dbn import BernoulliRBMStack, DBNClassifier, WarmStart
 from tests import reference
 
 pytestmark = [
@@ -410,9 +410,9 @@ def test_rows_without_labels_pre_train():
     few = pretrained().fit(X[y >= 0], y[y >= 0])
     assert not np.array_equal(estimator.pretrainer_.coefs_[0], few.pretrainer_.coefs_[0])
     labelled = y >= 0
-    frozen = make(pretrainer=FrozenEstimator(estimator.pretrainer_), activation="logistic")
-    frozen.fit(X[labelled], y[labelled])
-    np.testing.assert_array_equal(parameters(frozen), parameters(estimator))
+    started = make(pretrainer=WarmStart(estimator.pretrainer_), activation="logistic")
+    started.fit(X[labelled], y[labelled])
+    np.testing.assert_array_equal(parameters(started), parameters(estimator))
 
 
 def test_rows_of_several_labels_may_have_none():
@@ -614,17 +614,17 @@ def test_standardised_input_is_standardised_in_prediction(visible):
     assert b.validation_scores_[-1] == b.score(X, y)
 
 
-def test_frozen_stack_is_used_as_it_is():
+def test_a_fitted_stack_is_a_start_that_stays_as_it_is():
     """Its layers start the network, it is not trained again, and it serves many networks."""
     X, y = data()
     stack = BernoulliRBMStack((8, 6), max_iter=3, random_state=0).fit(X)
     before = [W.copy() for W in stack.coefs_]
     tiny = {"learning_rate_init": 1e-30, "max_iter": 1, "activation": "logistic"}
-    estimator = make(pretrainer=FrozenEstimator(stack), **tiny).fit(X[:40], y[:40])
+    estimator = make(pretrainer=WarmStart(stack), **tiny).fit(X[:40], y[:40])
     for W, V in zip(estimator.coefs_, before):
         np.testing.assert_array_equal(W, V)
     assert estimator.pretrainer_ is stack
-    trained = make(pretrainer=FrozenEstimator(stack), activation="logistic", max_iter=20)
+    trained = make(pretrainer=WarmStart(stack), activation="logistic", max_iter=20)
     trained.fit(X, y)
     assert not np.array_equal(trained.coefs_[0], before[0])
     for W, V in zip(stack.coefs_, before):
@@ -639,8 +639,8 @@ def test_a_frozen_stack_must_fit():
     assert_refused(make(activation="logistic", pretrainer=frozen), X, y, rule)
 
 
-@pytest.mark.parametrize("frozen", [False, True])
-def test_relu_is_pre_trained(frozen):
+@pytest.mark.parametrize("wrapper", [None, WarmStart, FrozenEstimator])
+def test_relu_is_pre_trained(wrapper):
     """From the stack's layers, of standardised features over their variances.
 
     Until fine-tuning moves them, the hidden layers are the stack's own features; afterwards the
@@ -649,9 +649,9 @@ def test_relu_is_pre_trained(frozen):
     X, y = data()
     X = 20 * X - 7
     stack = BernoulliRBMStack((8, 6), activation="relu", max_iter=5, random_state=0)
-    pretrainer = FrozenEstimator(stack.fit(X)) if frozen else stack
+    pretrainer = wrapper(stack.fit(X)) if wrapper else stack
     settings = {"activation": "relu", "pretrainer": pretrainer, "dtype": "float64"}
-    if frozen:
+    if wrapper:
         stack.set_params(dtype="float64").fit(X)
     still = make(**settings, max_iter=1, solver="sgd", learning_rate_init=1e-12).fit(X, y)
     assert still.pretrainer_.visible_ == "gaussian"
@@ -665,7 +665,7 @@ def test_relu_is_pre_trained(frozen):
     np.testing.assert_allclose(a.transform(X), h, rtol=1e-9, atol=1e-9)
     p = np.exp(h @ a.coefs_[-1] + a.intercepts_[-1])
     np.testing.assert_allclose(a.predict_proba(X), p / p.sum(axis=1, keepdims=True), rtol=1e-9)
-    assert (a.coefs_[0] != still.coefs_[0]).any()
+    assert (a.coefs_[0] != still.coefs_[0]).any() == (wrapper is not FrozenEstimator)
 
 
 @pytest.mark.parametrize(
@@ -906,12 +906,13 @@ def test_multilabel_targets_are_zeros_and_ones():
     assert np.array_equal(net.predict_proba(X), before)
 
 
-def test_refitting_a_frozen_stack_leaves_its_classifiers_alone():
+@pytest.mark.parametrize("wrapper", [WarmStart, FrozenEstimator])
+def test_refitting_a_fitted_stack_leaves_its_classifiers_alone(wrapper):
     """A fitted classifier owns what it predicts with, its input's scale included."""
     random = np.random.RandomState(0)
     X, y = random.normal(size=(40, 3)), random.randint(2, size=40)
     stack = BernoulliRBMStack((4,), max_iter=1, random_state=0).fit(X)
-    net = DBNClassifier((4,), pretrainer=FrozenEstimator(stack), max_iter=2).fit(X, y)
+    net = DBNClassifier((4,), pretrainer=wrapper(stack), max_iter=2).fit(X, y)
     before = net.predict_proba(X)
     stack.fit(5 * X + 3)
     assert np.array_equal(net.predict_proba(X), before)

@@ -4,6 +4,7 @@ import warnings
 from dataclasses import dataclass
 
 import numpy as np
+from sklearn.frozen import FrozenEstimator
 
 from sk_dbn.inspection.fitted import layer_names, trace_of
 from sk_dbn.models.network import branch_factor
@@ -81,6 +82,12 @@ class History:
     def is_pretrained(self):
         """Whether a network's first weights come from a stack."""
         return getattr(self.estimator, "pretrainer_", None) is not None
+
+    @property
+    def is_frozen(self):
+        """Whether each layer stays as a stack has left it, and is not trained: (n_layers,)."""
+        frozen = isinstance(self.parameters.get("pretrainer"), FrozenEstimator)
+        return np.arange(len(self.shapes)) < (self.n_hidden if frozen else 0)
 
     @property
     def has_steps(self):
@@ -199,6 +206,7 @@ class History:
             step = rate * self.clipping * _finite(self.trace.weight_grad_norm[0])
         else:
             step = rate * np.sqrt([fan_in * fan_out for fan_in, fan_out in self.shapes])
+        step = np.where(self.is_frozen, np.nan, step)
         return _ratio(step, self.trace.weight_norm[0]) * np.minimum(1.0, self.gain)
 
 

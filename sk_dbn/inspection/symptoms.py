@@ -80,6 +80,7 @@ def saturated(history):
     at_first &= not history.is_pretrained
     if not history.is_network or not history.is_trained or _has_learned(history):
         since[:] = False
+    since &= ~history.is_frozen[: history.n_hidden]
     layers = np.flatnonzero(at_first | since)
     if len(layers) == 0:
         return None
@@ -97,6 +98,7 @@ def dead(history):
     shares = history.trace.dead_fraction[:, : history.n_hidden]
     can_die = [name == "relu" or not history.is_network for name in history.activations]
     matters = history.branches[: history.n_hidden] == 1  # beside a shortcut the dead stop nothing
+    matters &= ~history.is_frozen[: history.n_hidden]
     layers = np.flatnonzero(np.array(can_die, dtype=bool) & matters & (latest(shares) > DEAD))
     if len(layers) == 0:
         return None
@@ -163,7 +165,8 @@ def diverged(history):
     risen = (losses[-1] - losses[0]) / abs(losses[0]) if len(losses) else np.inf
     if np.ceil(trace.epoch[-1]) <= len(losses) and not risen > WORSE:
         return None
-    layers = np.flatnonzero(~np.isfinite(np.hypot(trace.weight_norm, trace.weight_grad_norm)[-1]))
+    is_finite = np.isfinite(np.hypot(trace.weight_norm, trace.weight_grad_norm)[-1])
+    layers = np.flatnonzero(~is_finite & ~history.is_frozen)
     evidence = {"epochs completed": len(losses)}
     if len(losses):
         evidence["rise of the loss"] = risen

@@ -109,6 +109,23 @@ class Network:
         """Number of layers with parameters."""
         return len(self.codes)
 
+    def output_layer(self):
+        """The output layer as a network of its own, whose input are the top hidden units.
+
+        Returns
+        -------
+        Network
+            Its theta is a view of this one's: to train it is to train the output layer.
+        """
+        top = object.__new__(Network)
+        top.shortcut, top.branch = False, 0.0
+        top.units, top.codes = self.units[-2:], self.codes[-1:]
+        start = self._weights_at[-1]
+        top._weights_at = self._weights_at[-1:] - start
+        top._biases_at = self._biases_at[-1:] - start
+        top._adopt(self.theta[start:])
+        return top
+
     @property
     def layers(self):
         """The kernels' view of the network."""
@@ -190,6 +207,7 @@ class OptimiserState:
             **dict.fromkeys(("alpha", "l1", "clip_value", "clip_norm", "max_norm"), 0.0),
         )
         self.n_steps, self.seed = 0, None
+        self.n_parameters = size
         self.set_bounds(**bounds)
 
     def set_bounds(self, alpha=0.0, l1_ratio=0.0, clip_value=None, clip_norm=None, max_norm=None):
@@ -438,7 +456,23 @@ def loss_and_gradient(run, network, training_set, order, bench, pace):
 
 
 class NetworkRecorder(Recorder):
-    """Collects the rows of a network's gradient trace."""
+    """Collects the rows of a network's gradient trace.
+
+    Attributes
+    ----------
+    below : dict of str to ndarray of shape (n_layers - 1,)
+        Measures of hidden layers that are frozen, with which each row begins; empty where all
+        layers are trained.
+    """
+
+    below = {}
+
+    def look_below(self, network, data, probe):
+        """Measure frozen layers, once: there are no gradients and no steps of theirs, so NaN."""
+        seen = {name: values[:-1] for name, values in _health(network, data, probe).items()}
+        unseen = ("weight_grad_norm", "bias_grad_norm", "update_ratio")
+        nothing = np.full(network.n_layers - 1, np.nan)
+        self.below = {**dict.fromkeys(unseen, nothing), **seen}
 
     def record_start(self, run, network, training_set, batch_size):
         """Row 0: the state before the first update, its gradient over the probe.
@@ -469,21 +503,28 @@ class NetworkRecorder(Recorder):
         self._append(epoch, training.network, training.training_set, *means)
 
     def _append(self, epoch, network, training_set, w_norm, b_norm, update_ratio):
-        health = np.zeros((network.n_layers, 4))
-        probe = training_set.probe
-        probe_layers(training_set.data.source, probe, network.layers, health)
-        mean, std, saturated, dead = health.T.copy()
         row = {
             "weight_grad_norm": w_norm,
             "bias_grad_norm": b_norm,
             "update_ratio": update_ratio,
-            "weight_norm": np.array([np.linalg.norm(W) for W in network.coefs]),
-            "activation_mean": mean,
-            "activation_std": std,
-            "saturated_fraction": saturated,
-            "dead_fraction": dead,
+            **_health(network, training_set.data, training_set.probe),
         }
-        self.add(epoch, row)
+        below = self.below
+        self.add(epoch, {name: np.r_[below.get(name, ()), row[name]] for name in row})
+
+
+def _health(network, data, probe):
+    """What a network's weights and activations are, one value a layer."""
+    health = np.zeros((network.n_layers, 4))
+    probe_layers(data.source, probe, network.layers, health)
+    mean, std, saturated, dead = health.T.copy()
+    return {
+        "weight_norm": np.array([np.linalg.norm(W) for W in network.coefs]),
+        "activation_mean": mean,
+        "activation_std": std,
+        "saturated_fraction": saturated,
+        "dead_fraction": dead,
+    }
 
 
 def _parts(network, vector):

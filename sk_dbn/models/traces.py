@@ -11,7 +11,8 @@ class GradientTrace:
 
     Every array has shape (n_rows, n_layers). Row 0 is the state before the first
     update, followed by one row an epoch (or a minibatch). Layers that stopped earlier are
-    padded with NaN. Norms are Euclidean.
+    padded with NaN; frozen ones have NaN as gradients and steps, which they have none of. Norms
+    are Euclidean.
 
     Parameters
     ----------

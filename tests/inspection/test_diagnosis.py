@@ -15,7 +15,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import train_test_split
 from sklearn.pipeline import make_pipeline
 
-from sk_dbn import BernoulliRBMStack, DBNClassifier, DeepMLPRegressor
+from sk_dbn import BernoulliRBMStack, DBNClassifier, DeepMLPRegressor, WarmStart
 from sk_dbn.inspection import Diagnosis, diagnose
 from sk_dbn.inspection.findings import KINDS
 
@@ -102,7 +102,7 @@ def test_exploding_chain():
     stack.coefs_[0][:], stack.intercepts_hidden_[0][:] = 1.0, -0.5
     for W, c in zip(stack.coefs_[1:], stack.intercepts_hidden_[1:], strict=True):
         W[:], c[:] = 100.0, -50.0
-    chain = DBNClassifier((1,) * 7, pretrainer=FrozenEstimator(stack))
+    chain = DBNClassifier((1,) * 7, pretrainer=WarmStart(stack))
     finding = find("exploding", diagnose(chain, X, y))
     assert finding.layers == tuple(range(1, 7))
     assert finding.parameters["pretrainer"] is None
@@ -278,7 +278,23 @@ def test_pretrained_network(parts):
     assert not diagnose(network.pretrainer_)
     assert not diagnose(FrozenEstimator(network.pretrainer_))
     frozen = DBNClassifier((30,) * 4, pretrainer=FrozenEstimator(network.pretrainer_))
-    assert "DBNClassifier before training" in repr(diagnose(frozen, X_train, y_train))
+    assert repr(diagnose(frozen, X_train, y_train)) == (
+        "DBNClassifier before training: nothing found"
+    )
+    frozen.set_params(max_iter=20, random_state=0, learning_rate_init=0.01, batch_size=32)
+    assert not diagnose(frozen.fit(X_train, y_train))  # layers that do not learn are not sick
+
+
+def test_frozen_layers_are_not_the_networks(parts):
+    """Dead or saturated units of a stack are found in it; in the network nothing could be done."""
+    X_train, _, y_train, _ = parts
+    stack = BernoulliRBMStack((30,), max_iter=1, random_state=0).fit(X_train)
+    stack.coefs_[0][:], stack.intercepts_hidden_[0][:] = 0.0, 50.0
+    frozen = DBNClassifier((30,), pretrainer=FrozenEstimator(stack), max_iter=5, random_state=0)
+    trace = frozen.fit(X_train, y_train).gradient_trace_
+    assert (trace.saturated_fraction[:, 0] == 1).all()
+    not_its_own = {"saturated units", "dead units", "vanishing", "stalled layer"}
+    assert not_its_own.isdisjoint(kinds(diagnose(frozen)))
 
 
 @pytest.mark.filterwarnings("ignore:Training of layer")
