@@ -26,6 +26,7 @@ from sklearn.utils.validation import (
 )
 
 from sk_dbn._input import check_sparse, read_input
+from sk_dbn._labels import check_not_missing, check_unlabeled, warn_of_minus_one
 from sk_dbn._network_estimator import BaseDeepNetwork, is_stochastic
 
 
@@ -234,8 +235,10 @@ class DBNClassifier(
         label_smoothing / 2. Losses are those of such targets, of validation rows too.
 
     unlabeled : label, default=None
-        The label that means "no label", such as -1. Rows that have it pre-train and are
-        left out of fine-tuning and of `score`. None: every label is a class.
+        The label that means "no label", such as -1, of the type that labels have; it need not
+        occur. Rows that have it pre-train and are left out of fine-tuning and of `score`. None:
+        every label is a class, and a warning asks whether -1 beside 0, 1, ... is meant to be one.
+        NaN and None in y are an error: replace them by such a label.
 
     trace : {'epoch', 'batch'} or None, default='epoch'
         How often a row is added to `gradient_trace_`; None turns it off.
@@ -666,6 +669,7 @@ class DBNClassifier(
         return float(accuracy_score(y, labels, sample_weight=sample_weight))
 
     def _validate_input(self, X, y, reset):
+        check_not_missing(y)
         X, y = read_input(
             self, X, y, accept_sparse="csr", multi_output=True, dtype="numeric", reset=reset
         )
@@ -678,6 +682,7 @@ class DBNClassifier(
     def _labelled(self, y):
         if self.unlabeled is None:
             return super()._labelled(y)
+        check_unlabeled(self.unlabeled, y)
         labelled = y != self.unlabeled
         return labelled.any(axis=1) if y.ndim == 2 else np.broadcast_to(labelled, len(y))
 
@@ -733,6 +738,8 @@ class DBNClassifier(
         else:
             self.classes_ = unique_labels(y if classes is None else classes)
             self._check_classes(y, None)
+            if classes is None and self.unlabeled is None:
+                warn_of_minus_one(self.classes_)
         n = len(self.classes_)
         one_output = not self._is_multilabel and n <= 2
         multiclass = not self._is_multilabel and n > 2

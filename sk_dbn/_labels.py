@@ -1,0 +1,96 @@
+"""What labels can mean "no label", and which of them look as if they did."""
+
+import warnings
+from numbers import Real
+
+import numpy as np
+import scipy.sparse
+from sklearn.utils._missing import is_pandas_na, is_scalar_nan
+
+# Kinds of an array's dtype, and which type a label in it has.
+NUMBERS, STRINGS, BOOLEANS = "iuf", "US", "b"
+
+
+def check_unlabeled(unlabeled, y):
+    """Check that labels could equal the one that means "no label".
+
+    It need not occur.
+
+    Parameters
+    ----------
+    unlabeled : object
+    y : ndarray
+
+    Raises
+    ------
+    ValueError
+        If it is of a type that no label can have, or NaN, which equals nothing.
+    """
+    if is_scalar_nan(unlabeled):
+        raise ValueError(
+            "unlabeled must be a label, got NaN, which equals nothing, itself included; replace "
+            "missing labels by a label, such as -1, and set unlabeled to that."
+        )
+    kind, is_bool = y.dtype.kind, isinstance(unlabeled, (bool, np.bool_))
+    is_number = isinstance(unlabeled, Real) and not is_bool
+    if kind in "iu" and is_number:
+        fits = unlabeled == int(unlabeled)
+    else:
+        of_kind = {**dict.fromkeys(NUMBERS, is_number), **dict.fromkeys(BOOLEANS, is_bool)}
+        of_kind |= dict.fromkeys(STRINGS, isinstance(unlabeled, (str, bytes)))
+        fits = of_kind.get(kind, True)  # an array of objects holds anything
+    if not fits:
+        raise ValueError(
+            f"unlabeled must be of the type that labels have, y is of {y.dtype}, got "
+            f"{unlabeled!r} of {type(unlabeled).__name__}, which no label can equal."
+        )
+
+
+def check_not_missing(y):
+    """Check that no label is None or NaN.
+
+    Parameters
+    ----------
+    y : array-like or sparse matrix
+
+    Raises
+    ------
+    ValueError
+        If there is one; it says what to do with rows without a label.
+    """
+    if y is None or scipy.sparse.issparse(y):  # what validate_data has its own words for
+        return
+    values = np.asarray(y, dtype=None if hasattr(y, "dtype") else object)
+    if values.dtype.kind == "f":
+        is_missing = bool(np.isnan(values).any())
+    else:
+        is_missing = values.dtype.kind == "O" and any(map(_is_missing, values.ravel()))
+    if is_missing:
+        raise ValueError(
+            "y contains NaN or None, which are no labels. Where that means 'no label', "
+            "replace it by a label that does not occur, such as -1 or 'none', and set unlabeled "
+            "to that; otherwise leave these rows out."
+        )
+
+
+def _is_missing(value):
+    return value is None or is_scalar_nan(value) or is_pandas_na(value)
+
+
+def warn_of_minus_one(classes):
+    """Warn of classes among which -1 looks like "no label".
+
+    Two classes that are called -1 and 1 are usual.
+
+    Parameters
+    ----------
+    classes : ndarray of shape (n_classes,)
+    """
+    others = [label for label in classes.tolist() if label != -1]
+    are_counted = all(isinstance(label, Real) and label >= 0 for label in others)
+    if len(classes) > len(others) > 1 and are_counted:
+        warnings.warn(
+            "y has the label -1 beside labels that are not negative, and it is taken for a class "
+            "like them. If it means 'no label', set unlabeled=-1.",
+            UserWarning,
+        )
