@@ -73,21 +73,41 @@ def first_weights(init, units, dtype):
             f"init must have one array for each of the {len(shapes)} layers that connect "
             f"{'-'.join(map(str, units))} units, got {len(init)}."
         )
-    arrays = []
-    for layer, (W, (fan_in, fan_out)) in enumerate(zip(init, shapes, strict=True)):
-        W = np.asarray(W)
-        if W.dtype.kind not in "fiub":
-            raise ValueError(
-                f"init[{layer}] must be an array of real numbers, got {init[layer]!r}."
-            )
-        if W.shape != (fan_in, fan_out):
-            raise ValueError(
-                f"init[{layer}] must have shape (fan_in, fan_out) = ({fan_in}, {fan_out}), "
-                f"got {W.shape}."
-            )
-        if not (np.abs(W) <= np.finfo(dtype).max).all():
-            raise ValueError(
-                f"init[{layer}] must be finite as {np.dtype(dtype)}, got NaN, infinity or more."
-            )
-        arrays.append(W)
-    return arrays
+    return [
+        real_array(f"init[{layer}]", W, shape, dtype, "(fan_in, fan_out) = ")
+        for layer, (W, shape) in enumerate(zip(init, shapes, strict=True))
+    ]
+
+
+def real_array(name, values, shape, dtype, meaning=""):
+    """Parameters that the caller gives for a layer, as an array.
+
+    Parameters
+    ----------
+    name : str
+        What they are called in a message.
+    values : array-like
+    shape : tuple of int
+        The shape that they must have.
+    dtype : dtype
+        The precision in which they have to be finite.
+    meaning : str, default=""
+        What the shape is made of, for the message.
+
+    Returns
+    -------
+    ndarray
+
+    Raises
+    ------
+    ValueError
+        If they have another shape or are something else than finite real numbers.
+    """
+    W = np.asarray(values)
+    if W.dtype.kind not in "fiub":
+        raise ValueError(f"{name} must be an array of real numbers, got {values!r}.")
+    if W.shape != shape:
+        raise ValueError(f"{name} must have shape {meaning}{shape}, got {W.shape}.")
+    if not (np.abs(W) <= np.finfo(dtype).max).all():
+        raise ValueError(f"{name} must be finite as {np.dtype(dtype)}, got NaN, infinity or more.")
+    return W

@@ -260,7 +260,7 @@ class DBNClassifier(
         The first acts on the input as `pretrainer_` scales it, if there is one.
 
     intercepts_ : list of shape (n_layers - 1,)
-        Biases of each layer, (fan_out,).
+        Biases of each layer, (fan_out,). Both may be assigned, in whole or by item.
 
     gradient_trace_ : GradientTrace or None
         What every layer's gradients, weights and activations did, row by row.

@@ -244,7 +244,7 @@ class DeepMLPRegressor(RegressorMixin, BaseDeepNetwork):
         Weights of each layer, (fan_in, fan_out).
 
     intercepts_ : list of shape (n_layers - 1,)
-        Biases of each layer, (fan_out,).
+        Biases of each layer, (fan_out,). Both may be assigned, in whole or by item.
 
     gradient_trace_ : GradientTrace or None
         What every layer's gradients, weights and activations did, row by row.

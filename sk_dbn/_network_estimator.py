@@ -17,6 +17,7 @@ from sklearn.utils.optimize import _check_optimize_result
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
 from sk_dbn._architecture import PRECISIONS, first_weights, layer_sizes
+from sk_dbn._assignment import assignable
 from sk_dbn._input import read_input
 from sk_dbn._pretraining import (
     WRAPPERS,
@@ -155,6 +156,9 @@ class BaseDeepNetwork(BaseEstimator, metaclass=ABCMeta):
         "dtype": PRECISIONS,
         "n_jobs": [Integral, None],
     }
+
+    coefs_ = assignable("coefs_", "_network", "coefs", "Weights of each layer, (fan_in, fan_out).")
+    intercepts_ = assignable("intercepts_", "_network", "intercepts", "Biases, (fan_out,).")
 
     def set_params(self, **params):
         """Set parameters of the network, and behind ``pretrainer__`` those of its stack.
@@ -306,7 +310,6 @@ class BaseDeepNetwork(BaseEstimator, metaclass=ABCMeta):
         self._visible = None if stack is None else stack._inputs
         self._network, self._optimiser, self._begun_loss = network, None, self._loss
         self._no_improvement_count = 0
-        self.coefs_, self.intercepts_ = network.coefs, network.intercepts
         self.n_layers_ = network.n_layers + 1
         self.n_iter_, self.t_ = 0, 0
         self.loss_ = np.nan  # until the first epoch is complete
@@ -813,17 +816,6 @@ class BaseDeepNetwork(BaseEstimator, metaclass=ABCMeta):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
-
-    def __getstate__(self):
-        state = super().__getstate__()
-        if "_network" in state:  # the views would become copies; see __setstate__
-            state = {k: v for k, v in state.items() if k not in ("coefs_", "intercepts_")}
-        return state
-
-    def __setstate__(self, state):
-        super().__setstate__(state)
-        if "_network" in state:
-            self.coefs_, self.intercepts_ = self._network.coefs, self._network.intercepts
 
 
 def is_stochastic(estimator):

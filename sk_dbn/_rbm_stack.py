@@ -23,7 +23,8 @@ from sklearn.utils.validation import (
     check_is_fitted,
 )
 
-from sk_dbn._architecture import PRECISIONS, first_weights, layer_sizes
+from sk_dbn._architecture import PRECISIONS, first_weights, layer_sizes, real_array
+from sk_dbn._assignment import assignable
 from sk_dbn._input import read_input
 from sk_dbn._transaction import all_or_nothing
 from sk_dbn.models import generation
@@ -47,7 +48,6 @@ from sk_dbn.models.traces import join_layers
 from sk_dbn.models.visible import VisibleUnits
 
 PIECE = 1024  # rows whose visible units are held in float64 at a time
-VIEWS = ("coefs_", "intercepts_hidden_", "intercepts_visible_", "components_")
 
 
 class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
@@ -176,7 +176,7 @@ class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
     intercepts_visible_ : list of ndarrays of shape (n_visible,)
         Biases of each machine's visible units.
     components_ : ndarray of shape (hidden_layer_sizes[0], n_features)
-        Weights of the first machine, transposed.
+        Weights of the first machine, transposed. As weights and biases it may be assigned.
     feature_importances_ : ndarray of shape (n_features,)
         What the reconstruction loses when a feature is hidden from the stack, on up to 256
         rows of the last call of `fit` or `partial_fit`. These rows are kept in the fitted
@@ -359,6 +359,24 @@ class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         self.n_jobs = n_jobs
         self.verbose = verbose
         self.random_state = random_state
+
+    coefs_ = assignable("coefs_", "_stack", "coefs", "Weights of each machine.")
+    intercepts_hidden_ = assignable(
+        "intercepts_hidden_", "_stack", "intercepts_hidden", "Biases of the hidden units."
+    )
+    intercepts_visible_ = assignable(
+        "intercepts_visible_", "_stack", "intercepts_visible", "Biases of the visible units."
+    )
+
+    @property
+    def components_(self):
+        """Weights of the first machine, transposed."""
+        return self.coefs_[0].T
+
+    @components_.setter
+    def components_(self, components):
+        W = self.coefs_[0]
+        self.coefs_[0] = real_array("components_", components, W.T.shape, W.dtype).T
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None):
@@ -698,9 +716,11 @@ class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
                 f"feature_importances_ is available after fit; this {type(self).__name__} "
                 "instance is not fitted yet."
             )
-        if self._importances is None:
-            self._importances = self._stack.importances(self._background, self._means)
-        return self._importances
+        of_stack, importances = self._importances
+        if of_stack is not self._stack:  # not asked for yet, or of parameters replaced since
+            importances = self._stack.importances(self._background, self._means)
+            self._importances = self._stack, importances
+        return importances
 
     # How a fit proceeds, in call order.
 
@@ -975,9 +995,9 @@ class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         self.random_state_ = fit.random
         self._stack, self._visible, self._means = fit.stack, fit.visible, fit.means
         self._background = fit.stack.means_up(fit.run, fit.data, 0, probe_of(fit.order))
-        self._importances = None
+        self._importances = None, None
         self._recorders = recorders
-        self._bind()
+        self._n_features_out = int(fit.stack.units[-1])
         self.visible_ = fit.visible.kind
         scaling = self._inputs.origin_and_unit(self.n_features_in_)
         self.visible_mean_, self.visible_scale_ = scaling
@@ -992,14 +1012,6 @@ class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         if recorders is not None:
             filled = [recorder.trace() for recorder in recorders if not recorder.is_empty]
             self.gradient_trace_ = join_layers(filled)
-
-    def _bind(self):
-        """Make the public parameters views of the stack's."""
-        self.coefs_ = self._stack.coefs
-        self.intercepts_hidden_ = self._stack.intercepts_hidden
-        self.intercepts_visible_ = self._stack.intercepts_visible
-        self.components_ = self.coefs_[0].T
-        self._n_features_out = int(self._stack.units[-1])
 
     # What the public methods share.
 
@@ -1046,17 +1058,6 @@ class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
             with threads(self.n_jobs, data.shape[0] * data.shape[1]) as run:
                 v = stack.means_up(run, data, 0)
             yield v
-
-    def __getstate__(self):
-        state = super().__getstate__()
-        if "_stack" in state:  # the views would become copies; see __setstate__
-            state = {name: value for name, value in state.items() if name not in VIEWS}
-        return state
-
-    def __setstate__(self, state):
-        super().__setstate__(state)
-        if "_stack" in state:
-            self._bind()
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -109,6 +109,14 @@ class Network:
         """Number of layers with parameters."""
         return len(self.codes)
 
+    def replaced(self, name, arrays):
+        """A copy with other weights (`coefs`) or biases (`intercepts`); this one stays."""
+        twin = object.__new__(Network)
+        twin.__setstate__({**self.__getstate__(), "theta": self.theta.copy()})
+        for mine, given in zip(getattr(twin, name), arrays, strict=True):
+            mine[:] = given
+        return twin
+
     def output_layer(self):
         """The output layer as a network of its own, whose input are the top hidden units.
 

@@ -242,6 +242,17 @@ class Stack:
         twin.__setstate__({**self.__getstate__(), "theta": self.theta.astype(dtype)})
         return twin
 
+    def replaced(self, name, arrays):
+        """A copy with other `coefs`, `intercepts_hidden` or `intercepts_visible`; this one stays.
+
+        What training remembers goes on in the copy.
+        """
+        twin = object.__new__(Stack)
+        twin.__setstate__({**self.__getstate__(), "theta": self.theta.copy()})
+        for mine, given in zip(getattr(twin, name), arrays, strict=True):
+            mine[:] = given
+        return twin
+
     def means_up(self, run, data, n_layers=None, rows=None):
         """Means of a layer's units, each layer given the means below.
 
