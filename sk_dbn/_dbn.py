@@ -505,7 +505,7 @@ class DBNClassifier(
         The first call pre-trains on its rows, if the network is to be pre-trained.
 
         Solver, momenta, `learning_rate_init` and schedule are those of the last `fit`, or else of
-        the first call of `partial_fit`.
+        the first call of `partial_fit`; a warning names those that were set since.
 
         Parameters
         ----------

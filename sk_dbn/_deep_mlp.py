@@ -488,7 +488,7 @@ class DeepMLPRegressor(RegressorMixin, BaseDeepNetwork):
         """Train for one epoch on the given rows, going on from the present weights.
 
         Solver, momenta, `learning_rate_init` and schedule are those of the last `fit`, or else of
-        the first call of `partial_fit`.
+        the first call of `partial_fit`; a warning names those that were set since.
 
         Parameters
         ----------

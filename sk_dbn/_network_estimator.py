@@ -29,6 +29,7 @@ from sk_dbn._pretraining import (
 )
 from sk_dbn._rbm_stack import BernoulliRBMStack
 from sk_dbn._transaction import all_or_nothing
+from sk_dbn._unused import NETWORK, warn_of_unused
 from sk_dbn.models.data import Data, canonical_order
 from sk_dbn.models.forward import forward_work
 from sk_dbn.models.initialisers import NAMES as INITIALISERS
@@ -49,6 +50,12 @@ from sk_dbn.models.threads import threads
 
 # Integer weights up to this mean stand for repeated rows, beyond it they multiply losses.
 MOST_REPEATS = 10
+
+# What an optimiser begins with and keeps through further calls of partial_fit.
+KEPT = (
+    *("solver", "momentum", "nesterovs_momentum", "beta_1", "beta_2", "epsilon"),
+    *("learning_rate", "learning_rate_init", "power_t", "warmup_epochs"),
+)
 
 # What 'lbfgs' cannot do, the value that stands for not asking it to, and why it cannot.
 NOT_FOR_LBFGS = {
@@ -220,6 +227,8 @@ class BaseDeepNetwork(BaseEstimator, metaclass=ABCMeta):
         in_range = np.errstate(over="ignore", invalid="ignore")
         with all_or_nothing(self) as checkpoint, threads(self.n_jobs) as run, in_range:
             first = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
+            if first or not incremental:
+                self._warn_of_unused()
             samples = self._read_samples(run, X, y, sample_weight, first, incremental, classes)
             if first or not incremental:
                 self._random_state = check_random_state(self.random_state)
@@ -246,6 +255,16 @@ class BaseDeepNetwork(BaseEstimator, metaclass=ABCMeta):
                     f"{name} must be {off!r} for solver='lbfgs', {reason}, got {value!r}; take a "
                     "solver that works on minibatches, such as 'adam'."
                 )
+
+    def _warn_of_unused(self):
+        """What was asked for and has no effect."""
+        warn_of_unused(self, NETWORK)
+        if self._is_frozen and self._dropout_rates()[0] > 0:
+            warnings.warn(
+                f"dropout={self.dropout!r}: that of the input has no effect where the layers above "
+                "it are frozen; their features are computed once, from all of it.",
+                UserWarning,
+            )
 
     def _read_samples(self, run, X, y, sample_weight, first, incremental, classes):
         """Validate, encode and weigh what was given."""
@@ -614,6 +633,7 @@ class BaseDeepNetwork(BaseEstimator, metaclass=ABCMeta):
                 beta_2=self.beta_2,
                 epsilon=self.epsilon,
             )
+            self._begun_with = {name: getattr(self, name) for name in KEPT}
             for_any_solver = self.solver == "sgd" or self.learning_rate in PLANNED
             self._schedule = Schedule(
                 self.learning_rate if for_any_solver else "constant",
@@ -621,6 +641,7 @@ class BaseDeepNetwork(BaseEstimator, metaclass=ABCMeta):
                 self.power_t,
                 warmup_epochs=self.warmup_epochs,
             )
+        self._warn_of_kept()
         self._schedule.max_iter = self.max_iter
         if self._schedule.is_planned and self.warmup_epochs >= self.max_iter:
             raise ValueError(
@@ -634,6 +655,19 @@ class BaseDeepNetwork(BaseEstimator, metaclass=ABCMeta):
                 f"{self.max_iter} epochs; its last rate stays, which is next to nothing. "
                 "Raise max_iter, or set warm_start=True and call fit to begin a new schedule.",
                 ConvergenceWarning,
+            )
+
+    def _warn_of_kept(self):
+        """What was set since training began, and has no effect on training that goes on."""
+        begun = self._begun_with
+        changed = [name for name in KEPT if getattr(self, name) != begun[name]]
+        if changed:
+            kept = ", ".join(f"{name}={begun[name]!r}" for name in changed)
+            given = ", ".join(f"{name}={getattr(self, name)!r}" for name in changed)
+            warnings.warn(
+                f"partial_fit goes on with {kept}, as it began; {given} has no effect. To change "
+                "what training goes on with, set warm_start=True and call fit.",
+                UserWarning,
             )
 
     def _start_training(self, train, batch_size):

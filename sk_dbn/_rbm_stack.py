@@ -27,6 +27,7 @@ from sk_dbn._architecture import PRECISIONS, first_weights, layer_sizes, real_ar
 from sk_dbn._assignment import assignable
 from sk_dbn._input import read_input
 from sk_dbn._transaction import all_or_nothing
+from sk_dbn._unused import STACK, warn_of_unused
 from sk_dbn.models import generation
 from sk_dbn.models.data import Data, canonical_order
 from sk_dbn.models.forward import forward_work
@@ -779,7 +780,8 @@ class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
             self._train(fit, rates, [1] * len(sizes) if partial else max_iters, checkpoint)
 
     def _check_combinations(self):
-        """Parameters that are right by themselves only."""
+        """Parameters that are right, or of any use, by themselves only."""
+        warn_of_unused(self, STACK)
         if self.sparsity_target is not None and self.sparsity_target >= 1:
             if self.activation != "relu":
                 raise ValueError(

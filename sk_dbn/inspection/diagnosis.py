@@ -136,6 +136,7 @@ def _before(estimator, X, y):
             twin.set_params(pretrainer=still)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # it is not to converge
+        warnings.filterwarnings("ignore", "Parameters that have no effect")  # with its solver
         twin.fit(X, y)
     if twin.pretrainer_ is None or not isinstance(stack, BernoulliRBMStack):
         return History(twin, False, parameters)
