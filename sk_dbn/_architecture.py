@@ -5,11 +5,13 @@ from itertools import pairwise
 from numbers import Integral
 
 import numpy as np
-from sklearn.utils._param_validation import Options, StrOptions
+from sklearn.utils._param_validation import Options
+
+from sk_dbn._names import Names
 
 # What `dtype` may be: a name, NumPy's type or its dtype. np.dtype makes one of them all.
 PRECISIONS = [
-    StrOptions({"float32", "float64"}),
+    Names({"float32", "float64"}),
     Options(type, {np.float32, np.float64}),
     Options(np.dtype, {np.dtype("float32"), np.dtype("float64")}),
 ]
@@ -37,13 +39,23 @@ def layer_sizes(hidden_layer_sizes, at_least=0):
     sizes = given.tolist() if hasattr(given, "tolist") else given  # NumPy's and pandas' too
     is_list = isinstance(sizes, Sequence) and not isinstance(sizes, (str, bytes))
     sizes = list(sizes) if is_list else [sizes]
-    whole = (isinstance(n, Integral) and not isinstance(n, bool) and n > 0 for n in sizes)
+    whole = [isinstance(n, Integral) and not isinstance(n, bool) and n > 0 for n in sizes]
     if len(sizes) < at_least or not all(whole):
+        wrong = "" if all(whole) else f": {_what_is_wrong(sizes, whole.index(False))}"
         raise ValueError(
             "hidden_layer_sizes must be positive integers, one for each hidden layer, got "
-            f"{given!r}."
+            f"{given!r}{wrong}."
         )
     return [int(n) for n in sizes]
+
+
+def _what_is_wrong(sizes, layer):
+    """Why a size is none, in words."""
+    n = sizes[layer]
+    where = f"entry {layer} is {n!r}"
+    if isinstance(n, Integral) and not isinstance(n, bool):
+        return f"{where}, which is not positive"
+    return f"{where} of type {type(n).__name__}, which is not an integer"
 
 
 def first_weights(init, units, dtype):

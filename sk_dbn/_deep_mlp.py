@@ -5,11 +5,12 @@ from numbers import Real
 import numpy as np
 from sklearn.base import RegressorMixin, _fit_context
 from sklearn.metrics import d2_pinball_score, r2_score
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import Interval
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import column_or_1d
 
 from sk_dbn._input import read_input
+from sk_dbn._names import Names
 from sk_dbn._network_estimator import BaseDeepNetwork, is_stochastic
 
 OUTPUT_ACTIVATIONS = {
@@ -363,7 +364,7 @@ class DeepMLPRegressor(RegressorMixin, BaseDeepNetwork):
 
     _parameter_constraints: dict = {
         **BaseDeepNetwork._parameter_constraints,
-        "loss": [StrOptions(set(OUTPUT_ACTIVATIONS))],
+        "loss": [Names(set(OUTPUT_ACTIVATIONS))],
         "quantile": [Interval(Real, 0, 1, closed="neither"), None],
         "delta": [Interval(Real, 0, None, closed="neither")],
     }

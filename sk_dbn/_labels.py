@@ -67,7 +67,7 @@ def check_not_missing(y):
         is_missing = values.dtype.kind == "O" and any(map(_is_missing, values.ravel()))
     if is_missing:
         raise ValueError(
-            "y contains NaN or None, which are no labels. Where that means 'no label', "
+            "Input y contains NaN or None, which are no labels. Where that means 'no label', "
             "replace it by a label that does not occur, such as -1 or 'none', and set unlabeled "
             "to that; otherwise leave these rows out."
         )

@@ -19,6 +19,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 from sk_dbn._architecture import PRECISIONS, first_weights, layer_sizes
 from sk_dbn._assignment import assignable
 from sk_dbn._input import read_input
+from sk_dbn._names import Names, SuggestsNames, did_you_mean
 from sk_dbn._pretraining import (
     WRAPPERS,
     check_pretrainable,
@@ -115,23 +116,23 @@ class Validation:
     y: np.ndarray
 
 
-class BaseDeepNetwork(BaseEstimator, metaclass=ABCMeta):
+class BaseDeepNetwork(SuggestsNames, BaseEstimator, metaclass=ABCMeta):
     """Base of the estimators that train a network by backpropagation."""
 
     _parameter_constraints: dict = {
         "hidden_layer_sizes": "no_validation",  # by layer_sizes
-        "activation": [StrOptions(set(ACTIVATIONS)), list, tuple],
+        "activation": [Names(set(ACTIVATIONS)), list, tuple],
         "init": [
-            StrOptions(set(INITIALISERS)),
+            Names(set(INITIALISERS)),
             Interval(Real, 0, None, closed="left"),
             list,
             tuple,
         ],
         "pretrainer": [StrOptions({"auto"}), BernoulliRBMStack, *WRAPPERS, None],
-        "solver": [StrOptions({*SOLVERS, "lbfgs"})],
+        "solver": [Names({*SOLVERS, "lbfgs"})],
         "alpha": [Interval(Real, 0, None, closed="left")],
         "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
-        "learning_rate": [StrOptions(set(SCHEDULES))],
+        "learning_rate": [Names(set(SCHEDULES))],
         "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
         "warmup_epochs": [Interval(Real, 0, None, closed="left")],
         "power_t": [Interval(Real, 0, None, closed="left")],
@@ -159,7 +160,7 @@ class BaseDeepNetwork(BaseEstimator, metaclass=ABCMeta):
         "clip_norm": [Interval(Real, 0, None, closed="neither"), None],
         "clip_value": [Interval(Real, 0, None, closed="neither"), None],
         "shortcut": ["boolean"],
-        "trace": [StrOptions({"epoch", "batch"}), None],
+        "trace": [Names({"epoch", "batch"}), None],
         "dtype": PRECISIONS,
         "n_jobs": [Integral, None],
     }
@@ -348,7 +349,10 @@ class BaseDeepNetwork(BaseEstimator, metaclass=ABCMeta):
             )
         for name in names:
             if not isinstance(name, str) or name not in ACTIVATIONS:
-                raise ValueError(f"activation must be one of {sorted(ACTIVATIONS)}, got {name!r}.")
+                raise ValueError(
+                    f"activation must be one of {sorted(ACTIVATIONS)}, got {name!r}."
+                    + did_you_mean(name, ACTIVATIONS)
+                )
         if "step" in names:
             raise ValueError(
                 "activation='step' cannot be trained through: its derivative is zero "

@@ -26,6 +26,7 @@ from sklearn.utils.validation import (
 from sk_dbn._architecture import PRECISIONS, first_weights, layer_sizes, real_array
 from sk_dbn._assignment import assignable
 from sk_dbn._input import read_input
+from sk_dbn._names import Names, SuggestsNames
 from sk_dbn._transaction import all_or_nothing
 from sk_dbn._unused import STACK, warn_of_unused
 from sk_dbn.models import generation
@@ -51,7 +52,9 @@ from sk_dbn.models.visible import VisibleUnits
 PIECE = 1024  # rows whose visible units are held in float64 at a time
 
 
-class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class BernoulliRBMStack(
+    ClassNamePrefixFeaturesOutMixin, TransformerMixin, SuggestsNames, BaseEstimator
+):
     """A stack of restricted Boltzmann machines, each trained on the layer below it.
 
     Greedy layer-wise training [1]_: the first machine models the data, the next one the
@@ -259,14 +262,14 @@ class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
 
     _parameter_constraints: dict = {
         "hidden_layer_sizes": "no_validation",  # by layer_sizes
-        "visible": [StrOptions({"auto", "bernoulli", "gaussian"})],
+        "visible": [Names({"auto", "bernoulli", "gaussian"})],
         "learn_variance": ["boolean"],
-        "activation": [StrOptions({"logistic", "tanh", "relu"})],
-        "init": [StrOptions(set(NAMES)), Interval(Real, 0, None, closed="left"), list, tuple],
+        "activation": [Names({"logistic", "tanh", "relu"})],
+        "init": [Names(set(NAMES)), Interval(Real, 0, None, closed="left"), list, tuple],
         "learning_rate": [Interval(Real, 0, None, closed="neither"), "array-like"],
         "annealing": [StrOptions({"auto"}), Interval(Real, 0, 1, closed="both")],
         "momentum": [Interval(Real, 0, 1, closed="left")],
-        "algorithm": [StrOptions({"cd", "pcd", "fpcd", "pt"})],
+        "algorithm": [Names({"cd", "pcd", "fpcd", "pt"})],
         "n_gibbs_steps": [Interval(Integral, 1, None, closed="left")],
         "n_chains": [Interval(Integral, 1, None, closed="left")],
         "n_temperatures": [Interval(Integral, 2, None, closed="left")],
@@ -281,11 +284,11 @@ class BernoulliRBMStack(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         "max_iter": [Interval(Integral, 1, None, closed="left"), "array-like"],
         "tol": [Interval(Real, 0, None, closed="left")],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
-        "early_stopping": ["boolean", StrOptions({"reconstruction", "free_energy"})],
+        "early_stopping": ["boolean", Names({"reconstruction", "free_energy"})],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
         "shuffle": ["boolean"],
         "warm_start": ["boolean"],
-        "trace": [StrOptions({"epoch", "batch"}), None],
+        "trace": [Names({"epoch", "batch"}), None],
         "dtype": PRECISIONS,
         "n_jobs": [Integral, None],
         "verbose": ["verbose"],

@@ -55,6 +55,22 @@ def test_everything_else_is_refused_by_name(sizes):
     assert repr(sizes) in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("sizes", "said"),
+    [
+        ((10.0,), "entry 0 is 10.0 of type float, which is not an integer"),
+        ((10, True), "entry 1 is True of type bool, which is not an integer"),
+        ((10, -2), "entry 1 is -2, which is not positive"),
+        (np.array([10.0, 5.0]), "entry 0 is 10.0 of type float, which is not an integer"),
+    ],
+    ids=repr,
+)
+def test_the_entry_that_is_wrong_is_named(sizes, said):
+    """10.0 looks like a positive integer to whoever wrote it."""
+    with pytest.raises(ValueError, match=said):
+        layer_sizes(sizes)
+
+
 def test_whether_there_may_be_none():
     """A network without hidden layers is linear; a stack without machines is nothing."""
     assert layer_sizes(()) == layer_sizes(np.array([], dtype=int)) == []

@@ -1,0 +1,111 @@
+"""Names among which a parameter chooses: unknown ones, and which of them was meant."""
+
+import difflib
+import re
+
+from sklearn.utils._param_validation import InvalidParameterError, StrOptions
+
+# What other libraries call them, in small letters and without dashes.
+SYNONYMS = {
+    "sigmoid": ("logistic",),
+    "linear": ("identity",),
+    "none": ("identity",),
+    "rectifier": ("relu",),
+    "leakyrelu": ("leaky_relu",),
+    "silu": ("swish",),
+    "heaviside": ("step",),
+    "xavier": ("glorot_uniform", "glorot_normal"),
+    "xavieruniform": ("glorot_uniform",),
+    "xaviernormal": ("glorot_normal",),
+    "kaiming": ("he_uniform", "he_normal"),
+    "kaiminguniform": ("he_uniform",),
+    "kaimingnormal": ("he_normal",),
+    "gaussian": ("normal",),
+    "zero": ("zeros",),
+    "mse": ("squared_error",),
+    "meansquarederror": ("squared_error",),
+    "l2": ("squared_error",),
+    "mae": ("absolute_error",),
+    "meanabsoluteerror": ("absolute_error",),
+    "l1": ("absolute_error",),
+    "smoothl1": ("huber",),
+    "pinball": ("quantile",),
+    "nesterov": ("sgd",),
+    "momentum": ("sgd",),
+    "bfgs": ("lbfgs",),
+    "onecyclelr": ("one_cycle",),
+    "cosineannealing": ("cosine",),
+    "reducelronplateau": ("adaptive",),
+    "binary": ("bernoulli",),
+    "normal": ("gaussian",),
+    "contrastivedivergence": ("cd",),
+    "sml": ("pcd",),
+    "paralleltempering": ("pt",),
+}
+
+
+class Names(StrOptions):
+    """A constraint like StrOptions, which lists the names in order."""
+
+    def __str__(self):
+        return f"a str among {{{', '.join(map(repr, sorted(self.options)))}}}"
+
+
+def meant_by(name, options):
+    """Which options somebody meant who wrote this name.
+
+    Parameters
+    ----------
+    name : str
+    options : iterable of str
+
+    Returns
+    -------
+    list of str
+        Spelt otherwise, called otherwise elsewhere, or the nearest; may be empty.
+    """
+    by_letters = {_letters(option): option for option in sorted(options)}
+    letters = _letters(name)
+    if letters in by_letters:
+        return [by_letters[letters]]
+    synonyms = [option for option in SYNONYMS.get(letters, ()) if option in by_letters.values()]
+    near = difflib.get_close_matches(letters, by_letters, n=1)
+    return synonyms or [by_letters[found] for found in near]
+
+
+def _letters(name):
+    return re.sub(r"[\W_]", "", name.lower())
+
+
+def did_you_mean(name, options):
+    """The end of a message about an unknown name, empty where nothing is near.
+
+    Parameters
+    ----------
+    name : object
+    options : iterable of str
+
+    Returns
+    -------
+    str
+    """
+    meant = meant_by(name, options) if isinstance(name, str) else []
+    return f" Did you mean {' or '.join(map(repr, meant))}?" if meant else ""
+
+
+class SuggestsNames:
+    """An estimator whose error for an unknown name says which one may have been meant."""
+
+    def _validate_params(self):
+        try:
+            super()._validate_params()
+        except InvalidParameterError as error:
+            raise InvalidParameterError(f"{error}{self._suggestion(str(error))}") from None
+
+    def _suggestion(self, message):
+        for parameter, value in self.get_params(deep=False).items():
+            constraints = self._parameter_constraints[parameter]
+            if message.startswith(f"The {parameter!r} parameter") and isinstance(constraints, list):
+                names = [c.options for c in constraints if isinstance(c, StrOptions)]
+                return did_you_mean(value, set().union(*names))
+        return ""
