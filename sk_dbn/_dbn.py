@@ -116,7 +116,8 @@ class DBNClassifier(
         go on to `max_iter` whatever the loss does, and nothing stops before `warmup_epochs`.
 
     verbose : bool, default=False
-        Whether to print progress.
+        Whether to print of each epoch which one of how many it is, its loss, the score of
+        validation rows, and the time that passed and that is left at most; of pre-training too.
 
     warm_start : bool, default=False
         Whether `fit` goes on from the weights of the previous call.

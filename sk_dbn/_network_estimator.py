@@ -28,6 +28,7 @@ from sk_dbn._pretraining import (
     warn_of_overruled,
     warn_of_training_anew,
 )
+from sk_dbn._progress import Progress
 from sk_dbn._rbm_stack import BernoulliRBMStack
 from sk_dbn._transaction import all_or_nothing
 from sk_dbn._unused import NETWORK, warn_of_unused
@@ -406,6 +407,8 @@ class BaseDeepNetwork(SuggestsNames, BaseEstimator, metaclass=ABCMeta):
         warn_of_overruled(pretrainer, stack)
         if stack.n_jobs is None:
             stack.set_params(n_jobs=self.n_jobs)
+        if self.verbose and not stack.verbose:
+            stack.set_params(verbose=self.verbose)
         return stack
 
     def _pretrain(self, stack, samples):
@@ -691,7 +694,7 @@ class BaseDeepNetwork(SuggestsNames, BaseEstimator, metaclass=ABCMeta):
         self._start_optimiser(incremental)
         training, n_samples = self._start_training(train, batch_size), len(train.order)
         self._watch(checkpoint)
-        best = self._best_so_far()
+        best, progress = self._best_so_far(), self._progress("epoch", incremental)
         self.n_iter_ = 0
         order, before, stopping = train.order, None, False
         max_iter = 1 if incremental else self.max_iter
@@ -707,8 +710,9 @@ class BaseDeepNetwork(SuggestsNames, BaseEstimator, metaclass=ABCMeta):
             self._end_epoch(loss, n_samples)
             if self._check_improvement(run, validation) and self.early_stopping:
                 best = self._network.theta.copy()
+            progress.end_epoch(self._measures(validation))
             self._schedule.end_epoch(self.t_)
-            stopping = self._is_stopping()
+            stopping = self._is_stopping(progress)
             checkpoint.keep()
             before = started_from
         else:
@@ -754,8 +758,19 @@ class BaseDeepNetwork(SuggestsNames, BaseEstimator, metaclass=ABCMeta):
         self.t_ += n_samples
         self.loss_ = float(loss)
         self.loss_curve_ = [*self.loss_curve_, self.loss_]
-        if self.verbose:
-            print(f"Iteration {self.n_iter_}, loss = {self.loss_:.8f}")
+
+    def _progress(self, unit, incremental=False):
+        """What is told of this call: of one of partial_fit, that it counts on."""
+        if incremental:
+            return Progress(self.verbose, self, unit, n_before=len(self.loss_curve_))
+        return Progress(self.verbose, self, unit, self.max_iter)
+
+    def _measures(self, validation):
+        """What an epoch came to."""
+        measures = {"loss": self.loss_}
+        if validation is not None:
+            measures["validation score"] = self.validation_scores_[-1]
+        return measures
 
     def _check_improvement(self, run, validation):
         """Update what was best so far; whether this epoch's score is."""
@@ -779,8 +794,6 @@ class BaseDeepNetwork(SuggestsNames, BaseEstimator, metaclass=ABCMeta):
         self.validation_scores_ = [*self.validation_scores_, score]
         loss = float(rows.loss_of(outputs))
         self.validation_loss_curve_ = [*self.validation_loss_curve_, loss]
-        if self.verbose:
-            print(f"Validation score: {score:f}")
         if self.early_stopping:
             stuck = not score >= self.best_validation_score_ + self.tol  # NaN is stuck
             self._no_improvement_count = self._no_improvement_count + 1 if stuck else 0
@@ -788,20 +801,19 @@ class BaseDeepNetwork(SuggestsNames, BaseEstimator, metaclass=ABCMeta):
         self.best_validation_score_ = float(np.fmax(score, self.best_validation_score_))
         return improved
 
-    def _is_stopping(self):
+    def _is_stopping(self, progress):
         """Whether training should stop, having told why if verbose."""
         if self._no_improvement_count <= self.n_iter_no_change:
             return False
         if self._schedule.is_under_way and not self.early_stopping:
             return False
         stopping = self._schedule.on_plateau()
-        if self.verbose:
-            what = "Validation score" if self.early_stopping else "Training loss"
-            then = "Stopping." if stopping else f"Setting learning rate to {self._schedule.rate:f}"
-            print(
-                f"{what} did not improve more than tol={self.tol:f} for "
-                f"{self.n_iter_no_change} consecutive epochs. {then}"
-            )
+        what = "Validation score" if self.early_stopping else "Training loss"
+        then = "Stopping." if stopping else f"Setting learning rate to {self._schedule.rate:f}"
+        progress.say(
+            f"{what} did not improve more than tol={self.tol:f} for "
+            f"{self.n_iter_no_change} consecutive epochs. {then}"
+        )
         if not stopping:
             self._no_improvement_count = 0
         return stopping
@@ -811,7 +823,7 @@ class BaseDeepNetwork(SuggestsNames, BaseEstimator, metaclass=ABCMeta):
         network = self._trained
         objective = LbfgsObjective(run, network, train, self.alpha, self._recorder)
         checkpoint.watch(network.theta, self._recorder)
-        self.n_iter_ = 0
+        self.n_iter_, progress = 0, self._progress("iteration")
 
         def end_iteration(theta):
             objective.end_iteration(theta)
@@ -819,6 +831,7 @@ class BaseDeepNetwork(SuggestsNames, BaseEstimator, metaclass=ABCMeta):
                 self._end_epoch(objective.loss, 0)
                 if validation is not None:
                     self._validate_epoch(run, validation)
+                progress.end_epoch(self._measures(validation))
                 checkpoint.keep()
 
         result = scipy.optimize.minimize(

@@ -1,6 +1,5 @@
 """A stack of restricted Boltzmann machines as a scikit-learn transformer."""
 
-import time
 import warnings
 from dataclasses import dataclass
 from numbers import Integral, Real
@@ -27,6 +26,7 @@ from sk_dbn._architecture import PRECISIONS, first_weights, layer_sizes, real_ar
 from sk_dbn._assignment import assignable
 from sk_dbn._input import read_input
 from sk_dbn._names import Names, SuggestsNames
+from sk_dbn._progress import Progress
 from sk_dbn._transaction import all_or_nothing
 from sk_dbn._unused import STACK, warn_of_unused
 from sk_dbn.models import generation
@@ -167,7 +167,8 @@ class BernoulliRBMStack(
         Number of threads; None: as many as the process may use. It changes no result. `gibbs`,
         `sample` and `complete` draw in one thread, whatever it is.
     verbose : int, default=0
-        Whether to print each epoch's progress.
+        Whether to print of each epoch which one of how many it is, how far reconstructions are
+        from their input, and the time that passed and that is left at most.
     random_state : int, RandomState instance or None, default=None
         Determines first weights, the order of rows and all samples of units.
 
@@ -981,16 +982,15 @@ class BernoulliRBMStack(
 
     def _reporter(self, fit, layer, schedule):
         """What is done after each epoch: it is counted in, and printed when `verbose`."""
-        start = time.perf_counter()
+        unit = f"layer {layer + 1} of {fit.stack.n_layers}, epoch"
+        n_epochs, n_before = schedule.fall + schedule.n_falling, 0
+        if fit.partial:
+            n_epochs, n_before = None, getattr(self, "n_iter_", [0] * (layer + 1))[layer]
+        progress = Progress(self.verbose, self, unit, n_epochs, n_before)
 
         def report(divergence):
             fit.end_epoch()
-            if self.verbose:
-                print(
-                    f"[{type(self).__name__}] Layer {layer + 1} of {fit.stack.n_layers}, "
-                    f"iteration {schedule.n_iter}, reconstruction KL = {divergence:.4f}, "
-                    f"time = {time.perf_counter() - start:.2f}s"
-                )
+            progress.end_epoch({"reconstruction KL": divergence})
 
         return report
 

@@ -9,6 +9,7 @@ import inspect
 import io
 import os
 import pickle
+import re
 import signal
 import threading
 import time
@@ -867,9 +868,39 @@ def test_verbose_tells_every_epoch(kind, solver, capsys):
     assert capsys.readouterr().out == ""
     estimator.set_params(verbose=True).fit(X, y)
     lines = capsys.readouterr().out.splitlines()
-    told = [line for line in lines if line.startswith("Iteration")]
-    losses = enumerate(estimator.loss_curve_, start=1)
-    assert told == [f"Iteration {i}, loss = {loss:.8f}" for i, loss in losses]
+    name, unit = type(estimator).__name__, "Iteration" if solver == "lbfgs" else "Epoch"
+    number = r"\d+\.\d"
+    for i, (line, loss) in enumerate(zip(lines, estimator.loss_curve_, strict=False), start=1):
+        start = re.escape(f"[{name}] {unit} {i} of 3, loss = {loss:.6g}, ")
+        assert re.fullmatch(f"{start}time = {number}s, left = {number}s", line), line
+    assert len(lines) >= len(estimator.loss_curve_) == estimator.n_iter_
+
+
+@both
+def test_verbose_tells_of_pre_training(kind, capsys):
+    """Of a stack that is silent by itself, before the network's own epochs."""
+    X, y = data(kind)
+    stack = BernoulliRBMStack(max_iter=2, random_state=0)
+    make(kind, pretrainer=stack, max_iter=2, verbose=1).fit(X, y)
+    told = [line.split(",")[:2] for line in capsys.readouterr().out.splitlines()]
+    layers = [f"[BernoulliRBMStack] Layer {layer} of 2" for layer in (1, 1, 2, 2)]
+    assert [x[0] for x in told[:4]] == layers
+    assert [x[1] for x in told[:4]] == [" epoch 1 of 2", " epoch 2 of 2"] * 2
+    assert [x[0].split("] ")[1] for x in told[4:6]] == ["Epoch 1 of 2", "Epoch 2 of 2"]
+    make(kind, pretrainer=stack, max_iter=2).fit(X, y)
+    assert capsys.readouterr().out == "" and stack.verbose == 0
+
+
+@both
+def test_verbose_counts_on_in_partial_fit(kind, capsys):
+    """Nobody knows how many calls there will be, so nothing is said of that and of time left."""
+    X, y = data(kind)
+    classes = {"classes": [0, 1, 2]} if kind == "classifier" else {}
+    estimator = make(kind, verbose=1).partial_fit(X, y, **classes).partial_fit(X, y)
+    told = capsys.readouterr().out.splitlines()
+    assert [line.split("] ")[1].split(",")[0] for line in told] == ["Epoch 1", "Epoch 2"]
+    assert not any("left" in line for line in told)
+    assert len(estimator.loss_curve_) == 2
 
 
 @both
@@ -878,7 +909,7 @@ def test_verbose_tells_scores_and_why_it_stopped(kind, capsys):
     X, y = data(kind)
     make(kind, early_stopping=True, tol=1e9, verbose=True, n_iter_no_change=2).fit(X, y)
     out = capsys.readouterr().out
-    assert out.count("Validation score:") == 4
+    assert out.count("validation score = ") == 4
     assert "did not improve more than tol" in out and "Stopping." in out
 
 

@@ -988,3 +988,24 @@ def test_ctrl_c_keeps_the_last_complete_epoch(digits):
         stack.gradient_trace_.weight_norm[-1, 0], rel=1e-6
     )
     assert stack.transform(digits).shape == (len(digits), 128)
+
+
+def test_verbose_tells_of_each_layer(capsys):
+    """Which epoch of how many, what it came to, the time; partial_fit counts on."""
+    X = np.random.default_rng(0).uniform(size=(30, 4))
+    stack = BernoulliRBMStack((3, 2), max_iter=[2, 1], random_state=0, verbose=1).fit(X)
+    told = capsys.readouterr().out.splitlines()
+    kl = stack.gradient_trace_.reconstruction_kl
+    assert [line.split(", time")[0] for line in told] == [
+        f"[BernoulliRBMStack] Layer 1 of 2, epoch 1 of 2, reconstruction KL = {kl[1, 0]:.6g}",
+        f"[BernoulliRBMStack] Layer 1 of 2, epoch 2 of 2, reconstruction KL = {kl[2, 0]:.6g}",
+        f"[BernoulliRBMStack] Layer 2 of 2, epoch 1 of 1, reconstruction KL = {kl[1, 1]:.6g}",
+    ]
+    assert all("left = " in line for line in told)
+    stack.partial_fit(X)
+    told = capsys.readouterr().out.splitlines()
+    assert [line.split(", reconstruction")[0].split("] ")[1] for line in told] == [
+        "Layer 1 of 2, epoch 3",
+        "Layer 2 of 2, epoch 2",
+    ]
+    assert not any("left" in line for line in told)
