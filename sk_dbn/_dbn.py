@@ -717,7 +717,7 @@ class DBNClassifier(
             if not incremental:
                 self._check_same_classes(y[labelled])
         self._loss_option = self.label_smoothing
-        targets = np.zeros((len(y), y.shape[1] if y.ndim == 2 else 1), self.dtype)
+        targets = np.zeros((len(y), y.shape[1] if y.ndim == 2 else 1), self._training_dtype)
         targets[labelled] = self._encode_labels(y[labelled])
         return targets
 
@@ -794,8 +794,8 @@ class DBNClassifier(
     def _encode_labels(self, y):
         """Labels as the loss reads them, (n_rows, 1) class numbers or (n_rows, n_labels)."""
         if self._is_multilabel:
-            return y.astype(self.dtype, order="C")
-        return np.searchsorted(self.classes_, y).reshape(-1, 1).astype(self.dtype)
+            return y.astype(self._training_dtype, order="C")
+        return np.searchsorted(self.classes_, y).reshape(-1, 1).astype(self._training_dtype)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -575,8 +575,8 @@ class DeepMLPRegressor(RegressorMixin, BaseDeepNetwork):
 
     def _to_targets(self, y, name):
         """y as the loss reads it, if it is in the loss's range; errors say `name`."""
-        targets = y.reshape(len(y), -1).astype(self.dtype, order="C")
-        if not np.isfinite(targets).all():
+        targets = y.reshape(len(y), -1).astype(self._training_dtype, order="C")
+        if not np.isfinite(targets.astype(self.dtype, copy=False)).all():
             raise ValueError(
                 f"{name} has values too large for dtype={np.dtype(self.dtype).name!r}."
             )
@@ -587,7 +587,7 @@ class DeepMLPRegressor(RegressorMixin, BaseDeepNetwork):
         if self.loss == "gamma" and (targets <= 0).any():
             raise ValueError(
                 f"{name} must be positive for loss='gamma', got {targets.min()} as "
-                f"{np.dtype(self.dtype).name}."
+                f"{targets.dtype.name}."
             )
         return targets
 

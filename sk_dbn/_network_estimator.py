@@ -268,6 +268,15 @@ class BaseDeepNetwork(SuggestsNames, BaseEstimator, metaclass=ABCMeta):
                 UserWarning,
             )
 
+    @property
+    def _training_dtype(self):
+        """The precision that training works in.
+
+        The line search of L-BFGS compares losses that differ by little: in single precision
+        their rounding, of large targets above all, ends it long before the minimum.
+        """
+        return np.dtype(np.float64 if self.solver == "lbfgs" else self.dtype)
+
     def _read_samples(self, run, X, y, sample_weight, first, incremental, classes):
         """Validate, encode and weigh what was given."""
         X, y = self._validate_input(X, y, reset=first)
@@ -313,7 +322,7 @@ class BaseDeepNetwork(SuggestsNames, BaseEstimator, metaclass=ABCMeta):
         if class_factors is not None:
             factors = class_factors if factors is None else factors * class_factors
         weight = np.empty(0) if factors is None else factors
-        return repeats, weight.astype(self.dtype)
+        return repeats, weight.astype(self._training_dtype)
 
     def _initialise(self, samples):
         """A network with first weights, pre-trained where that was asked for."""
@@ -488,17 +497,19 @@ class BaseDeepNetwork(SuggestsNames, BaseEstimator, metaclass=ABCMeta):
 
         Their features are computed once, (n_samples, n_top_units); of other rows they are zero.
         """
-        data = self._open(X)
+        dtype = self._training_dtype
+        data = self._open(X, dtype)
         if not self._is_frozen:
             return data
         rows = np.arange(X.shape[0]) if rows is None else rows
         n_frozen = self._network.n_layers - 1
-        features = self._network.outputs(run, data, n_frozen, np.sort(rows))
+        network = self._network.astype(dtype)
+        features = network.outputs(run, data, n_frozen, np.sort(rows))
         if len(rows) < X.shape[0]:
             all_rows = np.zeros((X.shape[0], features.shape[1]), features.dtype)
             all_rows[np.sort(rows)] = features
             features = all_rows
-        return Data(features, self.dtype)
+        return Data(features, dtype)
 
     def _open(self, X, dtype=None):
         """X as the first layer reads it: standardised where the pre-training did so."""
@@ -564,7 +575,7 @@ class BaseDeepNetwork(SuggestsNames, BaseEstimator, metaclass=ABCMeta):
             raise ValueError(
                 f"y_val must have the {self.n_outputs_} outputs of y, got shape {y_val.shape}."
             )
-        no_weight = np.empty(0, self.dtype)
+        no_weight = np.empty(0, self._training_dtype)
         order = np.arange(X_val.shape[0])
         data = self._training_input(run, X_val)
         parts = data, targets, no_weight, self._loss, order, self._loss_option
@@ -583,7 +594,7 @@ class BaseDeepNetwork(SuggestsNames, BaseEstimator, metaclass=ABCMeta):
         if self._is_frozen:
             recorder.look_below(self._network, self._open(X), train.probe)
         if recorder.is_empty:
-            recorder.record_start(run, self._trained, train, batch_size)
+            recorder.record_start(run, self._trained.astype(train.data.dtype), train, batch_size)
         self._recorder = recorder
 
     @property
@@ -741,7 +752,7 @@ class BaseDeepNetwork(SuggestsNames, BaseEstimator, metaclass=ABCMeta):
     def _retreat(self, run, train, checkpoint, loss, before):
         """Return to the weights of the last good epoch; the trace shows what happened."""
         checkpoint.restore(self._recorder)
-        outputs = self._trained.outputs(run, train.data, rows=train.probe)
+        outputs = train.outputs(run, self._trained, train.probe)
         if before is not None and not np.isfinite(outputs).all():
             # That epoch's loss was measured before its last updates, which were bad.
             self._network.theta[:] = before
@@ -786,7 +797,7 @@ class BaseDeepNetwork(SuggestsNames, BaseEstimator, metaclass=ABCMeta):
     def _validate_epoch(self, run, validation):
         """Score the validation rows."""
         rows = validation.rows
-        outputs = self._trained.outputs(run, rows.data, rows=rows.order)
+        outputs = rows.outputs(run, self._trained, rows.order)
         weight = None if rows.sample_weight.size == 0 else rows.sample_weight[rows.order]
         score = np.nan  # a regressor may have left the range of numbers
         if np.isfinite(outputs).all():
@@ -820,14 +831,16 @@ class BaseDeepNetwork(SuggestsNames, BaseEstimator, metaclass=ABCMeta):
 
     def _fit_lbfgs(self, run, train, validation, checkpoint):
         """Minimise the loss over all rows by L-BFGS-B."""
-        network = self._trained
+        theta = self._trained.theta
+        network = self._trained.astype(train.data.dtype)
         objective = LbfgsObjective(run, network, train, self.alpha, self._recorder)
-        checkpoint.watch(network.theta, self._recorder)
+        checkpoint.watch(theta, self._recorder)
         self.n_iter_, progress = 0, self._progress("iteration")
 
-        def end_iteration(theta):
-            objective.end_iteration(theta)
-            if np.isfinite(objective.loss) and np.isfinite(network.theta).all():
+        def end_iteration(x):
+            objective.end_iteration(x)
+            theta[:] = x
+            if np.isfinite(objective.loss) and np.isfinite(theta).all():
                 self._end_epoch(objective.loss, 0)
                 if validation is not None:
                     self._validate_epoch(run, validation)
@@ -836,14 +849,15 @@ class BaseDeepNetwork(SuggestsNames, BaseEstimator, metaclass=ABCMeta):
 
         result = scipy.optimize.minimize(
             objective,
-            network.theta.astype(np.float64),
+            theta.astype(np.float64),
             method="L-BFGS-B",
             jac=True,
             callback=end_iteration,
             options={"maxfun": self.max_fun, "maxiter": self.max_iter, "gtol": self.tol},
         )
         loss = objective.reported(result.x)
-        if not (np.isfinite(loss) and np.isfinite(network.theta).all()):
+        theta[:] = result.x
+        if not (np.isfinite(loss) and np.isfinite(theta).all()):
             self._retreat(run, train, checkpoint, loss, None)
             return
         self.n_iter_ = _check_optimize_result("lbfgs", result, self.max_iter)

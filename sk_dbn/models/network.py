@@ -286,6 +286,10 @@ class TrainingSet:
         """What the loss, summed over outputs, is multiplied by to be reported."""
         return 1.0 / self.targets.shape[1] if self.loss in MEANS_OF_OUTPUTS else 1.0
 
+    def outputs(self, run, network, rows):
+        """What a network says of some rows, computed in the precision of the data."""
+        return network.astype(self.data.dtype).outputs(run, self.data, rows=rows)
+
     def loss_of(self, outputs):
         """The reported loss of the network's outputs for the rows of `order`."""
         of_loss = LOSSES[self.loss], float(self.option)
