@@ -8,6 +8,7 @@ import numpy as np
 from sklearn.utils._param_validation import Options
 
 from sk_dbn._names import Names
+from sk_dbn.models import memory
 
 # What `dtype` may be: a name, NumPy's type or its dtype. np.dtype makes one of them all.
 PRECISIONS = [
@@ -56,6 +57,28 @@ def _what_is_wrong(sizes, layer):
     if isinstance(n, Integral) and not isinstance(n, bool):
         return f"{where}, which is not positive"
     return f"{where} of type {type(n).__name__}, which is not an integer"
+
+
+def check_layers_fit(hidden_layer_sizes, units, bytes_each):
+    """Check that layers fit into memory, before any of it is asked for.
+
+    Parameters
+    ----------
+    hidden_layer_sizes : int or array-like of shape (n_layers,)
+        As the caller gave them.
+    units : sequence of int
+        Units of the input and of each layer.
+    bytes_each : int
+        What a parameter takes, with what training keeps beside it.
+
+    Raises
+    ------
+    ValueError
+        If they do not.
+    """
+    n_parameters = sum(int(p) * int(q) + int(q) for p, q in pairwise(units))
+    value = f"{hidden_layer_sizes!r} with {units[0]} features"
+    memory.require(bytes_each * n_parameters, "hidden_layer_sizes", value, "take smaller layers")
 
 
 def first_weights(init, units, dtype):

@@ -713,9 +713,9 @@ class DBNClassifier(
         if first:
             self._define_classes(y[labelled], classes, incremental)
         else:
-            self._check_classes(y[labelled], classes)
             if not incremental:
                 self._check_same_classes(y[labelled])
+            self._check_classes(y[labelled], classes)
         self._loss_option = self.label_smoothing
         targets = np.zeros((len(y), y.shape[1] if y.ndim == 2 else 1), self._training_dtype)
         targets[labelled] = self._encode_labels(y[labelled])
@@ -779,8 +779,10 @@ class DBNClassifier(
             )
 
     def _check_same_classes(self, y):
-        """A warm start needs all classes again."""
-        found = self.classes_ if self._is_multilabel else unique_labels(y)
+        """A warm start needs all classes again, and no others."""
+        if y.ndim != 1 + self._is_multilabel:
+            return  # another kind of problem, of which `_check_classes` tells
+        found = np.arange(y.shape[1]) if self._is_multilabel else unique_labels(y)
         if not np.array_equal(found, self.classes_):
             raise ValueError(
                 "warm_start can only be used where `y` has the same classes as in the "

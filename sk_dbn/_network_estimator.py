@@ -1,5 +1,6 @@
 """What DBNClassifier and DeepMLPRegressor share: the network under scikit-learn's contract."""
 
+import math
 import warnings
 from abc import ABCMeta, abstractmethod
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.optimize import _check_optimize_result
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
-from sk_dbn._architecture import PRECISIONS, first_weights, layer_sizes
+from sk_dbn._architecture import PRECISIONS, check_layers_fit, first_weights, layer_sizes
 from sk_dbn._assignment import assignable
 from sk_dbn._input import read_input
 from sk_dbn._names import Names, SuggestsNames, did_you_mean
@@ -32,7 +33,9 @@ from sk_dbn._progress import Progress
 from sk_dbn._rbm_stack import BernoulliRBMStack
 from sk_dbn._transaction import all_or_nothing
 from sk_dbn._unused import NETWORK, warn_of_unused
+from sk_dbn.models import memory
 from sk_dbn.models.data import Data, canonical_order
+from sk_dbn.models.divergence import Yardstick
 from sk_dbn.models.forward import forward_work
 from sk_dbn.models.initialisers import NAMES as INITIALISERS
 from sk_dbn.models.initialisers import initial_weights
@@ -58,6 +61,9 @@ KEPT = (
     *("solver", "momentum", "nesterovs_momentum", "beta_1", "beta_2", "epsilon"),
     *("learning_rate", "learning_rate_init", "power_t", "warmup_epochs"),
 )
+
+# The share of the loss that L-BFGS may leave undone, going by the slope at its end.
+LARGE_GAIN = 0.1
 
 # What 'lbfgs' cannot do, the value that stands for not asking it to, and why it cannot.
 NOT_FOR_LBFGS = {
@@ -115,6 +121,11 @@ class Validation:
 
     rows: TrainingSet
     y: np.ndarray
+
+    @property
+    def is_constant(self):
+        """Whether all targets are equal, so that there is no variance to explain."""
+        return bool((self.y == self.y[0]).all())
 
 
 class BaseDeepNetwork(SuggestsNames, BaseEstimator, metaclass=ABCMeta):
@@ -320,8 +331,10 @@ class BaseDeepNetwork(SuggestsNames, BaseEstimator, metaclass=ABCMeta):
                 repeats, factors = (w > 0).astype(np.int64), w
         class_factors = self._class_weights(y, labelled, repeats)
         if class_factors is not None:
-            factors = class_factors if factors is None else factors * class_factors
-        weight = np.empty(0) if factors is None else factors
+            factors = class_factors if factors is None else product(factors, class_factors)
+        weight = np.empty(0)
+        if factors is not None:
+            weight = of_mean_one(factors, np.where(labelled, repeats, 0))
         return repeats, weight.astype(self._training_dtype)
 
     def _initialise(self, samples):
@@ -330,6 +343,7 @@ class BaseDeepNetwork(SuggestsNames, BaseEstimator, metaclass=ABCMeta):
         activations = self._activations(len(hidden))
         stack = self._make_stack(hidden, activations, samples)
         units = [samples.X.shape[1], *hidden, self._n_output_units]
+        check_layers_fit(self.hidden_layer_sizes, units, 4 * np.dtype(self.dtype).itemsize)
         network = Network(units, activations, self.out_activation_, self.dtype, self.shortcut)
         init = self._inits(units)
         if stack is not None and not isinstance(self.pretrainer, WRAPPERS):
@@ -342,6 +356,8 @@ class BaseDeepNetwork(SuggestsNames, BaseEstimator, metaclass=ABCMeta):
         self._no_improvement_count = 0
         self.n_layers_ = network.n_layers + 1
         self.n_iter_, self.t_ = 0, 0
+        self._usual_loss = 0.0
+        self._judges_by_loss, self._best_value = False, -np.inf
         self.loss_ = np.nan  # until the first epoch is complete
         self.loss_curve_, self.validation_loss_curve_ = [], None
         self.validation_scores_ = None
@@ -538,19 +554,27 @@ class BaseDeepNetwork(SuggestsNames, BaseEstimator, metaclass=ABCMeta):
 
     def _split(self, rows, samples):
         """Set a validation_fraction of the rows aside."""
-        stratify = samples.targets[rows] if is_classifier(self) else None
-        if stratify is not None and stratify.shape[1] > 1:  # multi-label
-            stratify = None
-        rows, held_out = train_test_split(
-            rows,
-            random_state=self._random_state,
-            test_size=self.validation_fraction,
-            stratify=stratify,
-        )
-        if len(held_out) < 2:
+        fraction, n = self.validation_fraction, len(rows)
+        n_held_out = math.ceil(fraction * n)
+        if n_held_out < 2:
             raise ValueError(
                 "The validation set is too small. Increase 'validation_fraction' "
                 "or the size of your dataset."
+            )
+        if n_held_out >= n:
+            raise ValueError(
+                f"validation_fraction={fraction} of {n} samples leaves none to train on. Use more "
+                "samples, a smaller validation_fraction or early_stopping=False."
+            )
+        labels = None
+        if is_classifier(self) and samples.targets.shape[1] == 1:  # not multi-label
+            labels = samples.targets[rows, 0]
+        rows, held_out = split(rows, labels, fraction, n_held_out, self._random_state)
+        if len(held_out) < 2:
+            raise ValueError(
+                f"early_stopping=True holds rows out, but most of the {len(np.unique(labels))} "
+                f"classes in y have a single one of the {n} labels, which is needed to train on. "
+                "Use more samples, give X_val and y_val, or set early_stopping=False."
             )
         return rows, held_out
 
@@ -609,10 +633,14 @@ class BaseDeepNetwork(SuggestsNames, BaseEstimator, metaclass=ABCMeta):
             self.best_loss_ = None if self.early_stopping else np.inf
             self.best_validation_score_ = None
             self._no_improvement_count = 0
+        # R^2 of targets that are all equal is zero, whatever is predicted.
+        by_loss = validation is not None and is_regressor(self) and validation.is_constant
+        if by_loss != self._judges_by_loss:
+            self._judges_by_loss, self._best_value = by_loss, -np.inf
         if validation is not None and self.validation_scores_ is None:
             self.validation_scores_, self.validation_loss_curve_ = [], []
         if validation is not None and self.best_validation_score_ is None:
-            self.best_validation_score_ = -np.inf
+            self.best_validation_score_ = self._best_value = -np.inf
 
     def _batch_size(self, n_samples):
         """Rows of a minibatch."""
@@ -623,7 +651,12 @@ class BaseDeepNetwork(SuggestsNames, BaseEstimator, metaclass=ABCMeta):
                 f"Got `batch_size` larger than sample size: {self.batch_size} > {n_samples}. "
                 "It is going to be clipped.",
             )
-        return min(self.batch_size, n_samples)
+        batch_size = min(self.batch_size, n_samples)
+        # Activations, and the loss's derivatives with respect to them.
+        per_row = 2 * int(self._network.units.sum()) * self._network.theta.itemsize
+        value = f"{batch_size} in a network of {self._network.units.sum()} units"
+        memory.require(batch_size * per_row, "batch_size", value, "take a smaller one")
+        return batch_size
 
     def _dropout_rates(self):
         """Which share of the input's and of the hidden units is dropped."""
@@ -705,36 +738,34 @@ class BaseDeepNetwork(SuggestsNames, BaseEstimator, metaclass=ABCMeta):
         self._start_optimiser(incremental)
         training, n_samples = self._start_training(train, batch_size), len(train.order)
         self._watch(checkpoint)
+        yardstick = self._yardstick(run, train, incremental)
         best, progress = self._best_so_far(), self._progress("epoch", incremental)
         self.n_iter_ = 0
-        order, before, stopping = train.order, None, False
+        order, theta = train.order, self._trained.theta
+        stopping = diverged = False
         max_iter = 1 if incremental else self.max_iter
         while self.n_iter_ < max_iter and not stopping:
-            started_from = self._network.theta.copy()
+            before = theta.copy()
             if self.shuffle:
                 order = self._random_state.permutation(train.order)
             rates = self._schedule.rates(training.n_updates(order))
             loss = training.epoch(run, order, rates, self._recorder)
-            if not (np.isfinite(loss) and np.isfinite(self._network.theta).all()):
-                self._retreat(run, train, checkpoint, loss, before)
+            diverged = self._is_lost(yardstick, loss, incremental)
+            if diverged:
+                self._retreat(checkpoint, yardstick, loss)
                 break
+            yardstick.end_epoch(loss, before)
             self._end_epoch(loss, n_samples)
             if self._check_improvement(run, validation) and self.early_stopping:
-                best = self._network.theta.copy()
+                best = theta.copy()
             progress.end_epoch(self._measures(validation))
             self._schedule.end_epoch(self.t_)
             stopping = self._is_stopping(progress)
             checkpoint.keep()
-            before = started_from
-        else:
-            if not (stopping or incremental or self._schedule.is_planned):
-                warnings.warn(
-                    f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) "
-                    "reached and the optimization hasn't converged yet.",
-                    ConvergenceWarning,
-                )
-        if best is not None:
-            self._network.theta[:] = best
+        if best is not None and not yardstick.is_worse(yardstick.loss_of(best)):
+            theta[:] = best
+        if not (incremental or diverged):
+            self._judge(yardstick, stopping)
 
     def _watch(self, checkpoint):
         """Remember what training changes in place, in case it is interrupted."""
@@ -745,20 +776,54 @@ class BaseDeepNetwork(SuggestsNames, BaseEstimator, metaclass=ABCMeta):
 
     def _best_so_far(self):
         """The weights that scored best in the previous fit, if this one goes on with it."""
-        if self.early_stopping and np.isfinite(self.best_validation_score_):
-            return self._network.theta.copy()
+        if self.early_stopping and np.isfinite(self._best_value):
+            return self._trained.theta.copy()
         return None
 
-    def _retreat(self, run, train, checkpoint, loss, before):
+    def _yardstick(self, run, train, incremental):
+        """What losses are held against; that of the first partial_fit, where it goes on."""
+        at_least = self._usual_loss if incremental else 0.0
+        yardstick = Yardstick(run, self._trained, train, at_least)
+        self._usual_loss = yardstick.size
+        return yardstick
+
+    def _is_lost(self, yardstick, loss, incremental):
+        """Whether an epoch ruined the weights. Of many, a later one shows what the last did."""
+        theta = self._trained.theta
+        if not np.isfinite(theta).all() or yardstick.is_hopeless(loss):
+            return True
+        return incremental and yardstick.is_hopeless(yardstick.loss_of(theta))
+
+    def _retreat(self, checkpoint, yardstick, loss):
         """Return to the weights of the last good epoch; the trace shows what happened."""
         checkpoint.restore(self._recorder)
-        outputs = train.outputs(run, self._trained, train.probe)
-        if before is not None and not np.isfinite(outputs).all():
+        is_first = self.n_iter_ == 0
+        if not is_first and yardstick.is_worse(yardstick.loss_of(self._trained.theta)):
             # That epoch's loss was measured before its last updates, which were bad.
-            self._network.theta[:] = before
-        kept = "of the last good epoch" if self.n_iter_ else "that it began with"
+            is_first = self._return_to(yardstick)
+        self._warn_of_divergence(self.n_iter_ + 1, loss, is_first)
+
+    def _judge(self, yardstick, stopping):
+        """Look at what all epochs have made of the weights, and tell if they are no good."""
+        loss = yardstick.loss_of(self._trained.theta)
+        if yardstick.is_worse(loss):
+            self._warn_of_divergence(self.n_iter_, loss, self._return_to(yardstick))
+        elif not (stopping or self._schedule.is_planned):
+            warnings.warn(
+                f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) "
+                "reached and the optimization hasn't converged yet.",
+                ConvergenceWarning,
+            )
+
+    def _return_to(self, yardstick):
+        """Take the last good weights, and no momentum; whether training began with them."""
+        self._trained.theta[:], self._optimiser = yardstick.good, None
+        return yardstick.is_first
+
+    def _warn_of_divergence(self, epoch, loss, is_first):
+        kept = "that it began with" if is_first else "of the last good epoch"
         warnings.warn(
-            f"Training diverged in epoch {self.n_iter_ + 1}: the loss is {loss:.3g}. The weights "
+            f"Training diverged in epoch {epoch}: the loss is {loss:.3g}. The weights "
             f"{kept} were kept. Lower learning_rate_init ({self.learning_rate_init}), or scale X "
             "and y, with StandardScaler for one.",
             ConvergenceWarning,
@@ -800,15 +865,17 @@ class BaseDeepNetwork(SuggestsNames, BaseEstimator, metaclass=ABCMeta):
         outputs = rows.outputs(run, self._trained, rows.order)
         weight = None if rows.sample_weight.size == 0 else rows.sample_weight[rows.order]
         score = np.nan  # a regressor may have left the range of numbers
-        if np.isfinite(outputs).all():
+        if np.isfinite(outputs).all() and (len(outputs) > 1 or not self._judges_by_loss):
             score = self._score_outputs(outputs, validation.y, weight)
         self.validation_scores_ = [*self.validation_scores_, score]
         loss = float(rows.loss_of(outputs))
         self.validation_loss_curve_ = [*self.validation_loss_curve_, loss]
+        value = -loss if self._judges_by_loss else score
         if self.early_stopping:
-            stuck = not score >= self.best_validation_score_ + self.tol  # NaN is stuck
+            stuck = not value >= self._best_value + self.tol  # NaN is stuck
             self._no_improvement_count = self._no_improvement_count + 1 if stuck else 0
-        improved = score > self.best_validation_score_
+        improved = value > self._best_value
+        self._best_value = float(np.fmax(value, self._best_value))
         self.best_validation_score_ = float(np.fmax(score, self.best_validation_score_))
         return improved
 
@@ -858,9 +925,17 @@ class BaseDeepNetwork(SuggestsNames, BaseEstimator, metaclass=ABCMeta):
         loss = objective.reported(result.x)
         theta[:] = result.x
         if not (np.isfinite(loss) and np.isfinite(theta).all()):
-            self._retreat(run, train, checkpoint, loss, None)
+            checkpoint.restore(self._recorder)
+            self._warn_of_divergence(self.n_iter_ + 1, loss, self.n_iter_ == 0)
             return
         self.n_iter_ = _check_optimize_result("lbfgs", result, self.max_iter)
+        if result.success and is_steep(result, self.tol):
+            warnings.warn(
+                f"lbfgs stopped after {self.n_iter_} iterations because a step lowered the loss by "
+                "next to nothing, but the gradient is large: it has not converged. Scale X and y, "
+                "with StandardScaler and TransformedTargetRegressor.",
+                ConvergenceWarning,
+            )
         self.loss_ = self.best_loss_ = float(loss)
 
     # Prediction.
@@ -881,6 +956,84 @@ class BaseDeepNetwork(SuggestsNames, BaseEstimator, metaclass=ABCMeta):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
+
+
+def is_steep(result, tol):
+    """Whether L-BFGS-B ended on a slope, by taking the last step's poor gain for the end of all.
+
+    A gradient is large or small beside the loss: by that much the step that was to come next
+    would have lowered it, by its slope. This does not depend on the units of X and y.
+
+    Parameters
+    ----------
+    result : scipy.optimize.OptimizeResult
+    tol : float
+        The largest component that a gradient may have at the end in any case.
+
+    Returns
+    -------
+    bool
+    """
+    gradient = result.jac
+    gain = gradient @ result.hess_inv.matvec(gradient)
+    return np.abs(gradient).max() > tol and gain > LARGE_GAIN * abs(result.fun)
+
+
+def product(*factors):
+    """The elementwise product of some weights, up to a common factor that keeps it in range."""
+    return np.prod([w / (w.max() or 1.0) for w in factors], axis=0)
+
+
+def of_mean_one(weight, repeats):
+    """Weights divided by their mean over those that count.
+
+    Parameters
+    ----------
+    weight : float64 ndarray of shape (n_samples,)
+    repeats : int ndarray of shape (n_samples,)
+        How often each sample counts.
+
+    Returns
+    -------
+    float64 ndarray of shape (n_samples,)
+        Zero for samples that do not count; all zero where none does.
+    """
+    weight = np.where(repeats > 0, weight, 0.0)
+    weight = weight / (weight.max() or 1.0)  # whose sum then is a number
+    counted = np.repeat(weight, repeats)
+    # An exact sum: the same whatever the order, and whether samples are repeated or listed.
+    mean = math.fsum(counted) / max(np.count_nonzero(counted), 1)
+    return weight / (mean or 1.0)
+
+
+def split(rows, labels, fraction, n_held_out, random):
+    """Rows to train on and rows to hold out, with the same share of each class where it can be.
+
+    Classes too rare to be shared out stay among the rows to train on.
+
+    Parameters
+    ----------
+    rows : ndarray of shape (n_rows,)
+    labels : ndarray of shape (n_rows,), or None to split at random
+    fraction : float
+        Share of the rows to hold out.
+    n_held_out : int
+        That share of them, rounded up.
+    random : RandomState
+
+    Returns
+    -------
+    rows, held_out : ndarrays
+    """
+    if labels is not None:
+        classes, counts = np.unique(labels, return_counts=True)
+        if counts.min() < 2 or len(classes) > min(n_held_out, len(rows) - n_held_out):
+            order = random.permutation(len(rows))
+            first = np.zeros(len(rows), dtype=bool)
+            first[order[np.unique(labels[order], return_index=True)[1]]] = True
+            held_out = order[~first[order]][:n_held_out]
+            return np.delete(rows, held_out), rows[held_out]
+    return train_test_split(rows, random_state=random, test_size=fraction, stratify=labels)
 
 
 def is_stochastic(estimator):

@@ -2,6 +2,7 @@
 
 import warnings
 from dataclasses import dataclass
+from itertools import pairwise
 from numbers import Integral, Real
 
 import numpy as np
@@ -22,14 +23,20 @@ from sklearn.utils.validation import (
     check_is_fitted,
 )
 
-from sk_dbn._architecture import PRECISIONS, first_weights, layer_sizes, real_array
+from sk_dbn._architecture import (
+    PRECISIONS,
+    check_layers_fit,
+    first_weights,
+    layer_sizes,
+    real_array,
+)
 from sk_dbn._assignment import assignable
 from sk_dbn._input import read_input
 from sk_dbn._names import Names, SuggestsNames
 from sk_dbn._progress import Progress
 from sk_dbn._transaction import all_or_nothing
 from sk_dbn._unused import STACK, warn_of_unused
-from sk_dbn.models import generation
+from sk_dbn.models import generation, memory
 from sk_dbn.models.data import Data, canonical_order
 from sk_dbn.models.forward import forward_work
 from sk_dbn.models.initialisers import NAMES, initial_weights
@@ -565,6 +572,8 @@ class BernoulliRBMStack(
         """
         check_is_fitted(self)
         _check_count("n_samples", n_samples, at_least=1)
+        row_size = self.n_features_in_ * self._stack.theta.itemsize
+        memory.require(int(n_samples) * row_size, "n_samples", n_samples, "take fewer at a time")
         _check_count("n_steps", n_steps, at_least=0)
         stack, random = self._stack, self._generator(random_state)
         X = np.empty((n_samples, self.n_features_in_), stack.theta.dtype)
@@ -755,6 +764,7 @@ class BernoulliRBMStack(
         """
         sizes, rates, max_iters = self._per_layer()
         self._check_combinations()
+        self._check_memory([X.shape[1], *sizes])
         continued = hasattr(self, "_stack") and (partial or self.warm_start)
         if continued:
             self._check_continues(X, sizes)
@@ -768,6 +778,11 @@ class BernoulliRBMStack(
                 n = X.shape[0]
                 order = canonical_order(run, plain) if self.shuffle else np.arange(n)
             order, held_out = self._split(order, random, partial)
+            if self.batch_size > len(order) and not partial:  # a chunk may be of any size
+                warnings.warn(
+                    f"Got `batch_size` larger than sample size: {self.batch_size} > {len(order)}. "
+                    "It is going to be clipped.",
+                )
             moments = plain.moments(order)
             if continued:
                 stack, visible = self._stack, self._visible
@@ -798,6 +813,19 @@ class BernoulliRBMStack(
                 "'logistic' or 'tanh' and dropout=0, got "
                 f"activation={self.activation!r}, dropout={self.dropout!r}."
             )
+
+    def _check_memory(self, units):
+        """Layers and chains must fit into memory."""
+        size = np.dtype(self.dtype).itemsize
+        # Weights, their velocity and their gradient.
+        check_layers_fit(self.hidden_layer_sizes, units, 3 * size)
+        if self.algorithm != "cd":
+            names, values, n_states = "n_chains", f"{self.n_chains}", int(self.n_chains)
+            if self.algorithm == "pt":
+                names, values = f"{names} x n_temperatures", f"{values} x {self.n_temperatures}"
+                n_states *= int(self.n_temperatures)
+            widest = max(p + q for p, q in pairwise(units))
+            memory.require(n_states * widest * size, names, values, "take fewer")
 
     def _per_layer(self):
         """Sizes, learning rates and epochs of every layer, checked."""
@@ -904,7 +932,7 @@ class BernoulliRBMStack(
             momentum=self.momentum,
             l2=self.alpha * (1.0 - self.l1_ratio),
             l1=self.alpha * self.l1_ratio,
-            batch_size=self.batch_size,
+            batch_size=min(self.batch_size, len(fit.order)),
             sparsity_target=self.sparsity_target,
             sparsity_cost=self.sparsity_cost,
             dropout=self.dropout,
@@ -948,7 +976,7 @@ class BernoulliRBMStack(
         if fit.stack.memories[layer].n_steps == 0:
             means = fit.means if layer == 0 else None
             prepare(fit.run, fit.stack, layer, data, fit.order, means)
-        rate *= share_of_rate(fit.stack, layer, self.batch_size)
+        rate *= share_of_rate(fit.stack, layer, settings.batch_size)
         training = MachineTraining(
             fit.stack,
             layer,
@@ -975,8 +1003,8 @@ class BernoulliRBMStack(
         if not converged:
             warnings.warn(
                 f"Training of layer {layer + 1} of {fit.stack.n_layers} diverged in epoch "
-                f"{schedule.n_iter + 1} and was stopped; the parameters are those of the epoch "
-                "before. Lower learning_rate or momentum, or scale the data.",
+                f"{schedule.n_iter + (not schedule.is_over)}; the parameters are those of the last "
+                "good epoch. Lower learning_rate or momentum, or scale the data.",
                 ConvergenceWarning,
             )
 

@@ -15,7 +15,7 @@ from sklearn.utils._param_validation import Interval, StrOptions, validate_param
 from sklearn.utils.validation import check_is_fitted
 
 from sk_dbn._rbm_stack import PIECE, BernoulliRBMStack
-from sk_dbn.models import partition
+from sk_dbn.models import memory, partition
 from sk_dbn.models.partition import MOST_ENUMERATED, BinaryMachine
 from sk_dbn.models.threads import threads
 from sk_dbn.models.variational import MOST_LISTED, exact_bound, sampled_bound
@@ -238,6 +238,9 @@ def annealed_importance_sampling(
     True
     """
     machine, ladder = _machine(stack, layer), _ladder(betas)
+    # In double precision each chain's visible units and log weight, in the stack's its hidden.
+    chain_size = 8 * (machine.W.shape[0] + 1) + stack._stack.theta.itemsize * machine.W.shape[1]
+    memory.require(int(n_chains) * chain_size, "n_chains", n_chains, "take fewer")
     random, base = check_random_state(random_state), _base_biases(stack, layer, X)
     forward = direction == "forward"
     weigh = partition.annealed_log_weights if forward else partition.reversed_log_weights
@@ -442,6 +445,7 @@ def _check_listable(stack):
 def _ladder(betas):
     """The inverse temperatures, checked."""
     if isinstance(betas, Integral):
+        memory.require(8 * int(betas), "betas", betas, "take fewer")
         return np.interp(np.linspace(0.0, 1.0, betas), *LADDER)
     ladder = np.array(betas, dtype=np.float64)
     ends = ladder.ndim == 1 and len(ladder) >= 2 and ladder[0] == 0.0 and ladder[-1] == 1.0

@@ -1,5 +1,6 @@
 """What is DBNClassifier's own: classes, pre-training, rows without labels, class weights."""
 
+import re
 import warnings
 
 import numpy as np
@@ -23,6 +24,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler
 from sklearn.utils.class_weight import compute_sample_weight
 
+import sk_dbn._network_estimator as network_estimator
 from sk_dbn import BernoulliRBMStack, DBNClassifier, WarmStart
 from tests import reference
 
@@ -163,14 +165,46 @@ def test_transform_is_the_top_hidden_layer():
 
 
 def test_stratified_split():
-    """Early stopping holds out each class in its proportion, so a class of one is refused."""
-    X, y = data(40)
-    with pytest.raises(ValueError, match="least populated class"):
-        make(early_stopping=True).fit(X, np.r_[np.zeros(39), 1])
+    """Early stopping holds out each class in its proportion."""
+    X, _ = data(40)
     y = np.repeat([0, 1], [30, 10])
     estimator = make(early_stopping=True, validation_fraction=0.4, max_iter=1).fit(X, y)
     # 16 held-out rows are 12 and 4: scores are sixteenths.
     assert (np.array(estimator.validation_scores_) * 16 % 1 == 0).all()
+
+
+@pytest.mark.parametrize(
+    "y",
+    [
+        np.r_[["common"] * 39, ["rare"]],
+        np.r_[["a"] * 20, ["b"] * 18, ["c", "d"]],
+        np.repeat(np.arange(20), 2),
+        np.arange(40),
+    ],
+    ids=["a class of one", "several", "more classes than held-out rows", "nothing but"],
+)
+def test_classes_too_rare_to_hold_out(y, monkeypatch):
+    """They are no error, as for MLPClassifier: one of each class at least is trained on."""
+    X, _ = data(40)
+    seen = []
+
+    def look(rows, *args):
+        parts = split(rows, *args)
+        seen.append(parts)
+        return parts
+
+    split = network_estimator.split
+    monkeypatch.setattr(network_estimator, "split", look)
+    estimator = make(early_stopping=True, shuffle=False, max_iter=2)
+    if len(np.unique(y)) == 40:
+        with pytest.raises(ValueError, match="early_stopping=False"):
+            estimator.fit(X, y)
+        return
+    estimator.fit(X, y)
+    ((train, held_out),) = seen
+    assert sorted([*train, *held_out]) == list(range(40)) and len(held_out) == 4
+    assert set(y[train]) == set(y)
+    assert len(estimator.validation_scores_) == 2
 
 
 # ---------------------------------------------------------------------------
@@ -210,7 +244,10 @@ def test_warm_start_needs_the_same_classes(y):
     """Fewer, other and more classes are refused; the same ones in another mix are not."""
     X, first = data()
     estimator = make(warm_start=True).fit(X, first)
-    assert_refused(estimator, X, y, "classes")
+    theirs = MLPClassifier((8,), warm_start=True, max_iter=1, batch_size=32).fit(X, first)
+    with pytest.raises(ValueError) as error:
+        theirs.fit(X, y)
+    assert_refused(estimator, X, y, f"^{re.escape(str(error.value))}$")
     estimator.fit(X, np.repeat([0, 1, 2], [20, 20, 50]))
 
 

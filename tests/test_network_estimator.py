@@ -17,9 +17,11 @@ import warnings
 
 import numpy as np
 import pytest
+import scipy.optimize
 import scipy.sparse
 import sklearn
 from sklearn.base import clone
+from sklearn.datasets import load_diabetes, load_digits
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import ElasticNet, Ridge
@@ -30,7 +32,7 @@ from sklearn.preprocessing import StandardScaler
 
 import sk_dbn._network_estimator as network_estimator
 from sk_dbn import BernoulliRBMStack, DBNClassifier, DeepMLPRegressor
-from sk_dbn.models import threads
+from sk_dbn.models import memory, threads
 from tests import reference
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -199,13 +201,73 @@ def test_lbfgs_finds_the_minimum(n_outputs):
     assert objective(mine.coefs_[0], mine.intercepts_[0]) == pytest.approx(least, rel=1e-6)
 
 
+@pytest.mark.parametrize(("shift", "spread"), [(3e5, 1e5), (1e9, 1e9), (-1e12, 1e10)])
+def test_lbfgs_finds_the_minimum_of_large_targets(shift, spread):
+    """In single precision too: the losses that its line search compares are double's."""
+    X, y = problem("one output")
+    y = shift + spread * y
+    ridge = Ridge(alpha=1.0).fit(X, y)
+    mine = make("regressor", hidden_layer_sizes=(), solver="lbfgs", alpha=1.0, max_iter=500)
+    assert mine.fit(X, y).score(X, y) == pytest.approx(ridge.score(X, y), abs=1e-4)
+    assert mine.coefs_[0].dtype == mine.predict(X).dtype == np.float32
+
+
+@pytest.mark.parametrize("shift", [0.0, 3e5])
+def test_lbfgs_is_as_good_in_both_precisions(shift):
+    """Of large targets too: what differs is rounding, at the start and at the end."""
+    X, y = problem("one output")
+    y = shift * 3 + (shift or 1.0) * y
+    scores = [
+        make("regressor", solver="lbfgs", activation="relu", dtype=dtype, max_iter=200)
+        .fit(X, y)
+        .score(X, y)
+        for dtype in ("float32", "float64")
+    ]
+    assert min(scores) > 0.9
+
+
+@pytest.mark.parametrize("unit", [1.0, 1e9])
+def test_lbfgs_on_a_slope_has_not_converged(unit):
+    """The gain that the gradient promises is held against the loss, so units do not matter."""
+
+    def parabola(x):
+        return unit * (((x - 3.0) ** 2).sum() + 1.0), unit * 2.0 * (x - 3.0)
+
+    def minimise(tol):
+        options = {"ftol": tol, "gtol": 0.0}
+        start = np.full(3, 1e3)
+        return scipy.optimize.minimize(
+            parabola, start, jac=True, method="L-BFGS-B", options=options
+        )
+
+    slope, minimum = minimise(0.9999999), minimise(1e-9)
+    assert slope.success and minimum.success
+    assert slope.nit == 1
+    assert network_estimator.is_steep(slope, 0.0)
+    assert not network_estimator.is_steep(minimum, 0.0)
+    assert not network_estimator.is_steep(slope, 1e15)
+
+
+def test_lbfgs_says_when_it_stopped_on_a_slope(monkeypatch):
+    """The stop that L-BFGS-B calls convergence is called by its name."""
+    X, y = problem("one output")
+    monkeypatch.setattr(network_estimator, "is_steep", lambda result, tol: result.success)
+    with pytest.warns(ConvergenceWarning, match="the gradient is large: it has not converged"):
+        make("regressor", solver="lbfgs", max_iter=5000, tol=1e-2).fit(X, y)
+
+
 @pytest.mark.skipif(not SKLEARN_WEIGHS_SAMPLES, reason="MLPs take sample_weight since 1.7")
 @pytest.mark.parametrize("solver", ["sgd", "adam", "lbfgs"])
 @pytest.mark.parametrize("target", ["one output", "three classes", "labels"])
 def test_weights_that_are_not_counts_are_scikit_learns(target, solver):
-    """Such weights multiply the losses and divide the sum, as scikit-learn's do."""
+    """Such weights multiply the losses and divide the sum, as scikit-learn's do.
+
+    Their mean is 1: the penalty is held against the number of samples, by scikit-learn's
+    networks against the sum of the weights.
+    """
     X, y = problem(target)
     w = np.random.default_rng(2).uniform(0.1, 3, len(X))
+    w /= w.mean()
     steps = 5 if solver == "lbfgs" else 20
     theirs, mine = pair(target, solver=solver, alpha=0.3, max_iter=steps)
     theirs.fit(X, y, sample_weight=w), mine.fit(X, y, sample_weight=w)
@@ -859,6 +921,32 @@ def test_batch_size_beyond_the_data_is_clipped(kind):
     assert_same(clipped, make(kind, batch_size=90).fit(X, y))
 
 
+ENORMOUS = [10**9, 2**62, 2**63, 10**30]
+
+
+@both
+@pytest.mark.parametrize("pretrainer", [None, BernoulliRBMStack()])
+@pytest.mark.parametrize("size", ENORMOUS)
+def test_layers_that_no_memory_holds(kind, pretrainer, size):
+    """The error names the parameter and the memory, before any is asked for."""
+    X, y = data(kind)
+    estimator = make(kind, activation="logistic", pretrainer=pretrainer)
+    for sizes in (size, (size,), (3, size), (size, size)):
+        with pytest.raises(ValueError, match=r"hidden_layer_sizes must fit .* [0-9.,e+]+ .iB or"):
+            estimator.set_params(hidden_layer_sizes=sizes).fit(X, y)
+    assert not hasattr(estimator, "coefs_")
+
+
+@both
+def test_a_batch_that_no_memory_holds(kind, monkeypatch):
+    """Of as many rows as there are: batch_size is what can be made smaller."""
+    X, y = data(kind)
+    monkeypatch.setattr(memory, "of_this_computer", lambda: 10_000)
+    with pytest.raises(ValueError, match="batch_size must fit into this computer's 9.77 KiB"):
+        make(kind, batch_size=90).fit(X, y)
+    make(kind, batch_size=10).fit(X, y)
+
+
 @both
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
 def test_verbose_tells_every_epoch(kind, solver, capsys):
@@ -984,6 +1072,49 @@ def test_too_few_rows_to_validate(kind):
         make(kind, early_stopping=True, batch_size=1).fit(X, y)
 
 
+@pytest.mark.parametrize(
+    ("fraction", "rule"),
+    [(0.0, "validation_fraction"), (0.01, "validation_fraction"), (0.995, "validation_fraction=0")],
+)
+@both
+def test_a_fraction_that_leaves_nothing(kind, fraction, rule):
+    """On either side of the split: the error names the parameter."""
+    X, y = data(kind)
+    with pytest.raises(ValueError, match=rule):
+        make(kind, early_stopping=True, validation_fraction=fraction).fit(X, y)
+
+
+@pytest.mark.parametrize("loss", ["squared_error", "absolute_error"])
+@pytest.mark.parametrize("n_val", [1, 30])
+def test_equal_validation_targets_are_judged_by_the_loss(loss, n_val):
+    """There is no variance to explain: R^2 is 0 in every epoch, or nothing at all."""
+    X, y = data("regressor", 200)
+    y = np.abs(y)
+    X_val, y_val = data("regressor", n_val, seed=1)[0], np.full(n_val, y.mean())
+    estimator = make("regressor", early_stopping=True, loss=loss, learning_rate_init=0.02)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        estimator.set_params(max_iter=60).fit(X, y, X_val=X_val, y_val=y_val)
+    losses = estimator.validation_loss_curve_
+    error = estimator.predict(X_val) - y_val
+    size = np.mean(error**2) / 2 if loss == "squared_error" else np.mean(np.abs(error))
+    assert np.argmin(losses) > 0
+    assert size == pytest.approx(min(losses), rel=1e-4)
+
+
+def test_a_warm_start_may_be_judged_by_something_else():
+    """A loss is not compared with an R^2 of the call before."""
+    X, y = data("regressor", 200)
+    given = {"X_val": X[:20], "y_val": y[:20]}
+    estimator = make("regressor", early_stopping=True, warm_start=True).fit(X, y, **given)
+    assert np.isfinite(estimator.best_validation_score_)
+    before = parameters(estimator)
+    estimator.fit(X, y, X_val=X[:20], y_val=np.zeros(20))
+    assert np.isfinite(estimator.best_validation_score_)
+    assert (parameters(estimator) != before).any()
+
+
 @both
 def test_feature_names_survive_early_stopping(kind):
     """Scoring held-out rows inside fit must not complain that they have no names."""
@@ -1026,7 +1157,78 @@ def test_divergence_is_a_warning(rate, dtype, early_stopping):
     estimator.gradient_trace_.to_frame()
 
 
-@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize(
+    ("params", "rate", "max_iter"),
+    [
+        ({"hidden_layer_sizes": (10,), "activation": "relu"}, 10.0, 20),
+        ({"hidden_layer_sizes": (), "loss": "poisson"}, 50.0, 1),
+        ({"hidden_layer_sizes": (), "loss": "poisson"}, 5.0, 2),
+        ({"hidden_layer_sizes": (), "loss": "gamma"}, 50.0, 1),
+        ({"hidden_layer_sizes": (), "loss": "absolute_error"}, 1e6, 3),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("early_stopping", [False, True])
+def test_finite_divergence_is_a_warning(params, rate, max_iter, dtype, early_stopping):
+    """Losses of 1e54 and predictions of infinity are finite losses of epochs, and no result.
+
+    What the network ends with is no worse than what it began with.
+    """
+    X, y = load_digits(return_X_y=True)
+    X, y = X[:300], y[:300] + 0.1
+    estimator = make("regressor", solver="sgd", dtype=dtype, batch_size="auto", **params)
+    estimator.set_params(learning_rate_init=rate, max_iter=max_iter)
+    with pytest.warns(ConvergenceWarning, match="Training diverged in epoch"):
+        estimator.set_params(early_stopping=early_stopping).fit(X, y)
+    predictions = estimator.predict(X)
+    assert np.isfinite(predictions).all()
+    begun = make("regressor", solver="sgd", dtype=dtype, **params).set_params(
+        learning_rate_init=1e-20, max_iter=1
+    )
+    began = np.abs(begun.fit(X, y).predict(X) - y).mean()
+    assert np.abs(predictions - y).mean() <= 10 * max(began, y.mean())
+    estimator.set_params(learning_rate_init=1e-9, early_stopping=False)
+    estimator.partial_fit(X, y)  # without the momentum that led astray
+    assert np.isfinite(estimator.predict(X)).all()
+
+
+def test_divergence_over_many_calls_of_partial_fit():
+    """Each makes it worse by a factor that one training run may; together they may not."""
+    X, y = load_digits(return_X_y=True)
+    estimator = make("regressor", hidden_layer_sizes=(10,), activation="relu", solver="sgd")
+    estimator.set_params(learning_rate_init=1.0)
+    with pytest.warns(ConvergenceWarning, match="Training diverged"):
+        for start in range(0, 1000, 50):
+            estimator.partial_fit(X[start : start + 50], y[start : start + 50])
+    assert np.isfinite(estimator.predict(X)).all()
+    assert np.isfinite(parameters(estimator)).all()
+
+
+@pytest.mark.parametrize(
+    ("params", "scale"),
+    [
+        ({"learning_rate_init": 0.1, "hidden_layer_sizes": (20,) * 8}, (1.0, 1.0)),
+        ({"learning_rate_init": 1.0, "learning_rate": "one_cycle"}, (1.0, 1.0)),
+        ({"learning_rate_init": 0.1, "warmup_epochs": 5}, (1.0, 1.0)),
+        ({}, (1.0, 1e7)),
+        ({"learning_rate_init": 0.1}, (1e5, 1.0)),
+    ],
+    ids=["deep", "one_cycle", "warm-up", "large targets", "large inputs"],
+)
+def test_a_spike_that_recovers_is_no_divergence(params, scale):
+    """Losses may be thousands of times what they were, on the way."""
+    X, y = load_diabetes(return_X_y=True)
+    X, y = StandardScaler().fit_transform(X), (y - y.mean()) / y.std()
+    common = {"hidden_layer_sizes": (30,) * 3, "activation": "relu", "max_iter": 40}
+    estimator = make("regressor", **(common | params), n_iter_no_change=np.inf)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message=".*diverged")
+        estimator.fit(X * scale[0], y * scale[1])
+    assert estimator.n_iter_ == 40
+
+
+@pytest.mark.parametrize("solver", [s for s in SOLVERS if s != "lbfgs"])
 def test_input_beyond_the_range_of_numbers(solver):
     """Finite in float64, infinite in float32: nothing is learnt, and that is said."""
     X, y = data("regressor")
@@ -1035,6 +1237,14 @@ def test_input_beyond_the_range_of_numbers(solver):
         estimator.fit(X * 1e300, y)
     assert np.isfinite(parameters(estimator)).all()
     assert np.isfinite(estimator.predict(X)).all()
+
+
+def test_lbfgs_reads_input_in_double_precision():
+    """So what no float32 holds is input like any other, to it and to predictions from float64."""
+    X, y = data("regressor")
+    estimator = make("regressor", solver="lbfgs").fit(X * 1e300, y)
+    assert np.isfinite(parameters(estimator)).all() and estimator.n_iter_ > 0
+    assert np.isfinite(estimator.predict(X * 1e300)).all()
 
 
 def test_training_can_go_on_after_divergence():
@@ -1311,15 +1521,50 @@ def test_zero_weights_are_absent_rows(kind):
     assert_same(weighted, make(kind).fit(X[present], y[present], sample_weight=w[present]))
 
 
+SCALES = [1e-300, np.exp(-200.0), 1e-3, 7.3, np.exp(87.0), 1e300]
+
+
 @both
-def test_the_scale_of_weights_is_that_of_the_penalty(kind):
-    """The loss is a weighted mean, so without penalty a common factor of the weights is nothing."""
+@pytest.mark.parametrize("solver", ["sgd", "adam", "lbfgs"])
+@pytest.mark.parametrize("scale", SCALES)
+def test_the_scale_of_weights_is_nothing(kind, solver, scale):
+    """Only proportions count, whatever the penalty: also where no float32 holds the weights."""
     X, y = data(kind)
     w = np.random.default_rng(1).uniform(0.5, 2, len(X))
-    params = {"alpha": 0.0, "dtype": "float64"}
+    w[::7] = 0.0
+    params = {"alpha": 0.5, "dtype": "float64", "solver": solver}
     a = make(kind, **params).fit(X, y, sample_weight=w)
-    b = make(kind, **params).fit(X, y, sample_weight=4 * w)
+    b = make(kind, **params).fit(X, y, sample_weight=scale * w)
     np.testing.assert_allclose(parameters(a), parameters(b), rtol=1e-9, atol=1e-12)
+    single = make(kind, solver=solver).fit(X, y, sample_weight=scale * w)
+    np.testing.assert_allclose(
+        parameters(single), parameters(make(kind, solver=solver).fit(X, y, sample_weight=w)),
+        rtol=1e-3, atol=1e-5,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_the_scale_of_class_weights_is_nothing(scale):
+    """Neither of theirs by themselves, nor of their product with those of samples."""
+    X, y = data("classifier")
+    weight = {0: 1.0, 1: 2.5, 2: 0.7}
+    scaled = {label: scale * w for label, w in weight.items()}
+    w = np.random.default_rng(1).uniform(0.5, 2, len(X))
+    for given, others in ((None, None), (w, scale * w)):
+        a, b = make("classifier", dtype="float64"), make("classifier", dtype="float64")
+        a.set_params(class_weight=weight).fit(X, y, sample_weight=given)
+        b.set_params(class_weight=scaled).fit(X, y, sample_weight=others)
+        np.testing.assert_allclose(parameters(a), parameters(b), rtol=1e-9, atol=1e-12)
+
+
+def test_repetitions_and_class_weights_are_the_same_bits():
+    """The mean that weights are divided by is an exact sum: it knows no order of the samples."""
+    X, y = data("classifier")
+    w = np.random.default_rng(1).integers(0, 4, len(X))
+    params = {"class_weight": {0: 1.0, 1: 2.5, 2: 0.7}}
+    weighted = make("classifier", **params).fit(X, y, sample_weight=w)
+    copies = np.random.default_rng(2).permutation(np.repeat(np.arange(len(X)), w))
+    assert_same(weighted, make("classifier", **params).fit(X[copies], y[copies]))
 
 
 @both
@@ -1336,7 +1581,7 @@ def test_the_first_loss_is_the_weighted_mean(kind):
     layers = arrays, [np.zeros(s[1]) for s in shapes]
     names = ["tanh", "tanh", reference.OUTPUT_ACTIVATIONS[loss]]
     _, values = reference.forward(X, *layers, names)
-    penalty = 0.35 * sum((W**2).sum() for W in arrays) / w.sum()
+    penalty = 0.35 * sum((W**2).sum() for W in arrays) / len(X)
     expected = reference.mean_loss(loss, values[-1], y.reshape(-1, 1), w) + penalty
     assert estimator.loss_ == pytest.approx(expected, rel=1e-12)
 

@@ -897,6 +897,66 @@ def test_divergence_stops_training_with_the_last_good_parameters():
     assert all(np.isfinite(x).all() for x in parameters(stack))
 
 
+@pytest.mark.parametrize("visible", ["bernoulli", "gaussian"])
+def test_a_stack_may_not_end_far_worse_than_it_began(digits, visible):
+    """Logistic units hold any weights, so a divergence may stay finite for ever."""
+    params = {"visible": visible, "learning_rate": 1e4, "max_iter": 10, "n_iter_no_change": 10}
+    with pytest.warns(ConvergenceWarning, match="diverged.*learning_rate"):
+        stack = small(hidden_layer_sizes=(20, 10), **params).fit(digits[:300])
+    X_mean = stack.reconstruct(digits[:300])
+    assert np.isfinite(X_mean).all() and np.abs(X_mean).max() < 1e3
+
+
+@pytest.mark.parametrize("values", [(-1e-310, 4e-310), (0.0, 5e-324), (-1e-308, 0.0), (2.0, 2.0)])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_range_that_cannot_be_divided_by(values, dtype):
+    """1 / 1e-310 is infinite; what is learned and shown is finite all the same."""
+    X = np.random.RandomState(0).uniform(*values, size=(60, 5))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warnings.filterwarnings("ignore", message="X has values")
+        stack = small(visible="bernoulli", dtype=dtype).fit(X)
+    assert all(np.isfinite(x).all() for x in parameters(stack))
+    assert np.isfinite(stack.transform(X)).all() and np.isfinite(stack.reconstruct(X)).all()
+    assert np.isfinite(stack.visible_scale_).all()
+
+
+def test_batch_size_beyond_the_data_is_clipped(digits):
+    """One minibatch of all rows, and the warning of the networks; none for chunks."""
+    with pytest.warns(UserWarning, match="Got `batch_size` larger than sample size: .* > 50"):
+        clipped = small(batch_size=10**12).fit(digits[:50])
+    assert_same(clipped, small(batch_size=50).fit(digits[:50]))
+    small(batch_size=10**12).partial_fit(digits[:50]).partial_fit(digits[:3])
+
+
+@pytest.mark.parametrize(
+    ("params", "rule"),
+    [
+        ({"hidden_layer_sizes": (10**9,)}, "hidden_layer_sizes must fit"),
+        ({"hidden_layer_sizes": (4, 2**62)}, "hidden_layer_sizes must fit"),
+        ({"hidden_layer_sizes": (2**63, 4)}, "hidden_layer_sizes must fit"),
+        ({"algorithm": "pcd", "n_chains": 10**12}, "n_chains must fit"),
+        ({"algorithm": "fpcd", "n_chains": 2**63}, "n_chains must fit"),
+        ({"algorithm": "pt", "n_temperatures": 10**12}, "n_chains x n_temperatures must fit"),
+    ],
+    ids=str,
+)
+def test_what_no_memory_holds(digits, params, rule):
+    """The error names the parameter and the memory, before any is asked for."""
+    stack = small(**params)
+    for method in (stack.fit, stack.partial_fit):
+        with pytest.raises(ValueError, match=rf"{rule} .* needs [0-9.,]+ .iB or more"):
+            method(digits[:50])
+    assert not hasattr(stack, "coefs_")
+
+
+def test_samples_that_no_memory_holds(digits):
+    """Likewise of what is generated."""
+    stack = small().fit(digits[:50])
+    with pytest.raises(ValueError, match="n_samples must fit .* got 100000000000000, which needs"):
+        stack.sample(10**14)
+
+
 @pytest.mark.parametrize("activation", ["logistic", "tanh", "relu"])
 def test_gaussian_units_stay_within_bounds(activation):
     """Rows far from the others, correlated features, a batch of one row: the default rate holds."""

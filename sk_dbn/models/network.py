@@ -144,8 +144,12 @@ class Network:
         """The same network in another precision; itself when that is the present one."""
         if self.theta.dtype == dtype:
             return self
+        return self.with_parameters(self.theta.astype(dtype))
+
+    def with_parameters(self, theta):
+        """A network of the same layers with other parameters, of which no copy is made."""
         twin = object.__new__(Network)
-        twin.__setstate__({**self.__getstate__(), "theta": self.theta.astype(dtype)})
+        twin.__setstate__({**self.__getstate__(), "theta": theta})
         return twin
 
     def outputs(self, run, data, n_layers=None, rows=None):
@@ -290,11 +294,17 @@ class TrainingSet:
         """What a network says of some rows, computed in the precision of the data."""
         return network.astype(self.data.dtype).outputs(run, self.data, rows=rows)
 
-    def loss_of(self, outputs):
-        """The reported loss of the network's outputs for the rows of `order`."""
+    def loss_of(self, outputs, rows=None):
+        """The reported loss of the network's outputs for some rows, those of `order` by default."""
+        rows = self.order if rows is None else rows
         of_loss = LOSSES[self.loss], float(self.option)
-        total, weights = sum_loss(*of_loss, outputs, self.targets, self.order, self.sample_weight)
+        total, weights = sum_loss(*of_loss, outputs, self.targets, rows, self.sample_weight)
         return self.loss_factor * total / (weights or 1.0)  # zero where no row counts
+
+    def probe_loss(self, run, network):
+        """The reported loss of the probe, without penalty; not finite where an output is not."""
+        outputs = self.outputs(run, network, self.probe)
+        return float(self.loss_of(outputs, self.probe)) if np.isfinite(outputs).all() else np.inf
 
     @property
     def probe(self):

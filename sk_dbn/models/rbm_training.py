@@ -21,6 +21,7 @@ from sk_dbn.kernels.contrastive_divergence import (
     push_to_target,
     train_machine,
 )
+from sk_dbn.models.divergence import WORSE
 from sk_dbn.models.rbm import UNBOUNDED, Memory, natural_bias
 from sk_dbn.models.threads import run_serial
 from sk_dbn.models.traces import Recorder
@@ -390,6 +391,13 @@ class MachineTraining:
         """The reconstruction's divergence from the rows it is judged on, in nats a row."""
         return (self.seen() if self.held_out is None else self.unseen())[KL]
 
+    def worst(self):
+        """The divergence that training may not end with; on the way there, it may be more.
+
+        It is held against that at the beginning, or a nat for each visible unit.
+        """
+        return WORSE * np.fmax(self.divergence(), float(self.stack.units[self.layer]))
+
     def free_energy_gap(self):
         """How much higher the free energy of held-out rows is than that of training rows.
 
@@ -634,8 +642,8 @@ def fit_machine(run, training, orders, schedule, tol, recorder, keep_best, repor
     bool
         False if training diverged.
     """
-    best = None
-    rate = training.rate
+    best = good = None
+    rate, worst = training.rate, training.worst()
     while not schedule.is_over:
         before, mark = training.snapshot(), recorder and recorder.mark()
         try:
@@ -653,10 +661,17 @@ def fit_machine(run, training, orders, schedule, tol, recorder, keep_best, repor
             if recorder:
                 recorder.rewind(mark)
             break
+        if training.divergence() <= worst:
+            good = None
+        elif good is None:
+            good = before
         improved = schedule.improved(value, margin)
         if keep_best and improved:
             best = training.snapshot()
         report(training.divergence())
     if best is not None:
         training.restore(best)
-    return schedule.is_over
+    ends_well = training.divergence() <= worst
+    if not ends_well and good is not None:
+        training.restore(good)
+    return schedule.is_over and ends_well

@@ -53,8 +53,10 @@ class VisibleUnits:
             return cls(kind, mean, 1.0 / np.where(std > 0.0, std, 1.0), seen)
         if fits:
             return cls(kind, None, None, seen)
+        # A range too narrow to be divided by is as good as none.
         width = seen[1] - seen[0]
-        full = np.full_like(mean, seen[0]), np.full_like(mean, 1.0 / width if width else 1.0)
+        scale = 1.0 / width if width >= np.finfo(float).tiny else 1.0
+        full = np.full_like(mean, seen[0]), np.full_like(mean, scale)
         return cls(kind, *full, seen)
 
     @property
