@@ -68,7 +68,8 @@ class DBNClassifier(
         is [4]_ as scikit-learn has it, 'adamw' decouples the decay of the weights from the
         gradient [5]_, 'nadam' is Adam with Nesterov's momentum [6]_, 'rmsprop' divides by a
         running root mean square, 'adagrad' by the root of the sum of squares. 'lbfgs' works
-        on all rows at once and suits small data.
+        on all rows at once and suits small data; it computes in double precision whatever the
+        `dtype`, because its line search compares losses that differ by little.
 
     alpha : float, default=0.0001
         Strength of the penalty of the weights, L2 unless `l1_ratio` says otherwise, divided by
@@ -131,8 +132,9 @@ class DBNClassifier(
     early_stopping : bool, default=False
         Whether to stop when the score of held-out rows no longer improves, and return the
         weights that scored best. The rows are `X_val` of `fit` or else a
-        `validation_fraction`,
-        stratified by class except in a multi-label problem. Not used by 'lbfgs'.
+        `validation_fraction`, stratified by class except in a multi-label problem or where a
+        class is too rare: then at random, but for a sample of each class that stays among the
+        training rows. Not used by 'lbfgs'.
 
     validation_fraction : float, default=0.1
         Share of the training rows held out by `early_stopping`.
@@ -227,7 +229,8 @@ class DBNClassifier(
         ``pretrainer=None`` or 'auto'.
 
     class_weight : dict, list of dicts or 'balanced', default=None
-        Factor of the loss for each class; 'balanced' is inverse to the frequencies.
+        Factor of the loss for each class; 'balanced' is inverse to the frequencies. Only
+        proportions count: factors are divided by their mean over the samples.
 
     label_smoothing : float, default=0.0
         Share of each label that is spread evenly over all classes, in [0, 1) [9]_: with k
@@ -479,7 +482,8 @@ class DBNClassifier(
         sample_weight : array-like of shape (n_samples,), default=None
             Weight of each sample. Whole numbers count as repetitions: a weight of 2 is the
             same as listing the sample twice, 0 as leaving it out. Others, and whole
-            numbers of mean above 10, multiply the sample's loss.
+            numbers of mean above 10, multiply the sample's loss, divided by their mean: only
+            their proportions count, and `alpha` is held against the number of samples.
 
         X_val, y_val : array-like, default=None
             Validation rows, scored after every epoch. With `early_stopping` they decide

@@ -139,7 +139,7 @@ class BernoulliRBMStack(
         Share of the hidden units that are left out for each row and each chain in training,
         where the others count for as much more [12]_. Not with ``algorithm='pt'``.
     batch_size : int, default=10
-        Rows of a minibatch.
+        Rows of a minibatch, at most those there are.
     max_iter : int or array-like of shape (n_layers,), default=50
         Most epochs, for all layers or for each.
     tol : float, default=0.001

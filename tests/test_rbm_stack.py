@@ -921,6 +921,16 @@ def test_a_range_that_cannot_be_divided_by(values, dtype):
     assert np.isfinite(stack.visible_scale_).all()
 
 
+@pytest.mark.parametrize("visible", ["bernoulli", "gaussian", "auto"])
+def test_a_range_beyond_double_precision(visible):
+    """No unit of measurement makes numbers of such data: the error says so, nothing is fitted."""
+    X = 1.5e308 * np.linspace(-1, 1, 60).reshape(20, 3)
+    stack = small(visible=visible)
+    with pytest.raises(ValueError, match="X must have a range .* from -1.5e"):
+        stack.fit(X)
+    assert not hasattr(stack, "coefs_")
+
+
 def test_batch_size_beyond_the_data_is_clipped(digits):
     """One minibatch of all rows, and the warning of the networks; none for chunks."""
     with pytest.warns(UserWarning, match="Got `batch_size` larger than sample size: .* > 50"):

@@ -40,9 +40,19 @@ class VisibleUnits:
         Returns
         -------
         VisibleUnits
+
+        Raises
+        ------
+        ValueError
+            If the largest value less the smallest is infinite.
         """
         mean, variance, low, high = moments
         seen = float(low.min()), float(high.max())
+        if not np.isfinite(seen[1] - seen[0]):
+            raise ValueError(
+                f"X must have a range that double precision holds, got values from {seen[0]:.4g} "
+                f"to {seen[1]:.4g}; divide them by {seen[1]:.1g}."
+            )
         fits = 0.0 <= seen[0] and seen[1] <= 1.0
         if kind == "auto":
             kind = "bernoulli" if fits else "gaussian"
