@@ -78,7 +78,7 @@ class Pace:
             yield first, end
             elapsed = time.perf_counter() - start
             first = end
-            if elapsed < LONGEST_CALL / 4:
-                self._per_call *= 2 if elapsed > LONGEST_CALL / 32 else 8
+            if elapsed < LONGEST_CALL / 2:
+                self._per_call *= 2 if elapsed > LONGEST_CALL / 16 else 8
             elif elapsed > LONGEST_CALL:
                 self._per_call = max(1, self._per_call // 2)
