@@ -245,6 +245,7 @@ class BaseDeepNetwork(SuggestsNames, BaseEstimator, metaclass=ABCMeta):
             samples = self._read_samples(run, X, y, sample_weight, first, incremental, classes)
             if first or not incremental:
                 self._random_state = check_random_state(self.random_state)
+            self._watch_old(checkpoint, first, incremental)
             if first:
                 self._initialise(samples)
             self._check_architecture()
@@ -737,7 +738,7 @@ class BaseDeepNetwork(SuggestsNames, BaseEstimator, metaclass=ABCMeta):
         """Epoch after epoch until the loss or the score no longer improves."""
         self._start_optimiser(incremental)
         training, n_samples = self._start_training(train, batch_size), len(train.order)
-        self._watch(checkpoint)
+        self._watch(checkpoint, "_network", "_optimiser", "_schedule", "_random_state", "_recorder")
         yardstick = self._yardstick(run, train, incremental)
         best, progress = self._best_so_far(), self._progress("epoch", incremental)
         self.n_iter_ = 0
@@ -767,12 +768,17 @@ class BaseDeepNetwork(SuggestsNames, BaseEstimator, metaclass=ABCMeta):
         if not (incremental or diverged):
             self._judge(yardstick, stopping)
 
-    def _watch(self, checkpoint):
+    def _watch(self, checkpoint, *names):
         """Remember what training changes in place, in case it is interrupted."""
-        state = self._optimiser.kernel_state
-        arrays = self._network.theta, state.first, state.second, state.state
-        objects = self._optimiser, self._schedule, self._random_state, self._recorder
-        checkpoint.watch(*arrays, *objects)
+        checkpoint.watch(*(getattr(self, name, None) for name in names))
+
+    def _watch_old(self, checkpoint, first, incremental):
+        """The same of what this call of fit goes on with."""
+        self._watch(checkpoint, "_random_state")
+        if not first:
+            self._watch(checkpoint, "_network", "_recorder")
+        if not first and incremental:
+            self._watch(checkpoint, "_optimiser", "_schedule")
 
     def _best_so_far(self):
         """The weights that scored best in the previous fit, if this one goes on with it."""
@@ -901,7 +907,7 @@ class BaseDeepNetwork(SuggestsNames, BaseEstimator, metaclass=ABCMeta):
         theta = self._trained.theta
         network = self._trained.astype(train.data.dtype)
         objective = LbfgsObjective(run, network, train, self.alpha, self._recorder)
-        checkpoint.watch(theta, self._recorder)
+        self._watch(checkpoint, "_network", "_random_state", "_recorder")
         self.n_iter_, progress = 0, self._progress("iteration")
 
         def end_iteration(x):

@@ -34,7 +34,7 @@ from sk_dbn._assignment import assignable
 from sk_dbn._input import read_input
 from sk_dbn._names import Names, SuggestsNames
 from sk_dbn._progress import Progress
-from sk_dbn._transaction import all_or_nothing
+from sk_dbn._transaction import Checkpoint, all_or_nothing
 from sk_dbn._unused import STACK, warn_of_unused
 from sk_dbn.models import generation, memory
 from sk_dbn.models.data import Data, canonical_order
@@ -55,6 +55,7 @@ from sk_dbn.models.rbm_training import (
 from sk_dbn.models.threads import threads
 from sk_dbn.models.traces import join_layers
 from sk_dbn.models.visible import VisibleUnits
+from sk_dbn.models.work import row_pieces
 
 PIECE = 1024  # rows whose visible units are held in float64 at a time
 
@@ -690,7 +691,9 @@ class BernoulliRBMStack(
         -------
         pseudo_likelihood : ndarray of shape (n_samples,)
             In nats; for Gaussian units a density in the standardised units, -inf where
-            rectified linear units push one so hard that it has none.
+            rectified linear units push one so hard that it has none, and where it is beyond the
+            range of numbers. Where a row lies so far out that the density of one of its units,
+            given the others, has peaks hundreds of standard deviations apart, the highest counts.
         """
         check_is_fitted(self)
         X = self._read(X, reset=False)
@@ -760,7 +763,8 @@ class BernoulliRBMStack(
         partial : bool, default=False
             Whether to go on from the present state, for one epoch.
         checkpoint : Checkpoint, default=None
-            Told to keep what was reached when Ctrl-C comes after an epoch.
+            Of the caller, told to keep what was reached when Ctrl-C comes after an epoch. None:
+            the stack is given up then.
         """
         sizes, rates, max_iters = self._per_layer()
         self._check_combinations()
@@ -795,7 +799,10 @@ class BernoulliRBMStack(
             clip = not fits or held_out is not None
             data = visible.data(X, self.dtype, clip)
             means = visible.means(moments) if fits else data.moments(order)[0]
-            fit = _Fit(run, stack, visible, X, clip, data, order, held_out, random, means, partial)
+            background = stack.means_up(run, data, 0, probe_of(order))
+            epochs = _Epochs((0,) * len(sizes))
+            parts = run, stack, visible, X, clip, data, order, held_out, random, means, partial
+            fit = _Fit(*parts, background, epochs)
             self._train(fit, rates, [1] * len(sizes) if partial else max_iters, checkpoint)
 
     def _check_combinations(self):
@@ -862,12 +869,9 @@ class BernoulliRBMStack(
 
     def _watch(self, checkpoint, random, continued):
         """Remember what training changes in place, in case it fails or is interrupted."""
-        objects = [random, getattr(self, "random_state_", None)]
+        checkpoint.watch(random, getattr(self, "random_state_", None))
         if continued:
-            objects += [self._stack.theta, *(self._recorders or ())]
-            for memory in self._stack.memories:
-                objects += [memory, *(x for x in vars(memory).values() if np.ndim(x))]
-        checkpoint.watch(*objects)
+            checkpoint.watch(self._stack, *self._stack.memories, *(self._recorders or ()))
 
     def _new_stack(self, n_features, sizes, visible, moments, random):
         """A stack with its first weights."""
@@ -921,7 +925,6 @@ class BernoulliRBMStack(
 
     def _train(self, fit, rates, max_iters, checkpoint):
         """Train the machines one after another, then set the attributes."""
-        n_iter = [0] * len(rates)
         recorders = self._recorders_for(fit, len(rates))
         settings = Settings(
             algorithm=self.algorithm,
@@ -944,21 +947,21 @@ class BernoulliRBMStack(
         if annealing == "auto":
             annealing = 0.5 if settings.persistent else 0.0
         annealing = 0.0 if fit.partial else annealing
+        fit.reached = Checkpoint(self)
+        fit.reached.watch(fit.epochs, fit.random, fit.stack, *fit.stack.memories)
+        fit.reached.watch(*(recorders or ()))
         try:
             for layer, (rate, max_iter) in enumerate(zip(rates, max_iters, strict=True)):
                 schedule = Schedule(max_iter, self.n_iter_no_change, annealing)
-                try:
-                    self._train_layer(fit, layer, rate, settings, schedule, recorders)
-                finally:
-                    n_iter[layer] = schedule.n_iter
+                self._train_layer(fit, layer, rate, settings, schedule, recorders)
+            self._publish(fit, recorders)
         except KeyboardInterrupt:
-            if any(n_iter):
-                fit.forget_last_order()
-                self._publish(fit, n_iter, recorders)
-                if checkpoint is not None:
-                    checkpoint.keep()
+            # An error leaves what was before the call, and so does an interrupt before any epoch
+            # of `fit` is complete.
+            fit.reached.restore_all()
+            if any(fit.epochs.n_iter) and not fit.partial and checkpoint is not None:
+                checkpoint.keep()
             raise
-        self._publish(fit, n_iter, recorders)
 
     def _recorders_for(self, fit, n_layers):
         """One recorder per layer; those of the previous calls where training goes on."""
@@ -990,6 +993,7 @@ class BernoulliRBMStack(
         recorder = recorders and recorders[layer]
         if recorder and recorder.is_empty:
             recorder.record_start(fit.run, training)
+        fit.reached.keep()
         converged = fit_machine(
             fit.run,
             training,
@@ -998,8 +1002,11 @@ class BernoulliRBMStack(
             self.tol,
             recorder,
             self.early_stopping in (True, "reconstruction"),
-            self._reporter(fit, layer, schedule),
+            fit.reached,
+            self._reporter(fit, layer, schedule, recorders),
         )
+        if any(fit.epochs.n_iter) and not fit.partial:
+            self._publish(fit, recorders)  # early stopping may have returned to another epoch
         if not converged:
             warnings.warn(
                 f"Training of layer {layer + 1} of {fit.stack.n_layers} diverged in epoch "
@@ -1008,7 +1015,7 @@ class BernoulliRBMStack(
                 ConvergenceWarning,
             )
 
-    def _reporter(self, fit, layer, schedule):
+    def _reporter(self, fit, layer, schedule, recorders):
         """What is done after each epoch: it is counted in, and printed when `verbose`."""
         unit = f"layer {layer + 1} of {fit.stack.n_layers}, epoch"
         n_epochs, n_before = schedule.fall + schedule.n_falling, 0
@@ -1017,18 +1024,20 @@ class BernoulliRBMStack(
         progress = Progress(self.verbose, self, unit, n_epochs, n_before)
 
         def report(divergence):
-            fit.end_epoch()
+            fit.epochs.n_iter = fit.epochs.after(layer, schedule.n_iter)
+            if not fit.partial:  # whose epoch is one of all layers
+                self._publish(fit, recorders)
+                fit.reached.keep()
             progress.end_epoch({"reconstruction KL": divergence})
 
         return report
 
-    def _publish(self, fit, n_iter, recorders):
+    def _publish(self, fit, recorders):
         """Set the fitted attributes."""
         self.n_features_in_ = int(fit.stack.units[0])
         self.random_state_ = fit.random
         self._stack, self._visible, self._means = fit.stack, fit.visible, fit.means
-        self._background = fit.stack.means_up(fit.run, fit.data, 0, probe_of(fit.order))
-        self._importances = None, None
+        self._background, self._importances = fit.background, (None, None)
         self._recorders = recorders
         self._n_features_out = int(fit.stack.units[-1])
         self.visible_ = fit.visible.kind
@@ -1038,13 +1047,19 @@ class BernoulliRBMStack(
         if len(fit.stack.variance) > 0:
             self.visible_variance_ = fit.stack.variance.copy()
         self.n_layers_ = fit.stack.n_layers
+        n_iter = fit.epochs.n_iter
         if fit.partial and hasattr(self, "n_iter_"):
             n_iter = [before + now for before, now in zip(self.n_iter_, n_iter, strict=True)]
         self.n_iter_ = EpochCounts(n_iter)
-        self.gradient_trace_ = None
-        if recorders is not None:
-            filled = [recorder.trace() for recorder in recorders if not recorder.is_empty]
-            self.gradient_trace_ = join_layers(filled)
+
+    @property
+    def gradient_trace_(self):
+        """Gradients, weights and activations of every layer, epoch by epoch."""
+        check_is_fitted(self)
+        if self._recorders is None:
+            return None
+        filled = [recorder.trace() for recorder in self._recorders if not recorder.is_empty]
+        return join_layers(filled)
 
     # What the public methods share.
 
@@ -1086,8 +1101,8 @@ class BernoulliRBMStack(
 
     def _pieces(self, X, stack):
         """The visible units' values in the stack's precision, some rows at a time."""
-        for start in range(0, X.shape[0], PIECE):
-            data = self._visible.data(X[start : start + PIECE], stack.theta.dtype)
+        for part in row_pieces(X.shape[0], stack.row_work, PIECE):
+            data = self._visible.data(X[part], stack.theta.dtype)
             with threads(self.n_jobs, data.shape[0] * data.shape[1]) as run:
                 v = stack.means_up(run, data, 0)
             yield v
@@ -1097,6 +1112,17 @@ class BernoulliRBMStack(
         tags.input_tags.sparse = True
         tags.transformer_tags.preserves_dtype = []
         return tags
+
+
+@dataclass
+class _Epochs:
+    """Complete epochs of each layer."""
+
+    n_iter: tuple
+
+    def after(self, layer, n_iter):
+        """The epochs when those of one layer have become more."""
+        return (*self.n_iter[:layer], n_iter, *self.n_iter[layer + 1 :])
 
 
 @dataclass
@@ -1114,7 +1140,9 @@ class _Fit:
     random: np.random.RandomState
     means: np.ndarray
     partial: bool
-    reached: dict | None = None  # the state of `random` after the last complete epoch
+    background: np.ndarray
+    epochs: object
+    reached: Checkpoint | None = None  # the last complete epoch
 
     @property
     def inputs(self):
@@ -1123,15 +1151,6 @@ class _Fit:
             return self.data
         over = self.visible.over(self.stack.variance)
         return over.data(self.X, self.stack.theta.dtype, self.clip)
-
-    def end_epoch(self):
-        """Remember where the random numbers stand after a complete epoch."""
-        self.reached = self.random.get_state(legacy=False)
-
-    def forget_last_order(self):
-        """Return the random numbers to where the last complete epoch left them."""
-        if self.reached is not None:
-            self.random.set_state(self.reached)
 
     def orders(self, shuffle):
         """The order in which each epoch visits the samples."""

@@ -19,8 +19,8 @@ DEAD_RANGE = 1e-6
 
 
 @entry
-def column_moments(source, rows, mean, variance, low, high):
-    """Mean, variance, minimum and maximum of each column over the given rows.
+def column_moments(source, rows, block, n_before, mean, squares, low, high):
+    """Go on with the moments of each column over more rows.
 
     Blocks of rows are merged by Chan, Golub & LeVeque (1979), so a large mean does not
     cancel the variance away.
@@ -29,17 +29,16 @@ def column_moments(source, rows, mean, variance, low, high):
     ----------
     source : Source
     rows : int64 array (n_rows,)
-    mean, variance, low, high : float64 arrays (n_columns,), written
+    block : int, rows read together
+    n_before : int, rows that the moments are of so far
+    mean, squares, low, high : float64 arrays (n_columns,), updated: the mean, the sum of squared
+        deviations from it, the least and the largest value
     """
     n_columns = mean.shape[0]
-    x = np.empty((min(BLOCK, rows.shape[0]), n_columns))
-    mean[:] = 0.0
-    variance[:] = 0.0  # the sum of squared deviations until the last line
-    low[:] = np.inf
-    high[:] = -np.inf
+    x = np.empty((min(block, rows.shape[0]), n_columns))
     block_mean, block_squares = np.empty(n_columns), np.empty(n_columns)
-    for start in range(0, rows.shape[0], BLOCK):
-        size = min(BLOCK, rows.shape[0] - start)
+    for start in range(0, rows.shape[0], block):
+        size, n = min(block, rows.shape[0] - start), n_before + start
         gather(source, rows[start : start + size], x[:size])
         block_mean[:] = 0.0
         block_squares[:] = 0.0
@@ -53,10 +52,8 @@ def column_moments(source, rows, mean, variance, low, high):
                 block_squares[j] += (x[i, j] - block_mean[j]) ** 2
         for j in range(n_columns):
             gap = block_mean[j] - mean[j]
-            variance[j] += block_squares[j] + gap * gap * start * size / (start + size)
-            mean[j] += gap * size / (start + size)
-    for j in range(n_columns):
-        variance[j] /= rows.shape[0]
+            squares[j] += block_squares[j] + gap * gap * n * size / (n + size)
+            mean[j] += gap * size / (n + size)
 
 
 @routine
@@ -75,12 +72,12 @@ def sum_column_squares(x, out):
 
 
 @routine(allocates=True)
-def _fingerprint_block(source, block, seed, out):
+def _fingerprint_block(source, first, block, seed, out):
     """The block-th piece of `fingerprints`."""
     lo = block * BLOCK
     hi = min(lo + BLOCK, out.shape[0])
     x = np.empty((hi - lo, source.n_columns), np.float32)
-    gather(source, np.arange(lo, hi), x)
+    gather(source, np.arange(first + lo, first + hi), x)
     # Mixed first: column 0 with the next seed must not hash like column 1 with this one.
     seed = mix(u32(u32(seed) ^ u32(0x9E3779B9)))
     for i in range(hi - lo):
@@ -95,18 +92,19 @@ def _fingerprint_block(source, block, seed, out):
 
 
 @twins
-def fingerprints(source, seed, out):
-    """A 64-bit hash of the content of each row, as float32.
+def fingerprints(source, first, seed, out):
+    """A 64-bit hash of the content of consecutive rows, as float32.
 
     Parameters
     ----------
     source : Source
+    first : int, number of the first row
     seed : uint32
     out : uint64 array (n_rows,), written
     """
     n_blocks = (out.shape[0] + BLOCK - 1) // BLOCK
     for block in prange(n_blocks):
-        _fingerprint_block(source, block, seed, out)
+        _fingerprint_block(source, first, block, seed, out)
 
 
 @routine(allocates=True)

@@ -4,10 +4,13 @@ import numpy as np
 import scipy.sparse
 
 from sk_dbn.kernels.gather import DTYPES, FLOAT16, Source
-from sk_dbn.kernels.statistics import column_moments, fingerprints
+from sk_dbn.kernels.statistics import BLOCK, column_moments, fingerprints
 from sk_dbn.models.threads import run_serial
+from sk_dbn.models.work import Pace
 
 MANY_VALUES = 2e6  # worth waking another thread for
+BLOCK_VALUES = 2**22  # most that are read together
+SORTED_TOGETHER = 2**20  # most hashes that are sorted in one call
 
 _CODES = {np.dtype(dtype): code for code, dtype in enumerate(DTYPES)}
 _CODES[np.dtype(bool)] = _CODES[np.dtype(np.uint8)]
@@ -106,9 +109,14 @@ class Data:
         -------
         mean, variance, low, high : float64 ndarrays of shape (n_features,)
         """
-        moments = tuple(np.empty(self.shape[1]) for _ in range(4))
-        column_moments(self.source, rows, *moments)
-        return moments
+        n_columns = self.shape[1]
+        mean, squares = np.zeros(n_columns), np.zeros(n_columns)
+        low, high = np.full(n_columns, np.inf), np.full(n_columns, -np.inf)
+        block = min(BLOCK, max(1, BLOCK_VALUES // max(n_columns, 1)))
+        for first, end in Pace().calls(-(-len(rows) // block)):
+            piece = rows[first * block : end * block]
+            column_moments(self.source, piece, block, first * block, mean, squares, low, high)
+        return mean, squares / len(rows), low, high
 
     def fingerprints(self, run, seed=0):
         """A 64-bit hash of each row's content.
@@ -124,7 +132,9 @@ class Data:
         """
         out = np.empty(self.shape[0], np.uint64)
         call = run if self.shape[0] * self.shape[1] > MANY_VALUES else run_serial
-        call(fingerprints, self.source, np.uint32(seed), out)
+        for first, end in Pace().calls(-(-len(out) // BLOCK)):
+            first *= BLOCK
+            call(fingerprints, self.source, first, np.uint32(seed), out[first : end * BLOCK])
         return out
 
 
@@ -146,4 +156,16 @@ def canonical_order(run, *matrices):
     """
     with np.errstate(over="ignore"):
         hashes = sum(m.fingerprints(run, seed) for seed, m in enumerate(matrices))
-    return np.argsort(hashes, kind="stable")
+    return _sorted_order(hashes)
+
+
+def _sorted_order(hashes):
+    """What sorts 64-bit hashes, equal ones by their place, in calls that are short."""
+    n_bits = max(0, int(np.ceil(np.log2(max(len(hashes), 1) / SORTED_TOGETHER))))
+    if n_bits == 0:
+        return np.argsort(hashes, kind="stable")
+    order, heads = [], hashes >> np.uint64(64 - n_bits)
+    for head in range(2**n_bits):
+        places = np.flatnonzero(heads == head)
+        order.append(places[np.argsort(hashes[places], kind="stable")])
+    return np.concatenate(order)

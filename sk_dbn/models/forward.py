@@ -4,9 +4,11 @@ import numpy as np
 
 from sk_dbn.kernels.feed_forward import predict_rows
 from sk_dbn.models.threads import run_serial
-from sk_dbn.models.work import SMALL_WORK
+from sk_dbn.models.work import SMALL_WORK, Pace
 
 PREDICTION_ROWS = 192  # rows that go through the layers together
+FIRST_CALL = 2e9  # floating-point operations of the first call, whatever the machine
+LARGEST_BLOCK = 4e9  # floating-point operations of rows that go through the layers together
 
 
 def forward_work(layers, n_rows):
@@ -34,6 +36,11 @@ def forward(run, data, layers, n_layers, rows=None):
     """
     rows = np.arange(data.shape[0]) if rows is None else rows
     out = np.empty((len(rows), layers.units[n_layers]), layers.theta.dtype)
-    call = run if forward_work(layers, len(rows)) > SMALL_WORK else run_serial
-    call(predict_rows, data.source, rows, layers, n_layers, PREDICTION_ROWS, out)
+    work = forward_work(layers, 1)
+    # Calls end where blocks do, which all calls cut alike: their number changes no bit.
+    block = min(PREDICTION_ROWS, max(16, int(LARGEST_BLOCK / work) // 16 * 16))
+    call = run if work * len(rows) > SMALL_WORK else run_serial
+    for first, end in Pace(int(FIRST_CALL / (work * block))).calls(-(-len(rows) // block)):
+        part = slice(first * block, end * block)
+        call(predict_rows, data.source, rows[part], layers, n_layers, block, out[part])
     return out

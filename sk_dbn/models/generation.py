@@ -12,6 +12,7 @@ from scipy.special import expit
 
 from sk_dbn.kernels.activations import IDENTITY, LOGISTIC, RELU
 from sk_dbn.models.rbm import MEANS
+from sk_dbn.models.work import product_work, row_pieces
 
 
 def generator(random):
@@ -109,10 +110,31 @@ class GibbsSampler:
 
     def visible_means(self, h):
         """E[v | h], (n_rows, n_visible)."""
-        return MEANS[self.visible](self.visible_products(h))
+        return self._in_pieces(GibbsSampler._visible_means, h)
 
     def draw_visible(self, h):
         """A sample of P(v | h), (n_rows, n_visible)."""
+        return self._in_pieces(GibbsSampler._draw_visible, h)
+
+    def draw_hidden(self, v):
+        """A sample of P(h | v), (n_rows, n_hidden)."""
+        return self._in_pieces(GibbsSampler._draw_hidden, v)
+
+    def _in_pieces(self, method, side):
+        """What a method makes of one side, whose rows it draws in their order."""
+        parts = list(row_pieces(len(side), product_work(self.W.size, sum(self.W.shape))))
+        if len(parts) == 1:
+            return method(self, side)
+        return np.concatenate([method(self._of_rows(part), side[part]) for part in parts])
+
+    def _of_rows(self, part):
+        """The sampler of some rows."""
+        return self if self.c.ndim == 1 else replace(self, c=self.c[part])
+
+    def _visible_means(self, h):
+        return MEANS[self.visible](self.visible_products(h))
+
+    def _draw_visible(self, h):
         x = self.visible_products(h)
         if self.visible == RELU:
             return draw_rectified(x, self.random)
@@ -124,8 +146,7 @@ class GibbsSampler:
             return mean + self.deviation * self.random.standard_normal(mean.shape, mean.dtype)
         return draw(self.visible, mean, self.random)
 
-    def draw_hidden(self, v):
-        """A sample of P(h | v), (n_rows, n_hidden)."""
+    def _draw_hidden(self, v):
         x = self.hidden_products(v)
         if self.hidden == RELU:
             return draw_rectified(x, self.random)

@@ -20,7 +20,14 @@ from sk_dbn.models.data import arrays_for_kernels
 from sk_dbn.models.forward import forward
 from sk_dbn.models.threads import run_serial
 from sk_dbn.models.traces import Recorder
-from sk_dbn.models.work import SMALL_WORK, Pace, row_blocks, weight_blocks
+from sk_dbn.models.work import (
+    SMALL_WORK,
+    TRANSCENDENTAL_WORK,
+    Pace,
+    row_blocks,
+    row_pieces,
+    weight_blocks,
+)
 
 GRADIENT_ROWS = 512  # rows of a piece of the full gradient
 MOST_PROBED, LEAST_PROBED = 256, 32
@@ -298,7 +305,11 @@ class TrainingSet:
         """The reported loss of the network's outputs for some rows, those of `order` by default."""
         rows = self.order if rows is None else rows
         of_loss = LOSSES[self.loss], float(self.option)
-        total, weights = sum_loss(*of_loss, outputs, self.targets, rows, self.sample_weight)
+        total = weights = 0.0
+        for part in row_pieces(len(outputs), TRANSCENDENTAL_WORK * outputs.shape[1]):
+            args = outputs[part], self.targets, rows[part], self.sample_weight
+            loss, weight = sum_loss(*of_loss, *args)
+            total, weights = total + loss, weights + weight
         return self.loss_factor * total / (weights or 1.0)  # zero where no row counts
 
     def probe_loss(self, run, network):

@@ -17,13 +17,13 @@ from sk_dbn.kernels.enumeration import (
 from sk_dbn.models.generation import draw, generator
 from sk_dbn.models.rbm import MEANS, natural_bias
 from sk_dbn.models.threads import run_serial
-from sk_dbn.models.work import SMALL_WORK
+from sk_dbn.models.work import SMALL_WORK, Pace
 
 MOST_ENUMERATED = 25  # units of the smaller side
 MOST_LOW = 8  # units whose states are tabulated together
 LARGEST_EXPONENT = 300.0  # of numbers multiplied in pairs: exp(2 * 300) is finite
 
-CALL_WORK = 2.0e8  # multiplications of one call, about 0.1 s
+FIRST_CALL = 1e8  # operations of the first call
 PIECES = 64  # of one call's blocks of states
 PIECE_ROWS = 16  # most chains that pass the temperatures together
 BURN_IN = 1000  # Gibbs steps of chains that could not start from exact samples
@@ -165,7 +165,9 @@ def exact_samples(run, machine, n_samples, random):
     blocks = random.choice(len(p), n_samples, p=p / p.sum())
     n_other, n_low = problem.table.shape
     scores = np.empty((n_samples, n_low))
-    scores_of_blocks(problem, blocks, np.empty(n_other), np.empty(n_low), scores)
+    work = np.empty(n_other), np.empty(n_low)
+    for first, end in Pace().calls(n_samples):
+        scores_of_blocks(problem, blocks[first:end], *work, scores[first:end])
     cumulative = np.cumsum(np.exp(scores - logsumexp(scores, axis=1, keepdims=True)), axis=1)
     u = random.uniform(size=n_samples) * cumulative[:, -1]
     low = np.minimum((u[:, None] >= cumulative).sum(axis=1), n_low - 1)
@@ -282,10 +284,9 @@ def _log_sums(run, problem):
     out = np.empty(2 ** len(problem.high_a))
     n_other, n_low = problem.table.shape
     work = np.empty((min(PIECES, len(out)), n_other + 2 * n_low))
-    size = max(len(work), int(CALL_WORK / problem.table.size))
     call = run if len(out) * problem.table.size > SMALL_WORK else run_serial
-    for first in range(0, len(out), size):
-        call(block_log_sums, problem, first, work, out[first : first + size])
+    for first, end in Pace(int(FIRST_CALL / problem.table.size)).calls(len(out)):
+        call(block_log_sums, problem, first, work, out[first:end])
     return out
 
 
@@ -311,7 +312,6 @@ def _run_chains(run, machine, base, betas, v, dtype, random):
     )
     work = n_chains * (2.0 * n_visible * n_hidden + 50.0 * (n_visible + n_hidden))
     call = run if len(betas) * work > SMALL_WORK else run_serial
-    size = max(1, int(40.0 * CALL_WORK / work))
-    for first in range(0, len(betas), size):
-        call(anneal, ladder, first, min(first + size, len(betas)), chains)
+    for first, end in Pace(int(FIRST_CALL / work)).calls(len(betas)):
+        call(anneal, ladder, first, end, chains)
     return chains.log_weights, chains.v.astype(np.float64)

@@ -10,7 +10,7 @@ from sk_dbn.kernels.pseudo_likelihood import pseudo_log_likelihood
 from sk_dbn.models.data import arrays_for_kernels
 from sk_dbn.models.forward import forward
 from sk_dbn.models.threads import run_serial
-from sk_dbn.models.work import SMALL_WORK
+from sk_dbn.models.work import SMALL_WORK, Pace, product_work, row_pieces
 
 KINDS = {
     "bernoulli": LOGISTIC,
@@ -21,6 +21,7 @@ KINDS = {
 }
 
 MOST_SCORED = 64  # visible units that a sample's pseudo-likelihood looks at
+SCORED_TOGETHER = 2**14  # hidden units, times samples, of one call at least
 
 
 UNBOUNDED = (IDENTITY, RELU)
@@ -203,14 +204,19 @@ class Stack:
         return len(self.units) - 1
 
     @property
+    def row_work(self):
+        """What NumPy does for a row that passes all layers, in floating-point operations."""
+        return product_work(self.theta.size, self.units.sum())
+
+    @property
     def layers(self):
         """The kernels' view of the means passed upward."""
         activations = np.array(self.kinds[1:], dtype=np.int64)
         return Layers(self.theta, self.units, self._weights_at, self._hidden_at, activations)
 
-    def machine(self, layer):
-        """The kernels' view of one machine."""
-        memory = self.memories[layer]
+    def machine(self, layer, memory=None):
+        """The kernels' view of one machine, with another memory than its own where one is given."""
+        memory = self.memories[layer] if memory is None else memory
         W, b, c = self.coefs[layer], self.intercepts_visible[layer], self.intercepts_hidden[layer]
         chain, fast = (W, b, c), (memory.fast_W, memory.fast_b, memory.fast_c)
         if memory.fast_W.size:
@@ -284,6 +290,10 @@ class Stack:
         -------
         ndarray of shape (n_samples, units[0])
         """
+        parts = [self._means_down(h[part]) for part in row_pieces(len(h), self.row_work)]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    def _means_down(self, h):
         for layer in reversed(range(self.n_layers)):
             x = h @ self.coefs[layer].T + self.intercepts_visible[layer]
             h = MEANS[self.kinds[layer]](x)
@@ -346,9 +356,15 @@ class Stack:
         """
         v, W, b, c = self.in_unit_variance(v)
         n_chosen = int(min(self.units[0], MOST_SCORED))
-        out = np.empty(len(v))
+        x, out, pace = v @ W + c, np.zeros(len(v)), Pace()
         call = run if len(v) * n_chosen * W.shape[1] > SMALL_WORK / 100 else run_serial
-        call(pseudo_log_likelihood, *self.kinds[:2], v, v @ W + c, W, b, n_chosen, out)
+        # A call takes some rows, and as many of their units as it has the time for.
+        n_rows = max(16, SCORED_TOGETHER // W.shape[1])
+        for start in range(0, len(v), n_rows):
+            part = slice(start, start + n_rows)
+            arrays = v[part], x[part], W, b
+            for units in pace.calls(n_chosen):
+                call(pseudo_log_likelihood, *self.kinds[:2], *arrays, n_chosen, *units, out[part])
         return out - self.log_volume
 
     def importances(self, v, means):
@@ -383,7 +399,7 @@ class Stack:
         for layer in range(1, self.n_layers):
             x = h @ self.coefs[layer] + self.intercepts_hidden[layer]
             h = FEATURES[self.kinds[layer + 1]](x)
-        p = self.means_down(h)
+        p = self._means_down(h)
         if self.kinds[0] == IDENTITY:
             return 0.5 * ((v - p) ** 2 / self.variance).sum() / len(v)
         p = np.clip(p, 2.0**-24, 1.0 - 2.0**-24)

@@ -603,11 +603,7 @@ def gradient_norms(run, training):
     copy.fast_W, copy.fast_b, copy.fast_c = mine.fast_W, mine.fast_b, mine.fast_c
     chains = None if mine.chains is None else mine.chains.copy()
     bench = Workbench(stack, layer, chains, len(probe), training.settings.betas)
-    stack.memories[layer] = copy
-    try:
-        machine = stack.machine(layer)
-    finally:
-        stack.memories[layer] = mine
+    machine = stack.machine(layer, copy)
     rule = training.settings.rule(mine, *stack.kinds[layer : layer + 2], 0.0)
     args = training.data.source, probe, len(probe), stack.layers, machine, rule
     # The twin that training takes, so that the other one need not be compiled.
@@ -617,10 +613,8 @@ def gradient_norms(run, training):
     return norms[0], norms[1]
 
 
-def fit_machine(run, training, orders, schedule, tol, recorder, keep_best, report):
+def fit_machine(run, training, orders, schedule, tol, recorder, keep_best, checkpoint, report):
     """Train a machine until its schedule is over.
-
-    An epoch that is interrupted or that diverges leaves no mark.
 
     Parameters
     ----------
@@ -634,6 +628,9 @@ def fit_machine(run, training, orders, schedule, tol, recorder, keep_best, repor
     recorder : MachineRecorder or None
     keep_best : bool
         Whether to end with the parameters of the best epoch rather than the last.
+    checkpoint : Checkpoint
+        Of the machine as it is, and of each epoch once `report` was called; an epoch that
+        diverges returns to it.
     report : callable
         Called with the divergence after each epoch.
 
@@ -645,21 +642,12 @@ def fit_machine(run, training, orders, schedule, tol, recorder, keep_best, repor
     best = good = None
     rate, worst = training.rate, training.worst()
     while not schedule.is_over:
-        before, mark = training.snapshot(), recorder and recorder.mark()
-        try:
-            training.rate = rate * schedule.share_of_rate
-            training.epoch(run, next(orders), recorder)
-            value, margin = training.verdict(tol)
-            diverged = not (np.isfinite(value) and training.is_finite())
-        except BaseException:
-            training.restore(before)
-            if recorder:
-                recorder.rewind(mark)
-            raise
-        if diverged:
-            training.restore(before)
-            if recorder:
-                recorder.rewind(mark)
+        before = training.snapshot()
+        training.rate = rate * schedule.share_of_rate
+        training.epoch(run, next(orders), recorder)
+        value, margin = training.verdict(tol)
+        if not (np.isfinite(value) and training.is_finite()):
+            checkpoint.restore()
             break
         if training.divergence() <= worst:
             good = None

@@ -8,6 +8,7 @@ import contextlib
 import math
 import os
 import threading
+import time
 
 import joblib
 import numba
@@ -15,35 +16,84 @@ from threadpoolctl import ThreadpoolController
 
 from sk_dbn.models.work import SMALL_WORK
 
+MOMENT, LONG = 1e-4, 1.0  # seconds: about as long as it takes to set a limit, and not so long
+
+
+class _Turn:
+    """What one claimant at a time may have.
+
+    A lock does not tell who holds it, and Ctrl-C may come between taking it and noting so. Here
+    both are one step, and who leaves looks whether there is anything to give up.
+    """
+
+    def __init__(self):
+        self._holder = {}
+
+    def claim(self, claimant):
+        """Take the turn if nobody has it; whether the claimant has it now."""
+        return self._holder.setdefault("holder", claimant) is claimant
+
+    def belongs_to(self, claimant):
+        """Whether the claimant has the turn."""
+        return self._holder.get("holder") is claimant
+
+    def give_up(self, claimant):
+        """Let the next one have it, if the claimant has it."""
+        if self.belongs_to(claimant):
+            self._holder.clear()
+
+    def take_over(self, claimant):
+        """Take the turn, whoever has it."""
+        self._holder = {"holder": claimant}
+
+    def locked(self):
+        """Whether anybody has it."""
+        return bool(self._holder)
+
 
 class _BlasLimit:
     """BLAS on one thread while anybody is inside; the previous limit afterwards.
 
     The limit belongs to the process, so only the first in sets it and only the last out
-    restores it.
+    restores it. Whoever was interrupted in `enter` or `leave` calls `leave` again.
     """
 
     def __init__(self):
-        self._lock = threading.Lock()
-        self._inside = 0
+        self._turn = _Turn()
+        self._inside = set()
         self._libraries = None
         self._before = None
 
-    def __enter__(self):
-        with self._lock:
-            if self._inside == 0:
-                if self._libraries is None:
-                    blas = ThreadpoolController().select(user_api="blas")
-                    self._libraries = blas.lib_controllers
-                self._before = [library.get_num_threads() for library in self._libraries]
-                self._set([1] * len(self._before))
-            self._inside += 1
+    def enter(self, claimant):
+        """Set the limit, unless somebody else has done so."""
+        self._wait(claimant)
+        is_first = not self._inside
+        if is_first:
+            if self._libraries is None:
+                blas = ThreadpoolController().select(user_api="blas")
+                self._libraries = blas.lib_controllers
+            self._before = [library.get_num_threads() for library in self._libraries]
+        self._inside.add(claimant)
+        if is_first:
+            self._set([1] * len(self._before))
+        self._turn.give_up(claimant)
 
-    def __exit__(self, *exception):
-        with self._lock:
-            self._inside -= 1
-            if self._inside == 0:
-                self._set(self._before)
+    def leave(self, claimant):
+        """Restore the limit, unless somebody else is inside; nothing if the claimant is not."""
+        if claimant not in self._inside and not self._turn.belongs_to(claimant):
+            return
+        self._wait(claimant)
+        if self._inside == {claimant}:
+            self._set(self._before)
+        self._inside.discard(claimant)
+        self._turn.give_up(claimant)
+
+    def _wait(self, claimant):
+        begin = time.monotonic()
+        while not self._turn.claim(claimant):
+            time.sleep(MOMENT)
+            if time.monotonic() > begin + LONG:  # its owner was interrupted more than once
+                self._turn.take_over(claimant)
 
     def _set(self, limits):
         for library, limit in zip(self._libraries, limits, strict=True):
@@ -70,9 +120,31 @@ class _State:
         self.serial_only = False
         self.blas = _BlasLimit()
         # Two Python threads inside parallel kernels abort the process on numba's
-        # workqueue layer: whoever does not get this lock runs the serial twin.
-        self.region = threading.Lock()
-        self.owner = None  # (thread, run) of whoever holds the region
+        # workqueue layer: whoever does not get this turn runs the serial twin.
+        self.region = _Turn()
+        self.owner = None  # (thread, run) of whoever has the region
+        self.n_before = None  # numba's threads before that
+
+    def enter(self, claimant, n_threads):
+        """How the claimant is to call kernels."""
+        self.blas.enter(claimant)
+        if n_threads == 1 or self.serial_only or not self.region.claim(claimant):
+            return run_serial
+        self.parallel_ran = True
+        self.n_before = numba.get_num_threads()  # starts the threads, where that is possible
+        self.owner = (threading.get_ident(), run_parallel)
+        numba.set_num_threads(n_threads)
+        return run_parallel
+
+    def leave(self, claimant):
+        """Give up what the claimant has, the whole of it or what is left."""
+        if self.region.belongs_to(claimant):
+            self.owner = None
+            if self.n_before is not None:
+                numba.set_num_threads(self.n_before)
+            self.n_before = None
+            self.region.give_up(claimant)
+        self.blas.leave(claimant)
 
     def after_fork(self):
         # OpenMP's pool does not survive a fork, and entering it again aborts the child.
@@ -145,29 +217,20 @@ def threads(n_jobs=None, work=math.inf):
         and the serial one elsewhere.
     """
     if work <= SMALL_WORK and n_jobs != 0:
-        with _state.blas:  # a single row may still be one of a wide layer
-            yield run_serial
-        return
-    n_threads = effective_n_threads(n_jobs)
-    owner = _state.owner  # read once: another thread may leave in between
-    if owner is not None and owner[0] == threading.get_ident():
-        yield owner[1]  # inside its own outer call
-        return
-    with _state.blas:
-        wanted = n_threads > 1 and not _state.serial_only
-        region = _state.region
-        if not (wanted and region.acquire(blocking=False)):
-            yield run_serial
+        n_threads = 1  # a single row may still be one of a wide layer, hence the BLAS limit
+    else:
+        n_threads = effective_n_threads(n_jobs)
+        owner = _state.owner  # read once: another thread may leave in between
+        if owner is not None and owner[0] == threading.get_ident():
+            yield owner[1]  # inside its own outer call
             return
-        before = None
+    claimant = object()
+    try:
         try:
-            _state.parallel_ran = True
-            before = numba.get_num_threads()  # starts the threads, where that is possible
-            _state.owner = (threading.get_ident(), run_parallel)
-            numba.set_num_threads(n_threads)
-            yield run_parallel
+            yield _state.enter(claimant, n_threads)
         finally:
-            _state.owner = None
-            if before is not None:
-                numba.set_num_threads(before)
-            region.release()
+            _state.leave(claimant)
+    finally:
+        # Ctrl-C may come before the first line of `leave` as well as after the last of `enter`.
+        # What it kept from being left is left here, where usually nothing is to be done.
+        _state.leave(claimant)

@@ -161,15 +161,6 @@ class Recorder:
         self._epochs.append(epoch)
         self._rows.append(row)
 
-    def mark(self):
-        """Where the recording stands, for `rewind`."""
-        return len(self._rows), self.n_epochs
-
-    def rewind(self, mark):
-        """Forget what was recorded since the mark."""
-        n_rows, self.n_epochs = mark
-        del self._rows[n_rows:], self._epochs[n_rows:]
-
     def trace(self):
         """What was recorded so far."""
         return build_trace(self._epochs, self._rows)

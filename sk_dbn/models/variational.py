@@ -18,6 +18,8 @@ import itertools
 import numpy as np
 from scipy.special import entr, expit
 
+from sk_dbn.models.work import product_work, row_pieces
+
 MOST_LISTED = 12  # units of an inner layer whose states are all looked at
 
 
@@ -71,11 +73,17 @@ def exact_bound(machines, log_partition, v):
     for machine, below, h in reversed(
         list(zip(machines[:-1], layers[:-1], layers[1:], strict=True))
     ):
-        x = below @ machine.W + machine.c
-        Q = np.exp(x @ h.T - np.logaddexp(0.0, x).sum(axis=1)[:, None])
-        gains = _log_conditional(machine, below[:, None], h[None]) + expected
-        expected = (Q * gains).sum(axis=1) + _entropy(expit(x))
+        parts = row_pieces(len(below), product_work(len(h) * len(machine.b), len(h)))
+        expected = np.concatenate([_expected(machine, below[part], h, expected) for part in parts])
     return expected
+
+
+def _expected(machine, below, h, expected):
+    """What states of a layer have to expect, given what those of the layer above have."""
+    x = below @ machine.W + machine.c
+    Q = np.exp(x @ h.T - np.logaddexp(0.0, x).sum(axis=1)[:, None])
+    gains = _log_conditional(machine, below[:, None], h[None]) + expected
+    return (Q * gains).sum(axis=1) + _entropy(expit(x))
 
 
 def _log_marginal(machine, log_partition, v):

@@ -1,5 +1,7 @@
 """Pseudo-likelihood against enumeration and numerical integration."""
 
+import time
+
 import numpy as np
 import pytest
 from scipy.integrate import quad
@@ -19,10 +21,10 @@ def machine(n_visible=3, n_hidden=2, scale=1.0):
 
 
 def scores(visible, hidden, V, W, b, c, n_chosen=None, twin="serial"):
-    out = np.empty(len(V))
+    out = np.zeros(len(V))
     n_chosen = V.shape[1] if n_chosen is None else n_chosen
     kernel = getattr(pseudo_log_likelihood, twin)
-    kernel(visible, hidden, V, V @ W + c, W, b, n_chosen, out)
+    kernel(visible, hidden, V, V @ W + c, W, b, n_chosen, 0, n_chosen, out)
     return out
 
 
@@ -96,6 +98,102 @@ def test_units_without_a_density():
     on_one_side = np.array([[0.8, -0.8]])  # |w|^2 is more than 1, but on either side it is less
     assert np.isfinite(scores(IDENTITY, RELU, np.zeros((1, 1)), on_one_side, b[:1], c))
     assert scores(IDENTITY, RELU, np.zeros((1, 1)), abs(on_one_side), b[:1], c) == -np.inf
+
+
+def normal_scores(V, W, b, c, on):
+    """The sum of log-densities where all hidden units are on, or all off: each is a normal one.
+
+    Rectified linear units that are on add (x^2 + pi^2 / 3) / 2 to the log-density, so that a
+    unit's precision given the others is 1 - |w|^2; those that are off add nothing.
+    """
+    total = np.zeros(len(V))
+    for i, w in enumerate(W):
+        precision = 1.0 - on * (w @ w)
+        mean = (b[i] + on * ((V @ W + c - np.outer(V[:, i], w)) @ w)) / precision
+        total += 0.5 * np.log(precision / (2 * np.pi)) - 0.5 * precision * (V[:, i] - mean) ** 2
+    return total
+
+
+@pytest.mark.parametrize("on", [1.0, -1.0])
+@pytest.mark.parametrize("scale", [1e2, 1e4, 1e9, 1e12])
+def test_rows_far_out(scale, on):
+    """However far a row lies from all others, its densities have as many digits as in the middle.
+
+    Where all hidden units are on, or off, they are known in closed form.
+    """
+    W, b, _ = machine(3, 8)
+    W = 0.15 * np.abs(W)
+    c, V = np.full(8, on * scale), on * scale * np.random.RandomState(1).uniform(1, 2, (5, 3))
+    found = scores(IDENTITY, RELU, V, W, b, c)
+    np.testing.assert_allclose(found, normal_scores(V, W, b, c, max(on, 0.0)), rtol=1e-13)
+
+
+@pytest.mark.parametrize("distance", [1e2, 1e4, 1e6])
+def test_peaks_far_out(distance):
+    """Near its peak, a density far out is the normal one of the middle, up to rounding."""
+    W = np.abs(machine(1, 8)[0])
+    W *= 0.6 / np.linalg.norm(W)
+    c, precision = np.full(8, distance), 1 - 0.6**2
+    gaps = np.array([-3.0, -1.0, 0.0, 2.0])
+    V = (W @ c)[0] / precision + gaps[:, None]
+    expected = 0.5 * np.log(precision / (2 * np.pi)) - 0.5 * precision * gaps**2
+    found = scores(IDENTITY, RELU, V, W, np.zeros(1), c)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-15 * distance**2 / 10 + 1e-12)
+
+
+@pytest.mark.parametrize("distance", [1e2, 3e2, 3e4])
+@pytest.mark.parametrize("side", [-1, 1])
+def test_the_highest_of_several_peaks_counts(distance, side):
+    """Weights that push to either side make two peaks, of which one is higher by far.
+
+    The nearer ones are both in the interval that is integrated over, the farther ones are not.
+    """
+    W = np.array([[0.8, -0.8]])  # of a precision of 1 - 0.64 far out on either side
+    c = np.array([1.0, 0.8])[::side] * distance
+    high, low = (0.8 * x * (1 / 0.36) * sign for x, sign in zip(np.sort(c)[::-1], (side, -side)))
+    found = scores(IDENTITY, RELU, np.array([[high], [low]]), W, np.zeros(1), c)
+    gap = 0.5 / 0.36 * (c.max() ** 2 - c.min() ** 2)  # of their heights
+    expected = 0.5 * np.log(0.36 / (2 * np.pi)) - np.array([0.0, gap])
+    np.testing.assert_allclose(found, expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize("hidden", [LOGISTIC, TANH, RELU])
+@pytest.mark.parametrize("length", [0.7, 1.2])
+@pytest.mark.parametrize("outlier", [1e9, 1e12, 1e100, 1e300])
+def test_work_does_not_depend_on_the_values(hidden, length, outlier):
+    """A value far out takes about as long as any: seconds would be a loop as long as it is far.
+
+    Beyond the range of numbers a density is 0, its log -inf and not NaN.
+    """
+    W, b, c = machine(20, 30)
+    W *= length / np.linalg.norm(W, axis=1, keepdims=True)
+    V = np.random.RandomState(1).normal(size=(3, 20))
+    middle = scores(IDENTITY, hidden, V, W, b, c)
+    V[1, 4] = outlier
+    begin = time.perf_counter()
+    found = scores(IDENTITY, hidden, V, W, b, c)
+    assert time.perf_counter() - begin < 2.0
+    np.testing.assert_array_equal(found[[0, 2]], middle[[0, 2]])
+    assert found[1] < -0.1 * min(outlier, 1e150) ** 2
+
+
+def test_exploded_weights_take_no_longer():
+    """Peaks of binary hidden units are as far apart as the weights are large."""
+    W, b, c = machine(scale=1e9)
+    begin = time.perf_counter()
+    for hidden in (LOGISTIC, TANH):
+        assert np.isfinite(scores(IDENTITY, hidden, np.zeros((1, 3)), W, b, c)).all()
+    assert time.perf_counter() - begin < 2.0
+
+
+def test_pieces_add_up_to_the_same_bits():
+    """Units in several calls, one after another: how work is cut is no matter of the result."""
+    W, b, c = machine(40, 5)
+    V, out = np.random.RandomState(3).normal(size=(20, 40)), np.zeros(20)
+    for first, end in ((0, 1), (1, 4), (4, 7)):
+        kernel = pseudo_log_likelihood.serial
+        kernel(IDENTITY, LOGISTIC, V, V @ W + c, W, b, 7, first, end, out)
+    np.testing.assert_array_equal(out, scores(IDENTITY, LOGISTIC, V, W, b, c, 7))
 
 
 @pytest.mark.parametrize("visible", [LOGISTIC, IDENTITY])
