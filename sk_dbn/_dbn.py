@@ -272,7 +272,7 @@ class DBNClassifier(
     pretrainer_ : BernoulliRBMStack or None
         The stack the hidden layers started from. Where there is one, `coefs_[0]` acts on
         ``(X - pretrainer_.visible_mean_) / pretrainer_.visible_scale_``, clipped to [0, 1]
-        where ``pretrainer_.visible_`` is 'bernoulli'.
+        where ``pretrainer_.visible_`` is 'bernoulli', for all features or for one.
 
     loss_ : float
         Loss of the last epoch, penalty included.

@@ -443,6 +443,8 @@ class BaseDeepNetwork(SuggestsNames, BaseEstimator, metaclass=ABCMeta):
             seed = self._random_state.randint(np.iinfo(np.int32).max)
             stack.set_params(random_state=seed)
         stack._validate_params()
+        if hasattr(self, "feature_names_in_"):
+            stack.feature_names_in_ = self.feature_names_in_  # for what it warns of
         stack._fit_rows(samples.X, samples.repeated(samples.order))
 
     def _set_weights(self, network, stack, init, activations):

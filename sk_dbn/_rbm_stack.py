@@ -75,11 +75,14 @@ class BernoulliRBMStack(
     ----------
     hidden_layer_sizes : int or array-like of shape (n_layers,), default=(256, 128)
         The number of hidden units of each machine.
-    visible : {'auto', 'bernoulli', 'gaussian'}, default='auto'
-        Units that model the features. Bernoulli units take values in [0, 1]; values between
-        the ends are read as means, values outside are clipped. Gaussian units model features
-        standardised by the training set's mean and standard deviation. 'auto': Bernoulli when
-        all values lie in [0, 1], else Gaussian.
+    visible : {'auto', 'bernoulli', 'gaussian'}, or array-like of str of shape (n_features,), \
+            default='auto'
+        Units that model the features: one kind for all, or 'bernoulli' or 'gaussian' for each
+        [14]_. Bernoulli units take values in [0, 1]; values between the ends are read as means,
+        values outside are clipped. Gaussian units model features standardised by the training
+        set's mean and standard deviation. 'auto': Bernoulli where all values of the training
+        set lie in [0, 1]; else Gaussian, but for features whose values are 0 and 1, which stay
+        Bernoulli. A feature with one value goes with the others.
     learn_variance : bool, default=True
         Whether each Gaussian unit learns its variance given the hidden units [8]_; otherwise
         it is that of the standardised feature, 1. Its logarithm has a tenth of the weights'
@@ -200,18 +203,18 @@ class BernoulliRBMStack(
         Epochs that each machine was trained for.
     n_layers_ : int
         Number of machines.
-    visible_ : {'bernoulli', 'gaussian'}
-        Kind of the visible units.
+    visible_ : {'bernoulli', 'gaussian'}, or ndarray of str of shape (n_features,)
+        Kind of the visible units: a string where they are all of one kind, else an array.
     visible_variance_ : ndarray of shape (n_features,) or None
-        Variance of each Gaussian unit given the hidden units; 1 is that of its feature. None
-        for Bernoulli units.
+        Variance of each Gaussian unit given the hidden units; 1 is that of its feature. NaN for
+        Bernoulli units beside Gaussian ones, None where all are Bernoulli.
     visible_mean_, visible_scale_ : ndarrays of shape (n_features,)
         `coefs_[0]` acts on ``v = (X - visible_mean_) / visible_scale_``, which Bernoulli
         units then clip to [0, 1]. For Gaussian units mean and standard deviation of the rows
         trained on (1 where a feature is constant), the latter times `visible_variance_`; for
-        Bernoulli units zeros and ones, or if those rows left [0, 1] the least value of all and
-        the width of their range. Rows are those of the first call, also while training goes
-        on. To be read: changing them has no effect.
+        Bernoulli units zeros and ones, or if those rows left [0, 1] the least value of all
+        such units and the width of their range. Rows are those of the first call, also while
+        training goes on. To be read: changing them has no effect.
     random_state_ : RandomState instance
         What `gibbs`, `sample`, `complete` and `partial_fit` go on drawing from.
     n_features_in_ : int
@@ -256,6 +259,8 @@ class BernoulliRBMStack(
        Machine Learning Research 15, section 8.
     .. [13] Pascanu, R., Mikolov, T. & Bengio, Y. (2013). On the difficulty of training
        recurrent neural networks. ICML, section 3.2.
+    .. [14] Welling, M., Rosen-Zvi, M. & Hinton, G. (2005). Exponential family harmoniums with an
+       application to information retrieval. NIPS 17, section 2.
 
     Examples
     --------
@@ -271,7 +276,7 @@ class BernoulliRBMStack(
 
     _parameter_constraints: dict = {
         "hidden_layer_sizes": "no_validation",  # by layer_sizes
-        "visible": [Names({"auto", "bernoulli", "gaussian"})],
+        "visible": [Names({"auto", "bernoulli", "gaussian"}), "array-like"],
         "learn_variance": ["boolean"],
         "activation": [Names({"logistic", "tanh", "relu"})],
         "init": [Names(set(NAMES)), Interval(Real, 0, None, closed="left"), list, tuple],
@@ -791,7 +796,7 @@ class BernoulliRBMStack(
             if continued:
                 stack, visible = self._stack, self._visible
             else:
-                visible = VisibleUnits.suited_to(self.visible, moments)
+                visible = VisibleUnits.suited_to(self._asked_kinds(X.shape[1]), moments)
                 stack = self._new_stack(X.shape[1], sizes, visible, moments, random)
             self._warn_of_range(visible, moments)
             fits = visible.can_take(moments)
@@ -858,14 +863,31 @@ class BernoulliRBMStack(
                 f"{stack.theta.dtype}, asked for are {[X.shape[1], *sizes]} of "
                 f"{np.dtype(self.dtype)}. Call fit with warm_start=False to begin anew."
             )
-        if not stack.has_kinds(self._visible.kind, self.activation) or (
-            self.visible not in ("auto", self._visible.kind)
+        if not (
+            stack.has_kinds(self._visible.kind, self.activation)
+            and self._visible.are(self._asked_kinds(X.shape[1]))
         ):
             raise ValueError(
                 "training cannot go on: visible and activation must stay "
                 f"as they were, got visible={self.visible!r}, activation={self.activation!r}. "
                 "Call fit with warm_start=False to begin anew."
             )
+
+    def _asked_kinds(self, n_features):
+        """What `visible` says: a name, or an ndarray of one for each feature; checked."""
+        if isinstance(self.visible, str):
+            return self.visible
+        rule = (
+            "visible must be 'auto', 'bernoulli' or 'gaussian', or a sequence of the latter two, "
+            f"one for each of the {n_features} features"
+        )
+        kinds = list(self.visible)
+        if len(kinds) != n_features:
+            raise ValueError(f"{rule}, got a sequence of {len(kinds)}.")
+        for kind in kinds:
+            if not isinstance(kind, str) or kind not in ("bernoulli", "gaussian"):
+                raise ValueError(f"{rule}, got {kind!r} in it.")
+        return np.array(kinds)
 
     def _watch(self, checkpoint, random, continued):
         """Remember what training changes in place, in case it fails or is interrupted."""
@@ -894,18 +916,29 @@ class BernoulliRBMStack(
 
     def _warn_of_range(self, visible, moments):
         """Warn of values that the visible units cannot take."""
-        low, high = moments[2].min(), moments[3].max()
-        if visible.kind == "bernoulli" and not (0.0 <= low and high <= 1.0):
+        outside = visible.outside(moments)
+        if outside.any():
+            low, high = moments[2][outside].min(), moments[3][outside].max()
             seen = f"[{visible.seen[0]:.4g}, {visible.seen[1]:.4g}]"
             scaled = "They are clipped"
             if visible.is_rescaled:
                 scaled = f"They are mapped to [0, 1] by the range seen first, {seen}, and clipped"
             warnings.warn(
-                f"X has values in [{low:.4g}, {high:.4g}], but Bernoulli visible units take "
-                f"values in [0, 1]. {scaled}. Use sklearn.preprocessing.MinMaxScaler before, "
-                "or visible='gaussian'.",
+                f"X has values in [{low:.4g}, {high:.4g}] in {self._named(outside)}, but Bernoulli "
+                f"visible units take values in [0, 1]. {scaled}. Use "
+                "sklearn.preprocessing.MinMaxScaler before, or visible='gaussian', for all "
+                "features or for each.",
                 UserWarning,
             )
+
+    def _named(self, chosen):
+        """Some features by their names, or their numbers where they have none."""
+        if chosen.all():
+            return f"all {len(chosen)} features"
+        names = getattr(self, "feature_names_in_", np.arange(len(chosen)))[chosen]
+        shown = ", ".join(repr(name) for name in names[:5].tolist())
+        more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+        return f"{'feature' if len(names) == 1 else 'features'} {shown}{more}"
 
     def _split(self, order, random, partial):
         """The rows to train on, and those held out for early stopping or None."""
@@ -1046,6 +1079,7 @@ class BernoulliRBMStack(
         self.visible_variance_ = None
         if len(fit.stack.variance) > 0:
             self.visible_variance_ = fit.stack.variance.copy()
+            self.visible_variance_[~fit.visible.gaussian] = np.nan
         self.n_layers_ = fit.stack.n_layers
         n_iter = fit.epochs.n_iter
         if fit.partial and hasattr(self, "n_iter_"):

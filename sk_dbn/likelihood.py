@@ -104,7 +104,7 @@ def exact_log_partition(stack, layer=0, *, n_jobs=None):
     """Compute the log partition function of a machine by enumeration.
 
     Sums over all states of the smaller side: the hidden units, or the visible ones where
-    they are fewer and not Gaussian. Each further unit doubles the time; 25 units beside 784
+    they are fewer and none is Gaussian. Each further unit doubles the time; 25 units beside 784
     take seconds.
 
     Parameters
@@ -408,9 +408,11 @@ def _machine(stack, layer):
 def _read(stack, X):
     """Samples as the stack reads them; a warning if they are none of its states."""
     X = stack._read(X, reset=False)
-    if stack.visible_ == "bernoulli":
+    binary = ~stack._visible.gaussian
+    if binary.any():
         # A range seen in fit is brought to [0, 1] with rounding.
-        if any(np.minimum(v, 1 - v).max() > 1e-6 for v in stack._pieces(X, stack._stack)):
+        pieces = (v[:, binary] for v in stack._pieces(X, stack._stack))
+        if any(np.minimum(v, 1 - v).max() > 1e-6 for v in pieces):
             warnings.warn(
                 "X has values between 0 and 1, which Bernoulli units read as means: what is "
                 "computed is not the log-likelihood of a state. Round X to zeros and ones, "
@@ -424,7 +426,10 @@ def _check_enumerable(machine, layer):
     """Enumeration needs a side that is small."""
     if machine.n_enumerated > MOST_ENUMERATED:
         n_visible, n_hidden = machine.W.shape
-        kind = "Gaussian visible" if machine.gaussian else "visible"
+        n_gaussian = machine.gaussian.sum()
+        kind = "Gaussian visible" if n_gaussian == n_visible else "visible"
+        if 0 < n_gaussian < n_visible:
+            kind += f" ({n_gaussian} of them Gaussian)"
         raise ValueError(
             f"exact_log_partition takes at most {MOST_ENUMERATED} hidden units, or as many "
             f"visible ones that are not Gaussian; the machine of layer={layer} has {n_visible} "

@@ -16,18 +16,27 @@ WIDTH = 64  # units of a block, which Gaussian draws are numbered within
 GRID = np.arange(-14.0, 14.0, 0.5)
 
 
+def each(visible, n_units):
+    """The kind of each unit, as a list."""
+    return [visible] * n_units if isinstance(visible, str) else list(visible)
+
+
+def are_gaussian(visible, n_units):
+    """Which units are Gaussian."""
+    return np.array(each(visible, n_units)) == "gaussian"
+
+
 def visible_states(visible, n_units):
     """States of the visible units, one a row, and the log of the measure of each."""
-    if visible != "gaussian":
-        V = slow.states(visible, n_units)
-        return V, np.zeros(len(V))
-    V = np.array(list(itertools.product(GRID, repeat=n_units)))
-    return V, np.full(len(V), n_units * math.log(0.5))
+    values = [GRID if kind == "gaussian" else slow.VALUES[kind] for kind in each(visible, n_units)]
+    V = np.array(list(itertools.product(*values)))
+    return V, np.full(len(V), are_gaussian(visible, n_units).sum() * math.log(0.5))
 
 
 def energies(visible, V, H, W, b, c, s=1.0):
     """E(v, h) of every pair of rows, (n_v, n_h); s are the variances of Gaussian units."""
-    own = ((V - b) ** 2 / (2 * s)).sum(axis=1) if visible == "gaussian" else -V @ b
+    gaussian = are_gaussian(visible, len(b))
+    own = np.where(gaussian, (V - b) ** 2 / (2 * s), -V * b).sum(axis=1)
     return own[:, None] - H @ c - (V / s) @ W @ H.T
 
 
@@ -45,7 +54,7 @@ def log_partition(visible, hidden, W, b, c, s=1.0):
 
 def log_unnormalised(visible, beta, v, W, b, c, base):
     """log p*(v) of a machine of binary hidden units at an inverse temperature."""
-    own = -0.5 * v @ v if visible == "gaussian" else 0.0
+    own = -0.5 * (v[are_gaussian(visible, len(b))] ** 2).sum()
     x = beta * (v @ W + c)
     return own + ((1 - beta) * base + beta * b) @ v + np.logaddexp(0.0, x).sum()
 
@@ -61,10 +70,9 @@ def anneal(visible, W, b, c, base, betas, seed, V):
                 log_weights[i] -= log_unnormalised(visible, betas[k - 1], v, W, b, c, base)
             H[i] = draw_binary(slow.derive(key, 0), i, beta * (v @ W + c))
             z = beta * (W @ H[i]) + (1 - beta) * base + beta * b
-            if visible == "gaussian":
-                V[i] = z + [normal(slow.derive(key, 1), i, j, len(b)) for j in range(len(b))]
-            else:
-                V[i] = draw_binary(slow.derive(key, 1), i, z)
+            key_v, gaussian = slow.derive(key, 1), are_gaussian(visible, len(b))
+            noise = [normal(key_v, i, j, *neighbours(gaussian, j)) for j in range(len(b))]
+            V[i] = np.where(gaussian, z + noise, draw_binary(key_v, i, z))
     return log_weights, V, H
 
 
@@ -74,10 +82,20 @@ def draw_binary(key, row, x):
     return (u < 1 / (1 + np.exp(-x))).astype(float)
 
 
-def normal(key, row, unit, n_units):
+def neighbours(gaussian, unit):
+    """First unit and end of the range of units of the same kind that a unit is in."""
+    first, end = unit, unit + 1
+    while first > 0 and gaussian[first - 1] == gaussian[unit]:
+        first -= 1
+    while end < len(gaussian) and gaussian[end] == gaussian[unit]:
+        end += 1
+    return first, end
+
+
+def normal(key, row, unit, start, end):
     """A standard normal draw, numbered within its block of units."""
-    first = unit // WIDTH * WIDTH
-    width = min(WIDTH, n_units - first)
+    first = start + (unit - start) // WIDTH * WIDTH
+    width = min(WIDTH, end - first)
     return slow.normal(slow.derive(key, first), row, unit - first, width)
 
 
@@ -111,10 +129,19 @@ def log_conditional(visible, v, h, machine):
     """log P(v | h)."""
     W, b, _, s = machine
     z = W @ h + b
-    if visible == "gaussian":
-        return -((v - z) ** 2 / (2 * s) + np.log(2 * math.pi * s) / 2).sum()
-    low, high = slow.VALUES[visible]
-    return (v * z - np.log(np.exp(low * z) + np.exp(high * z))).sum()
+    if isinstance(visible, tuple):
+        s = np.broadcast_to(s, v.shape)
+        parts = zip(visible, v, z, s, strict=True)
+        return sum(log_probability(kind, *unit) for kind, *unit in parts)
+    return log_probability(visible, v, z, s).sum()
+
+
+def log_probability(kind, v, z, s):
+    """log P of units' values, given their products and biases."""
+    if kind == "gaussian":
+        return -((v - z) ** 2 / (2 * s) + np.log(2 * math.pi * s) / 2)
+    low, high = slow.VALUES[kind]
+    return v * z - np.log(np.exp(low * z) + np.exp(high * z))
 
 
 def log_posterior(hidden, h, v, machine):

@@ -3,7 +3,7 @@
 Small machines are enumerated state by state; a training step is written out row by row with
 the very random bits that the kernels use, so the two agree to rounding and not on average.
 A kind of unit is named by its values: "binary" (0 and 1), "bipolar" (-1 and 1), "gaussian",
-"rectified".
+"rectified". Visible units of different kinds are named one by one, in a tuple.
 """
 
 import itertools
@@ -93,39 +93,46 @@ def log_conditionals(v, visible, hidden, W, b, c):
 
 
 # ---------------------------------------------------------------------------
-# Gaussian visible units, integrated by hand
+# Gaussian visible units, alone or beside binary ones, integrated by hand
 # ---------------------------------------------------------------------------
 #
 # E(v, h) = sum_i (v_i - b_i)^2 / (2 s_i) - c h - sum_i v_i (W h)_i / s_i, so v given h is normal
-# with the means b + W h and the variances s.
+# with the means b + W h and the variances s. A binary unit among them has -b_i v_i as its own
+# term, and s_i = 1 (Welling, Rosen-Zvi & Hinton, 2005); `gaussian` says which are not binary.
 
 
-def gaussian_log_weights(hidden, W, b, c, s):
+def gaussian_log_weights(hidden, W, b, c, s, gaussian=True):
     """log of the integral of exp(-E(v, h)) over v, of every hidden state."""
     H = states(hidden, len(c))
     m = b + H @ W.T
-    return H @ c + ((m**2 - b**2) / (2 * s)).sum(axis=1) + 0.5 * np.log(2 * np.pi * s).sum()
+    normal = (m**2 - b**2) / (2 * s) + 0.5 * np.log(2 * np.pi * s)
+    return H @ c + np.where(gaussian, normal, np.log1p(np.exp(m))).sum(axis=1)
 
 
-def gaussian_hidden_distribution(hidden, W, b, c, s):
+def gaussian_hidden_distribution(hidden, W, b, c, s, gaussian=True):
     """P(h) of every hidden state."""
-    p = np.exp(gaussian_log_weights(hidden, W, b, c, s))
+    p = np.exp(gaussian_log_weights(hidden, W, b, c, s, gaussian))
     return p / p.sum()
 
 
-def gaussian_log_likelihood(V, hidden, W, b, c, s):
-    """Mean of log p(v) over the rows of V."""
+def gaussian_free_energies(V, hidden, W, b, c, s, gaussian=True):
+    """-log sum_h exp(-E(v, h)) of the rows of V."""
     H = states(hidden, len(c))
-    own = ((V - b) ** 2 / (2 * s)).sum(axis=1)
-    minus_energies = -own[:, None] + H @ c + (V / s) @ W @ H.T
-    log_z = np.log(np.exp(gaussian_log_weights(hidden, W, b, c, s)).sum())
-    return np.log(np.exp(minus_energies).sum(axis=1)).mean() - log_z
+    own = np.where(gaussian, (V - b) ** 2 / (2 * s), -V * b).sum(axis=1)
+    return own - np.log(np.exp(H @ c + (V / s) @ W @ H.T).sum(axis=1))
 
 
-def gaussian_gradient(V, hidden, W, b, c, s):
+def gaussian_log_likelihood(V, hidden, W, b, c, s, gaussian=True):
+    """Mean of log p(v) over the rows of V."""
+    log_z = np.log(np.exp(gaussian_log_weights(hidden, W, b, c, s, gaussian)).sum())
+    return -gaussian_free_energies(V, hidden, W, b, c, s, gaussian).mean() - log_z
+
+
+def gaussian_gradient(V, hidden, W, b, c, s, gaussian=True):
     """d log-likelihood / d (W, b, c, log s), from the moments of data and machine."""
-    H, p = states(hidden, len(c)), gaussian_hidden_distribution(hidden, W, b, c, s)
-    h, pushes, m = MEANS[hidden]((V / s) @ W + c), H @ W.T, b + H @ W.T
+    H, p = states(hidden, len(c)), gaussian_hidden_distribution(hidden, W, b, c, s, gaussian)
+    h, pushes, x = MEANS[hidden]((V / s) @ W + c), H @ W.T, b + H @ W.T
+    m = np.where(gaussian, x, MEANS["binary"](x))
     data = (
         V.T @ h / len(V),
         V.mean(axis=0),
@@ -134,7 +141,7 @@ def gaussian_gradient(V, hidden, W, b, c, s):
     )
     model = m.T @ (p[:, None] * H), p @ m, p @ H, p @ ((s + pushes**2) / 2 - m * pushes)
     g_W, g_b, g_c, g_log_s = (x - y for x, y in zip(data, model, strict=True))
-    return g_W / s[:, None], g_b / s, g_c, g_log_s / s
+    return g_W / s[:, None], g_b / s, g_c, np.where(gaussian, g_log_s / s, 0.0)
 
 
 # ---------------------------------------------------------------------------
@@ -194,8 +201,27 @@ MEANS = {
 CHAINS = 2**24  # added to a persistent chain's number where rows have numbers too
 
 
+def columns(kinds, field):
+    """Of each unit's column, that of the field which its kind has."""
+    fields = {kind: field(kind) for kind in set(kinds)}
+    return np.column_stack([fields[kind][:, j] for j, kind in enumerate(kinds)])
+
+
+def means(kind, x):
+    """Means of units whose products and biases are x, (n_rows, n_units)."""
+    if isinstance(kind, tuple):
+        return columns(kind, lambda each: MEANS[each](x))
+    return MEANS[kind](x)
+
+
 def draw(kind, x, key, variance=None):
-    """Samples of units whose products and biases are x, (n_rows, n_units)."""
+    """Samples of units whose products and biases are x, (n_rows, n_units).
+
+    Gaussian units beside others draw from a key of their own.
+    """
+    if isinstance(kind, tuple):
+        own = {"gaussian": derive(key, 1)}
+        return columns(kind, lambda each: draw(each, x, own.get(each, key), variance))
     if kind in VALUES:
         return draw_values(kind, MEANS[kind](x), key)
     noise = np.array([[normal(key, *at, x.shape[1]) for at in row] for row in numbers(x.shape)])
@@ -209,6 +235,13 @@ def draw_values(kind, mean, key):
     low, high = VALUES[kind]
     words = [[random_word(key, *at) for at in row] for row in numbers(mean.shape)]
     return np.where((np.array(words) >> 8) / 2**24 < (mean - low) / (high - low), high, low)
+
+
+def draw_data(kind, v, key):
+    """Samples of data that are means; Gaussian units' data are values already."""
+    if isinstance(kind, tuple):
+        return columns(kind, lambda each: draw_data(each, v, key))
+    return v if kind == "gaussian" else draw_values(kind, v, key)
 
 
 def numbers(shape, first_row=0):
@@ -240,10 +273,10 @@ class SlowMachine:
 
     Parameters
     ----------
-    visible, hidden : str, kinds of units
+    visible, hidden : str, kinds of units; visible may be a tuple of str
     W, b, c : arrays (n_visible, n_hidden), (n_visible,), (n_hidden,)
     mu : array (n_visible,), first offset of the visible units
-    variance : array (n_visible,), of Gaussian visible units
+    variance : array (n_visible,), of Gaussian visible units, 1 for others
     """
 
     def __init__(self, visible, hidden, W, b, c, mu, variance=1.0):
@@ -261,6 +294,13 @@ class SlowMachine:
     @property
     def parameters(self):
         return self.W, self.b, self.c
+
+    @property
+    def is_gaussian(self):
+        """Which visible units are Gaussian: their noise is part of them, and never left out."""
+        return np.array([self.visible] if isinstance(self.visible, str) else self.visible) == (
+            "gaussian"
+        )
 
     def step(
         self,
@@ -285,8 +325,8 @@ class SlowMachine:
         """One update from the rows v of a minibatch; with `chains` set, persistent."""
         key, n_hidden = derive(seed, self.n_steps), len(self.c)
         mask_key = derive(key, 2 * n_gibbs_steps + 2)
-        if not mean_field and self.visible != "gaussian":
-            v = draw_values(self.visible, v, derive(key, 2 * n_gibbs_steps + 1))
+        if not mean_field:
+            v = draw_data(self.visible, v, derive(key, 2 * n_gibbs_steps + 1))
         mask = retained(mask_key, 0, (len(v), n_hidden), dropout)
         x = v / self.variance @ self.W + self.c
         h = MEANS[self.hidden](x) * mask
@@ -320,9 +360,10 @@ class SlowMachine:
         """Chains under the weights and the fast weights, from hidden samples on."""
         W, b, c = (x + f for x, f in zip(self.parameters, self.fast, strict=True))
         for k in range(n_steps):
-            v = MEANS[self.visible](state @ W.T + b)
-            if not mean_field:
-                v = draw(self.visible, state @ W.T + b, derive(key, 2 * k + 1), self.variance)
+            x = state @ W.T + b
+            v = draw(self.visible, x, derive(key, 2 * k + 1), self.variance)
+            if mean_field:
+                v = np.where(self.is_gaussian, v, means(self.visible, x))
             x = v / self.variance @ W + c
             h = MEANS[self.hidden](x) * mask
             state = draw(self.hidden, x, derive(key, 2 * k + 2)) * mask
@@ -378,7 +419,7 @@ class SlowMachine:
     def _step_variance(self, rate, momentum):
         if rate > 0.0:
             step = momentum * self.velocity_variance + rate * self.gradient[3]
-            self.velocity_variance = np.clip(step, -0.1, 0.1)
+            self.velocity_variance = np.where(self.is_gaussian, np.clip(step, -0.1, 0.1), 0.0)
             self.variance = np.clip(self.variance * np.exp(self.velocity_variance), 0.01, 1.0)
 
     def _step(self, rate, momentum, l2, l1):

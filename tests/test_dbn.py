@@ -4,6 +4,7 @@ import re
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 import sklearn
 from sklearn.base import clone
@@ -649,6 +650,42 @@ def test_standardised_input_is_standardised_in_prediction(visible):
     np.testing.assert_allclose(a.transform(X), values[-2], rtol=1e-8)
     b = pretrained(pretrainer=stack, dtype="float64").fit(X, y, X_val=X, y_val=y)
     assert b.validation_scores_[-1] == b.score(X, y)
+
+
+def mixed_data():
+    """Three classes by two numbers and three dummies; and data beyond any of them."""
+    X, y = data()
+    X = np.c_[10 * X[:, :2] - 3, X[:, 2:5] > np.median(X[:, 2:5], axis=0)]
+    return X, y, np.r_[3 * X, -X]
+
+
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_dummies_beside_numbers_are_read_in_prediction_as_in_training(solver):
+    """Numbers standardised, dummies as they are, and only these clipped to [0, 1]."""
+    X, y, others = mixed_data()
+    stack = BernoulliRBMStack(max_iter=3, random_state=0)
+    a = pretrained(pretrainer=stack, dtype="float64", solver=solver).fit(X, y)
+    kinds = ["gaussian"] * 2 + ["bernoulli"] * 3
+    np.testing.assert_array_equal(a.pretrainer_.visible_, kinds)
+    v = (others - a.pretrainer_.visible_mean_) / a.pretrainer_.visible_scale_
+    v[:, 2:] = np.clip(v[:, 2:], 0, 1)
+    layers = a.coefs_, a.intercepts_, ["logistic", "logistic", "softmax"]
+    _, values = reference.forward(v, *layers)
+    np.testing.assert_allclose(a.predict_proba(others), values[-1], rtol=1e-8)
+    given = BernoulliRBMStack(max_iter=3, random_state=0, visible=kinds)
+    b = clone(a).set_params(pretrainer=given).fit(X, y)
+    np.testing.assert_array_equal(a.coefs_[0], b.coefs_[0])
+    a.partial_fit(X, y) if solver == "adam" else a.fit(X, y)
+
+
+def test_pre_training_warns_of_features_by_their_names():
+    """The stack inside a network knows what the network's features are called."""
+    X, y, _ = mixed_data()
+    frame = pd.DataFrame(X, columns=["age", "pay", "red", "green", "blue"])
+    stack = BernoulliRBMStack(visible=["bernoulli"] * 5, max_iter=1)
+    with pytest.warns(UserWarning, match="in features 'age', 'pay', but"):
+        fitted = pretrained(pretrainer=stack).fit(frame, y)
+    assert fitted.pretrainer_.feature_names_in_.tolist() == frame.columns.tolist()
 
 
 def test_a_fitted_stack_is_a_start_that_stays_as_it_is():

@@ -378,6 +378,13 @@ def test_pre_training_a_regressor():
     net = make(pretrainer=stack, activation="tanh", **tiny).fit(X, y)
     np.testing.assert_array_equal(net.coefs_[0], net.pretrainer_.coefs_[0])
     assert net.pretrainer_.visible_ == "gaussian"
+    table = np.c_[X, X[:, :2] > 0]
+    net = make(pretrainer=stack, activation="tanh", **tiny).fit(table, y)
+    kinds = ["gaussian"] * X.shape[1] + ["bernoulli"] * 2
+    np.testing.assert_array_equal(net.pretrainer_.visible_, kinds)
+    beyond = np.c_[X, 2 * table[:, -2:] + 1]
+    clipped = np.c_[X, np.ones((len(X), 2))]
+    np.testing.assert_array_equal(net.predict(beyond), net.predict(clipped))
     assert make().fit(X, y).pretrainer_ is None
 
 

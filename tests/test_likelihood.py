@@ -21,6 +21,7 @@ from sk_dbn.likelihood import (
 from tests import reference_annealing as slow
 from tests import reference_rbm
 
+BOTH = ("bernoulli", "gaussian", "bernoulli")
 NAMES = {"bernoulli": "binary", "gaussian": "gaussian", "logistic": "binary", "tanh": "bipolar"}
 
 
@@ -32,21 +33,25 @@ def stack_of(sizes, n_features=3, scale=1.0, visible="bernoulli", activation="lo
         sizes, visible=visible, activation=activation, max_iter=1, dtype="float64", random_state=0
     ).fit(X)
     stack._stack.theta[:] = scale * random.normal(size=stack._stack.theta.size)
-    stack._stack.variance[:] = np.linspace(0.5, 0.9, len(stack._stack.variance))
+    gaussian = np.broadcast_to(np.equal(visible, "gaussian"), n_features)
+    if gaussian.any():
+        stack._stack.variance[:] = np.where(gaussian, np.linspace(0.5, 0.9, n_features), 1.0)
     return stack
 
 
 def machines_of(stack):
     """Weights, visible and hidden biases and variances of every machine."""
     variances = [1.0] * stack.n_layers_
-    if stack.visible_ == "gaussian":
+    if stack.visible_variance_ is not None:
         variances[0] = stack._stack.variance
     parts = stack.coefs_, stack.intercepts_visible_, stack.intercepts_hidden_, variances
     return list(zip(*parts, strict=True))
 
 
 def kinds_of(stack):
-    return [NAMES[stack.visible_]] + [NAMES[stack.activation]] * stack.n_layers_
+    visible = stack.visible_
+    visible = NAMES[visible] if isinstance(visible, str) else tuple(map(NAMES.get, visible))
+    return [visible] + [NAMES[stack.activation]] * stack.n_layers_
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +74,7 @@ def trained(digits):
 
 @pytest.mark.parametrize("layer", [0, 1])
 @pytest.mark.parametrize("activation", ["logistic", "tanh"])
-@pytest.mark.parametrize("visible", ["bernoulli", "gaussian"])
+@pytest.mark.parametrize("visible", ["bernoulli", "gaussian", BOTH])
 def test_exact_log_partition_equals_brute_force(visible, activation, layer):
     """The sum over all pairs of states, or integral, of both machines."""
     stack = stack_of((2, 4), visible=visible, activation=activation)
@@ -193,15 +198,16 @@ def test_base_of_gaussian_units_has_the_datas_means(direction):
 
 @pytest.mark.parametrize("direction", ["forward", "reverse"])
 @pytest.mark.parametrize("activation", ["logistic", "tanh"])
-def test_annealing_of_gaussian_units(activation, direction):
-    """Variances that differ are part of the machine that is annealed."""
-    stack = stack_of((3,), scale=0.6, visible="gaussian", activation=activation)
+@pytest.mark.parametrize("visible", ["gaussian", BOTH])
+def test_annealing_of_gaussian_units(visible, activation, direction):
+    """Variances that differ are part of the machine that is annealed; so are binary units."""
+    stack = stack_of((3,), scale=0.6, visible=visible, activation=activation)
     exact = slow.log_partition(*kinds_of(stack), *machines_of(stack)[0])
     result = annealed_importance_sampling(
         stack, betas=300, n_chains=400, direction=direction, random_state=0
     )
     assert 0 < result.standard_error < 0.05
-    assert abs(result.log_partition - exact) < 4.5 * result.standard_error
+    assert abs(result.log_partition - exact) < min(0.1, 4.5 * result.standard_error)
 
 
 def test_rectified_units_have_no_partition_function():
@@ -213,7 +219,7 @@ def test_rectified_units_have_no_partition_function():
 
 
 @pytest.mark.parametrize("direction", ["forward", "reverse"])
-@pytest.mark.parametrize("visible", ["bernoulli", "gaussian"])
+@pytest.mark.parametrize("visible", ["bernoulli", "gaussian", 40 * BOTH])
 def test_same_bits_for_every_number_of_threads(visible, direction):
     """Work is cut by its shape."""
     stack = stack_of((90,), n_features=120, scale=0.1, visible=visible)
@@ -240,13 +246,14 @@ def test_probabilities_sum_to_one(activation):
 
 
 @pytest.mark.parametrize("activation", ["logistic", "tanh"])
-def test_densities_integrate_to_one(activation):
+@pytest.mark.parametrize("visible", ["gaussian", BOTH[:2]])
+def test_densities_integrate_to_one(visible, activation):
     """Over the standardised values of Gaussian units, whatever their variances given the hidden.
 
-    The grid is finer than they vary.
+    The grid is finer than they vary. Units of 0 and 1 beside them are summed over.
     """
-    stack = stack_of((3,), n_features=2, visible="gaussian", activation=activation)
-    v, log_measure = slow.visible_states("gaussian", 2)
+    stack = stack_of((3,), n_features=2, visible=visible, activation=activation)
+    v, log_measure = slow.visible_states(kinds_of(stack)[0], 2)
     X = v / stack._visible.scale + stack._visible.shift
     assert np.exp(log_likelihood(stack, X) + log_measure).sum() == pytest.approx(1.0)
 
@@ -262,6 +269,16 @@ def test_grey_levels_have_no_likelihood(activation):
             (grey,) = function(stack, p[None])
         assert len(caught) == 1
         assert grey < expected
+
+
+def test_grey_levels_beside_gaussian_units_are_warned_of():
+    """A Gaussian value between 0 and 1 is a state, a Bernoulli unit's is not."""
+    stack = stack_of((3,), visible=BOTH)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        log_likelihood(stack, [[0.0, 0.5, 1.0]])
+    with pytest.warns(UserWarning, match="between 0 and 1"):
+        log_likelihood(stack, [[0.5, 0.5, 1.0]])
 
 
 @pytest.mark.parametrize("kind", [np.bool_, np.uint8, np.float32, csr_matrix, "range", "gaussian"])
@@ -311,7 +328,7 @@ def test_log_partition_is_estimated_where_it_cannot_be_summed():
 
 NETWORKS = [
     (visible, activation, sizes)
-    for visible in ("bernoulli", "gaussian")
+    for visible in ("bernoulli", "gaussian", BOTH)
     for activation in ("logistic", "tanh")
     for sizes in ((2, 2), (2, 3, 2))
 ]
@@ -448,6 +465,9 @@ def test_exact_sums_of_large_machines_are_refused():
     for layer, kind in ((0, "30 Gaussian visible and 26 hidden"), (1, "26 visible and 26 hidden")):
         with pytest.raises(ValueError, match=kind + r".*annealed_importance_sampling"):
             exact_log_partition(stack, layer)
+    both = stack_of((26,), n_features=30, visible=10 * BOTH)
+    with pytest.raises(ValueError, match=r"30 visible \(10 of them Gaussian\) and 26 hidden"):
+        exact_log_partition(both)
     with pytest.raises(ValueError, match="n_samples=None takes at most 12 units"):
         variational_bound(stack, np.zeros((1, 30)), n_samples=None)
 

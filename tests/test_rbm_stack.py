@@ -50,11 +50,13 @@ ALGORITHMS = {
     "fpcd": {"algorithm": "fpcd", "max_norm": 1.0, "dropout": 0.2},
     "pt": {"algorithm": "pt", "n_temperatures": 3, "sparsity_target": 0.2, "max_norm": 1.0},
 }
+# Of 64 pixels, in ranges that end within the rows of images.
+BOTH = tuple("gaussian" if j % 20 < 7 else "bernoulli" for j in range(64))
 UNITS = [
     (visible, activation)
     for visible in ("bernoulli", "gaussian")
     for activation in ("logistic", "tanh", "relu")
-]
+] + [(BOTH, "logistic"), (BOTH, "relu")]
 KINDS = [(algorithm, *units) for algorithm in ALGORITHMS for units in UNITS
          if (algorithm, units[1]) != ("pt", "relu")]  # fmt: skip
 
@@ -98,6 +100,7 @@ def test_defaults_are_scikit_learns():
 def test_n_jobs_changes_no_bit(algorithm, visible, activation):
     """The work is cut by its shape and random bits are addressed by what they are for."""
     X = np.random.RandomState(0).uniform(size=(200, 300))
+    visible = visible if isinstance(visible, str) else np.resize(visible, 300)
     settings = {"visible": visible, "activation": activation, "batch_size": 100, "max_iter": 1}
     settings |= {"n_chains": 40, "hidden_layer_sizes": (200, 150), **ALGORITHMS[algorithm]}
     stacks = [small(n_jobs=n, **settings).fit(X) for n in (1, 2)]
@@ -709,6 +712,143 @@ def test_visible_scale_says_what_it_documents(digits):
         before = stack.transform(rows)
         stack.visible_mean_ += 1
         np.testing.assert_array_equal(stack.transform(rows), before)
+
+
+# ---------------------------------------------------------------------------
+# Visible units of both kinds
+# ---------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def table():
+    """Two numbers, three dummies of one category and one of 0 or 1, which go together."""
+    random = np.random.RandomState(0)
+    category = random.randint(0, 3, 400)
+    numbers = 5.0 * category[:, None] + random.normal(size=(400, 2)) * [1.0, 3.0]
+    dummies = np.eye(3)[category]
+    flag = (random.uniform(size=400) < 0.2 + 0.3 * category)[:, None]
+    return np.hstack([numbers, dummies, flag])
+
+
+MIXED = ["gaussian"] * 2 + ["bernoulli"] * 4
+
+
+def test_auto_decides_by_feature(table):
+    """Dummies stay Bernoulli beside numbers; what was decided is said, feature by feature."""
+    stack = small().fit(table)
+    np.testing.assert_array_equal(stack.visible_, MIXED)
+    assert stack.visible_.shape == (6,)
+    assert_same(stack, small(visible=MIXED).fit(table))
+    assert_same(stack, small(visible=np.array(MIXED)).fit(table))
+    np.testing.assert_array_equal(np.isnan(stack.visible_variance_), stack.visible_ == "bernoulli")
+    np.testing.assert_allclose(stack.visible_mean_, np.r_[table[:, :2].mean(axis=0), np.zeros(4)])
+    np.testing.assert_array_equal(stack.visible_scale_[2:], 1.0)
+    expected = table[:, :2].std(axis=0) * stack.visible_variance_[:2]
+    np.testing.assert_allclose(stack.visible_scale_[:2], expected, rtol=1e-6)
+    uniform = small(visible=["gaussian"] * 6).fit(table)
+    assert uniform.visible_ == "gaussian"
+    assert_same(uniform, small(visible="gaussian").fit(table))
+    standardised = (table - table.mean(axis=0)) / table.std(axis=0)
+    assert small().fit(np.c_[standardised, np.zeros(400)]).visible_ == "gaussian"
+
+
+@pytest.mark.parametrize("storage", [np.asarray, np.float32, scipy.sparse.csr_array])
+def test_both_kinds_read_every_storage_alike(table, storage):
+    """Standardised and clipped column by column, in training and after it."""
+    plain, other = small().fit(table), small().fit(storage(table))
+    if storage is not np.float32:
+        assert_same(plain, other)
+    wild = table.copy()
+    wild[:, 2:] *= 3.0
+    wild[:, :2] *= 9.0
+    v = (wild - plain.visible_mean_) / plain.visible_scale_
+    v[:, 2:] = np.clip(v[:, 2:], 0, 1)
+    h = expit(expit(v @ plain.coefs_[0] + plain.intercepts_hidden_[0]) @ plain.coefs_[1]
+              + plain.intercepts_hidden_[1])  # fmt: skip
+    np.testing.assert_allclose(plain.transform(storage(wild)), h, rtol=1e-4)
+
+
+def test_both_kinds_come_back_in_the_units_of_the_data(table):
+    """Means and samples: dummies within [0, 1], or 0 and 1, and numbers on their scale."""
+    stack = small(hidden_layer_sizes=(8,), max_iter=60, learning_rate=0.3).fit(table)
+    found = stack.reconstruct(table)
+    assert ((found[:, 2:] >= 0) & (found[:, 2:] <= 1)).all()
+    explained = 1 - ((found - table) ** 2).mean(axis=0) / table.var(axis=0)
+    assert explained[0] > 0.5 and explained[2:5].min() > 0.3
+    h = stack.transform(table)
+    np.testing.assert_allclose(stack.inverse_transform(h), found, rtol=1e-4, atol=1e-6)
+    after = stack.gibbs(np.repeat(table, 5, axis=0))
+    assert (abs(after.mean(axis=0) - table.mean(axis=0)) < 0.2 * table.std(axis=0)).all()
+    np.testing.assert_allclose(after.std(axis=0), table.std(axis=0), rtol=0.2)
+    for samples in (after, stack.sample(100, n_steps=20)):
+        assert np.isin(samples[:, 2:], (0, 1)).all()
+        assert samples[:, :2].min() < -1 and samples[:, :2].max() > 5
+    missing = table.copy()
+    missing[:, 2:5] = np.nan
+    filled = stack.complete(missing, n_steps=50)
+    np.testing.assert_array_equal(filled[:, [0, 1, 5]], table[:, [0, 1, 5]])
+    right = filled[:, 2:5].argmax(axis=1) == table[:, 2:5].argmax(axis=1)
+    assert right.mean() > 0.8
+
+
+@pytest.mark.parametrize("algorithm, activation", [
+    (algorithm, activation) for algorithm in ALGORITHMS for activation in ("logistic", "relu")
+    if (algorithm, activation) != ("pt", "relu")
+])  # fmt: skip
+def test_both_kinds_stay_within_bounds(table, algorithm, activation):
+    """Rows far from the others, a batch of one row, grey levels: the default rate holds."""
+    X = np.c_[table, np.random.RandomState(1).uniform(size=400)]
+    X[::40, :2] *= 10.0
+    settings = {"visible": [*MIXED, "bernoulli"], "max_iter": 10, **ALGORITHMS[algorithm]}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ConvergenceWarning)
+        stack = small(activation=activation, batch_size=1, **settings).fit(X)
+    assert np.abs(stack.coefs_[0]).max() < 10.0
+    assert np.nanmin(stack.visible_variance_) >= 0.01 and np.nanmax(stack.visible_variance_) <= 1.0
+    assert stack.gradient_trace_.reconstruction_mse[-1, 0] < 2.0
+
+
+@pytest.mark.parametrize("given, found", [
+    (["gaussian"] * 5, "sequence of 5"),
+    ([*MIXED[:5], "bernouli"], "'bernouli'"),
+    ([*MIXED[:5], "auto"], "'auto'"),
+    ([*MIXED[:5], 1], "1"),
+    ([], "sequence of 0"),
+])  # fmt: skip
+def test_kinds_are_checked(table, given, found):
+    """One for each feature, from the two that there are."""
+    with pytest.raises(ValueError, match=f"visible must be .* 6 features, got .*{found}"):
+        small(visible=given).fit(table)
+    with pytest.raises(ValueError, match="'visible'.*'nonsense'"):
+        small(visible="nonsense").fit(table)
+
+
+def test_kinds_cannot_change_while_training_goes_on(table):
+    """As little as a kind for all can; the same ones, or 'auto', may be said again."""
+    stack = small().fit(table)
+    for kinds in (MIXED, np.array(MIXED), "auto"):
+        stack.set_params(visible=kinds).partial_fit(table)
+    for kinds in (MIXED[::-1], "gaussian", "bernoulli"):
+        with pytest.raises(ValueError, match="visible and activation must stay"):
+            stack.set_params(visible=kinds).partial_fit(table)
+    with pytest.raises(ValueError, match="sequence of 5"):
+        stack.set_params(visible=MIXED[1:]).partial_fit(table)
+
+
+def test_the_warning_of_a_range_names_features(table):
+    """Those of Bernoulli units alone, by name where there are names; the rest may be anywhere."""
+    X = table.copy()
+    X[:, 5] *= 7
+    frame = pd.DataFrame(X, columns=["age", "pay", "red", "green", "blue", "member"])
+    with pytest.warns(UserWarning, match=r"in \[0, 7\] in feature 'member', but"):
+        small(visible=MIXED).fit(frame)
+    with pytest.warns(UserWarning, match=r"in \[0, 7\] in feature 5, but"):
+        small(visible=MIXED).fit(X)
+    with pytest.warns(UserWarning, match=r"in features 0, 1, 5, but"):
+        small(visible="bernoulli").fit(X)
+    stack = small().fit(table)
+    with pytest.warns(UserWarning, match=r"in \[0, 7\] in feature 5, but.*They are clipped"):
+        stack.partial_fit(X)
 
 
 def test_feature_importances_select(digits):

@@ -1,11 +1,12 @@
 """Does training with Gaussian units ever diverge, and is it ever silent about it?
 
 Stacks of random settings and sizes are trained on data of random kinds: normal features, correlated
-ones, heavy tails, outliers, constant features. A run has diverged if it warns so; then the weights
-are those of the last good epoch. A run is silent if it does not warn and has left a number that is
-not finite in its parameters or features. What is finite may still be useless: a run is worse
-for it if its first machine reconstructs with twice the error that it had before it was trained.
-First the learning rate is random too, from 0.0001 to 1, then it is the default.
+ones, heavy tails, outliers, constant features; about half of them as tables, where every second
+feature is 0 or 1 and has a Bernoulli unit beside the Gaussian ones. A run has diverged if it warns
+so; then the weights are those of the last good epoch. A run is silent if it does not warn and has
+left a number that is not finite in its parameters or features. What is finite may still be useless:
+a run is worse for it if its first machine reconstructs with twice the error that it had before it
+was trained. First the learning rate is random too, from 0.0001 to 1, then it is the default.
 
     python examples/benchmarks/gaussian_stability.py
     python examples/benchmarks/gaussian_stability.py --quick
@@ -55,13 +56,19 @@ def constant(random, n_features):
 KINDS = (normal, correlated, heavy_tails, outliers, constant)
 
 
+def as_table(X):
+    """Every second feature as 0 or 1: whether it was positive."""
+    X[:, 1::2] = X[:, 1::2] > 0
+    return X
+
+
 def random_settings(random):
     """Settings of a stack but for its learning rate."""
     activation = random.choice(["logistic", "tanh", "relu"])
     algorithms = ["cd", "pcd", "fpcd"] + ["pt"] * (activation != "relu")
     return {
         "hidden_layer_sizes": tuple(map(int, random.integers(1, 100, random.integers(1, 4)))),
-        "visible": "gaussian",
+        "visible": "gaussian",  # but for tables
         "learn_variance": bool(random.integers(2)),
         "activation": str(activation),
         "algorithm": str(random.choice(algorithms)),
@@ -86,7 +93,8 @@ def outcome(stack, X):
     if any(issubclass(w.category, ConvergenceWarning) for w in caught):
         return "diverged"
     results = *stack.coefs_, *stack.intercepts_hidden_, *stack.intercepts_visible_
-    results += stack.visible_variance_, stack.transform(X), stack.reconstruct(X)
+    gaussian = np.broadcast_to(stack.visible_, X.shape[1]) == "gaussian"
+    results += stack.visible_variance_[gaussian], stack.transform(X), stack.reconstruct(X)
     if not all(np.isfinite(x).all() for x in results):
         return "silent"
     error = stack.gradient_trace_.reconstruction_mse[:, 0]
@@ -102,8 +110,11 @@ def trial(seed, learning_rate=None):
         settings["learning_rate"] = float(10.0 ** random.uniform(-4, 0))
     else:
         settings["learning_rate"] = learning_rate
-    X = make(random, n_features)
-    return settings, make.__name__, outcome(BernoulliRBMStack(**settings), X)
+    X, name = make(random, n_features), make.__name__
+    if n_features > 1 and random.integers(2):
+        X, name = as_table(X), f"{name} with dummies"
+        settings["visible"] = np.resize(["gaussian", "bernoulli"], n_features).tolist()
+    return settings, name, outcome(BernoulliRBMStack(**settings), X)
 
 
 def main(n_trials):

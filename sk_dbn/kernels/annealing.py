@@ -5,7 +5,7 @@ itself (beta = 1) stand those of energy (Salakhutdinov & Murray, 2008, section 3
 
     E(v, h) = -((1 - beta) base + beta b) v - beta (c h + v W h)     [+ |v|^2 / 2]
 
-for hidden units of 0 and 1 and visible units of 0 and 1 [or Gaussian ones]. With their
+for hidden units of 0 and 1 and visible units of 0 and 1 [or Gaussian ones, or both]. With their
 hidden units summed out,
 
     log p*(v) = ((1 - beta) base + beta b) v + sum_j log(1 + exp(beta x_j)),   x = v W + c.
@@ -21,6 +21,7 @@ from collections import namedtuple
 import numpy as np
 from numba import prange
 
+from sk_dbn.kernels.activations import IDENTITY
 from sk_dbn.kernels.compile import EXACT, kernel, routine, twins
 from sk_dbn.kernels.elementary import exp
 from sk_dbn.kernels.products import product_nt
@@ -32,13 +33,14 @@ u32, f64 = np.uint32, np.float64
 # the other side, and a product of as many ratios between 1/2 and 2 does not overflow.
 WIDTH = 64
 
-Ladder = namedtuple("Ladder", "W W_transposed b c base gaussian betas seed")
+Ladder = namedtuple("Ladder", "W W_transposed b c base spans betas seed")
 Ladder.__doc__ = """A machine and the temperatures that its chains pass.
 
 W, W_transposed : arrays (n_visible, n_hidden) and (n_hidden, n_visible)
 b, c : arrays (n_visible,) and (n_hidden,), biases
 base : array (n_visible,), the visible biases at beta = 0
-gaussian : int, 1 when the visible units are Gaussian
+spans : int64 array (n_spans, 3), ranges of visible units of one kind: first, end and kind,
+    LOGISTIC or IDENTITY (Gaussian)
 betas : float64 array (n_betas,)
 seed : int, key of the random numbers
 """
@@ -151,7 +153,7 @@ def sample_visible(gaussian, beta, bias, key, first_chain, first_unit, z, v):
 
     Parameters
     ----------
-    gaussian : int
+    gaussian : bool
     beta : scalar of z's dtype
     bias : float64 array (n_units,)
     key : uint32
@@ -181,14 +183,15 @@ def sample_visible(gaussian, beta, bias, key, first_chain, first_unit, z, v):
 
 
 @routine
-def visible_block(ladder, step, chains, piece, first, last, lo):
+def visible_block(ladder, step, chains, piece, first, last, span, lo):
     """Sample a block of visible units of some chains, and add its part to their weights.
 
     Parameters
     ----------
     ladder, step, chains, piece, first, last, lo : see `hidden_block`
+    span : int, number of the range that the block's units are from
     """
-    n_chains, hi = last - first, min(lo + WIDTH, chains.v.shape[1])
+    n_chains, hi = last - first, min(lo + WIDTH, ladder.spans[span, 1])
     z = chains.products[piece, : n_chains * (hi - lo)].reshape(n_chains, hi - lo)
     product_nt(chains.h[first:last], ladder.W[lo:hi], z)
     beta, after = ladder.betas[step], ladder.betas[min(step + 1, ladder.betas.shape[0] - 1)]
@@ -199,7 +202,8 @@ def visible_block(ladder, step, chains, piece, first, last, lo):
         # The sample is weighted where the ladder goes on, from beta to the next one.
         changes[j] = (after - beta) * (own - base)
     key, v = derive(derive(ladder.seed, step), 1), chains.v[first:last]
-    sample_visible(ladder.gaussian, z.dtype.type(beta), bias, key, first, lo, z, v)
+    gaussian = ladder.spans[span, 2] == IDENTITY
+    sample_visible(gaussian, z.dtype.type(beta), bias, key, first, lo, z, v)
     for i in range(first, last):
         chains.log_weights[i] += weighted_sum(changes, chains.v[i, lo:hi])
 
@@ -225,5 +229,6 @@ def anneal(ladder, begin, end, chains):
         for step in range(begin, end):
             for lo in range(0, chains.h.shape[1], WIDTH):
                 hidden_block(ladder, step, chains, piece, first, last, lo)
-            for lo in range(0, chains.v.shape[1], WIDTH):
-                visible_block(ladder, step, chains, piece, first, last, lo)
+            for span in range(ladder.spans.shape[0]):
+                for lo in range(ladder.spans[span, 0], ladder.spans[span, 1], WIDTH):
+                    visible_block(ladder, step, chains, piece, first, last, span, lo)

@@ -8,7 +8,8 @@ a bit of the result.
 
 The energy of a machine is E(v, h) = -b v - c h - v W h for visible units of any kind but
 Gaussian ones, of which unit i has the variance s_i: sum_i (v_i - b_i)^2 / (2 s_i) - c h -
-sum_i v_i / s_i (W h)_i (Cho, Ilin & Raiko, 2011, equation 2).
+sum_i v_i / s_i (W h)_i (Cho, Ilin & Raiko, 2011, equation 2). Where visible units of both kinds
+stand side by side, each adds the terms of its kind (Welling, Rosen-Zvi & Hinton, 2005).
 """
 
 import math
@@ -22,13 +23,13 @@ from sk_dbn.kernels.compile import EXACT, entry, kernel, routine, twins
 from sk_dbn.kernels.elementary import exp
 from sk_dbn.kernels.feed_forward import forward_rows
 from sk_dbn.kernels.products import product_nn, product_nt, product_tn
-from sk_dbn.kernels.random_bits import bits, derive
+from sk_dbn.kernels.random_bits import bits, derive, fill_normal
 from sk_dbn.kernels.statistics import layer_health, sum_column_squares
 from sk_dbn.kernels.units import (
+    add_noise,
     divergence,
     drop,
     sample,
-    sample_gaussian,
     sample_rectified,
     sum_log_partitions,
     to_means,
@@ -37,20 +38,23 @@ from sk_dbn.kernels.units import (
 Machine = namedtuple(
     "Machine",
     "W b c variance velocity_W velocity_b velocity_c velocity_variance mu lam activity "
-    "chain_W chain_b chain_c fast_W fast_b fast_c visible hidden layer",
+    "chain_W chain_b chain_c fast_W fast_b fast_c spans hidden layer",
 )
 Machine.__doc__ = """One restricted Boltzmann machine and what its training remembers.
 
 W : array (n_visible, n_hidden)
 b, c : arrays (n_visible,) and (n_hidden,), biases
-variance : array (n_visible,), of Gaussian visible units; (0,) for other kinds
+variance : array (n_visible,), of Gaussian visible units, 1 for others beside them; (0,) where
+    no unit is Gaussian
 velocity_W, velocity_b, velocity_c, velocity_variance : arrays like W, b, c and variance
 mu, lam : arrays (n_visible,) and (n_hidden,), offsets of the centered gradient
 activity : array (n_hidden,), running mean of the hidden units' means
 chain_W, chain_b, chain_c : what the negative phase runs on: W, b, c themselves, or with the
     fast weights added
 fast_W, fast_b, fast_c : arrays like W, b, c, or (0, 0), (0,) and (0,) without fast weights
-visible, hidden : int, kinds of units: LOGISTIC (0 and 1), TANH (-1 and 1), IDENTITY, RELU
+spans : int64 array (n_spans, 3), ranges of visible units of one kind: first, end and kind
+hidden : int, kind of the hidden units
+    Kinds are LOGISTIC (0 and 1), TANH (-1 and 1), IDENTITY (Gaussian) and RELU.
 layer : int, how many layers lie below
 """
 
@@ -97,7 +101,7 @@ Workspace.__doc__ = """Buffers of one training run, allocated once.
 
 v, h : arrays (n_rows, n_visible) and (n_rows, n_hidden), first the positive phase, then the
     negative one, then those of the centering, see `center_block`
-u : array like v, Gaussian values over their variances; (0, n_visible) for other kinds
+u : array like v, values over their variances; (0, n_visible) where no unit is Gaussian
 chains : array (n_chains * n_temperatures, n_hidden), the hidden samples that the chains have
     come to, those of the first temperature first
 betas : array (n_temperatures,), inverse temperatures, from 1 down
@@ -132,6 +136,7 @@ CENTERING_ROWS = 2  # of the product that the gradient is, see `gradient_block`
 MOMENTUM_PERIOD = 250  # updates, see `momentum_at`
 ACTIVITY_DECAY = 0.95  # of the running mean of activities (Hinton, 2012, section 11)
 FAST_DECAY = 0.95  # of the fast weights (Tieleman & Hinton, 2009, section 3)
+NOISE_KEY = 1  # of Gaussian units, where units beside them take the bits of the other key
 CHAIN_ROWS = 2**24  # added to a persistent chain's number where rows and chains draw alike
 LEAST_VARIANCE = 1e-2  # of a standardised feature, given the hidden units; 1 is the most
 
@@ -205,10 +210,10 @@ def finish_hidden(machine, c, rule, key, drop_key, first_row, drop_row, is_drawn
     """
     if is_drawn and machine.hidden == RELU:
         sample_rectified(key, first_row, c, h, state)
-    to_means(machine.hidden, h, c)
+    to_means(machine.hidden, h, c, 0, h.shape[1])
     if is_drawn and machine.hidden != RELU:
         copy_rows(h, state)
-        sample(machine.hidden, key, first_row, state)
+        sample(machine.hidden, key, first_row, state, 0, h.shape[1])
     if rule.dropout > 0.0:
         drop(drop_key, drop_row, rule.dropout, h)
         if is_drawn:
@@ -216,8 +221,27 @@ def finish_hidden(machine, c, rule, key, drop_key, first_row, drop_row, is_drawn
 
 
 @kernel
+def sample_means(machine, key, first_row, v):
+    """Replace means by draws where visible units are not Gaussian.
+
+    Parameters
+    ----------
+    machine : Machine
+    key : uint32
+    first_row : int, number of the first row
+    v : array (n_rows, n_visible), updated
+    """
+    for s in range(machine.spans.shape[0]):
+        lo, hi, kind = machine.spans[s, 0], machine.spans[s, 1], machine.spans[s, 2]
+        if kind != IDENTITY:
+            sample(kind, key, first_row, v, lo, hi)
+
+
+@kernel
 def draw_visible(machine, b, key, first_row, is_drawn, u, v):
     """From products to means of the visible units, or to draws of them.
+
+    Gaussian units are always drawn, since the noise is a part of what they model.
 
     Parameters
     ----------
@@ -226,15 +250,19 @@ def draw_visible(machine, b, key, first_row, is_drawn, u, v):
     key : uint32
     first_row : int, number of the first row
     is_drawn : bool
-    u : array like v, overwritten when Gaussian units are drawn
+    u : array like v, overwritten where there are Gaussian units
     v : array (n_rows, n_visible), products; means or draws on return
     """
-    to_means(machine.visible, v, b)
-    if is_drawn:
-        if machine.visible == IDENTITY:
-            sample_gaussian(key, first_row, machine.variance, u, v)
-        else:
-            sample(machine.visible, key, first_row, v)
+    if machine.variance.shape[0] > 0:
+        is_mixed = machine.spans.shape[0] > 1
+        fill_normal(derive(key, NOISE_KEY) if is_mixed else key, first_row, u)
+    for s in range(machine.spans.shape[0]):
+        lo, hi, kind = machine.spans[s, 0], machine.spans[s, 1], machine.spans[s, 2]
+        to_means(kind, v, b, lo, hi)
+        if kind == IDENTITY:
+            add_noise(machine.variance, u, v, lo, hi)
+        elif is_drawn:
+            sample(kind, key, first_row, v, lo, hi)
 
 
 @kernel
@@ -248,7 +276,7 @@ def negative_phase(machine, rule, key, first_row, drop_row, state, v, u, h):
     Where the data are means themselves (grey levels, the means of the layer below), samples
     would have a variance that the data lack, and learning would shrink the weights to make
     up for it. So with `mean_field` the visible units are reconstructed by their means
-    (Hinton, 2012, section 3.2).
+    (Hinton, 2012, section 3.2), all but Gaussian ones.
 
     Parameters
     ----------
@@ -402,10 +430,10 @@ def tempered_block(machine, rule, key, work, n_chains, lo, hi, v, h):
             if t == 0 and step + 1 == rule.n_gibbs_steps:
                 copy_rows(v_t, v)
                 copy_rows(h_t, h)
-                to_means(machine.hidden, h, machine.c)
+                to_means(machine.hidden, h, machine.c, 0, h.shape[1])
             scale_rows(h_t, beta, state)
-            to_means(machine.hidden, state, work.ladder_c[t])
-            sample(machine.hidden, h_key, first, state)
+            to_means(machine.hidden, state, work.ladder_c[t], 0, h.shape[1])
+            sample(machine.hidden, h_key, first, state, 0, h.shape[1])
         swap_key = derive(key, 2 * rule.n_gibbs_steps + 3 + step)
         for chain in range(lo, hi):
             swap_neighbours(
@@ -444,10 +472,10 @@ def phases_block(source, rows, layers, machine, rule, update, work, block):
             return
         v, h, u = work.v[lo:hi], work.h[lo:hi], work.u[lo : min(hi, work.u.shape[0])]
         forward_rows(source, rows[lo:hi], layers, machine.layer, work.lower[block], v)
-        if rule.mean_field == 0 and machine.visible != IDENTITY:
+        if rule.mean_field == 0:
             # Values between those of the units are read as means; it is samples of them
             # that a chain of samples can be compared with. Binary values stay as they are.
-            sample(machine.visible, derive(key, 2 * rule.n_gibbs_steps + 1), lo, v)
+            sample_means(machine, derive(key, 2 * rule.n_gibbs_steps + 1), lo, v)
         hidden_products(machine, machine.W, v, u, h)
         state = work.chains[lo:hi] if rule.persistent == 0 else h
         use, is_drawn = derive(key, 0), rule.persistent == 0
@@ -746,7 +774,10 @@ def step_block(machine, rule, update, work, block):
     lo, hi = bounds_of_block(machine, work, block)
     rate, momentum = real(update.rate * share), real(update.momentum * share)
     if machine.variance.shape[0] > 0 and rule.variance_rate > 0.0:
-        step_variances(machine, rule, update, rate, momentum, work, lo, hi)
+        for s in range(machine.spans.shape[0]):
+            first, end = max(lo, machine.spans[s, 0]), min(hi, machine.spans[s, 1])
+            if machine.spans[s, 2] == IDENTITY and first < end:
+                step_variances(machine, rule, update, rate, momentum, work, first, end)
     sums, n = work.sums[block], (hi - lo) * machine.W.shape[1]
     W, velocity = machine.W[lo:hi].reshape(n), machine.velocity_W[lo:hi].reshape(n)
     g = work.gradient[lo:hi].reshape(n)
@@ -884,12 +915,14 @@ def free_energy(machine, v, x):
     x : array (n_hidden,), the hidden units' products and biases
     """
     energy = 0.0
-    for i in range(v.shape[0]):
-        if machine.visible == IDENTITY:
-            gap = np.float64(v[i]) - np.float64(machine.b[i])
-            energy += 0.5 * gap * gap / np.float64(machine.variance[i])
-        else:
-            energy -= np.float64(v[i]) * np.float64(machine.b[i])
+    for s in range(machine.spans.shape[0]):
+        lo, hi, kind = machine.spans[s, 0], machine.spans[s, 1], machine.spans[s, 2]
+        for i in range(lo, hi):
+            if kind == IDENTITY:
+                gap = np.float64(v[i]) - np.float64(machine.b[i])
+                energy += 0.5 * gap * gap / np.float64(machine.variance[i])
+            else:
+                energy -= np.float64(v[i]) * np.float64(machine.b[i])
     return energy - sum_log_partitions(machine.hidden, x)
 
 
@@ -919,21 +952,23 @@ def probe_machine(source, rows, layers, machine, out):
     h, nothing = np.empty((n, n_hidden), dtype), np.zeros(max(n_visible, n_hidden), dtype)
     forward_rows(source, rows, layers, machine.layer, work, v)
     hidden_products(machine, machine.W, v, u, h)
-    to_means(IDENTITY, h, machine.c)
+    to_means(IDENTITY, h, machine.c, 0, n_hidden)
     out[FREE_ENERGY] = out[FREE_ENERGY_SQUARE] = 0.0
     for i in range(n):
         energy = free_energy(machine, v[i], h[i])
         out[FREE_ENERGY] += energy / n
         out[FREE_ENERGY_SQUARE] += energy * energy / n
-    to_means(machine.hidden, h, nothing)
+    to_means(machine.hidden, h, nothing, 0, n_hidden)
     layer_health(machine.hidden, h, out[:4])
     product_nt(h, machine.W, x)
-    to_means(machine.visible if machine.visible == RELU else IDENTITY, x, machine.b)
     nats, squares = 0.0, 0.0
-    for i in range(n):
-        nats += divergence(machine.visible, machine.variance, v[i], x[i])
-    if machine.visible != RELU:
-        to_means(machine.visible, x, nothing)
+    for s in range(machine.spans.shape[0]):
+        lo, hi, kind = machine.spans[s, 0], machine.spans[s, 1], machine.spans[s, 2]
+        to_means(kind if kind == RELU else IDENTITY, x, machine.b, lo, hi)
+        for i in range(n):
+            nats += divergence(kind, machine.variance[lo:hi], v[i, lo:hi], x[i, lo:hi])
+        if kind != RELU:
+            to_means(kind, x, nothing, lo, hi)
     for i in range(n):
         for j in range(n_visible):
             squares += np.float64(v[i, j] - x[i, j]) ** 2

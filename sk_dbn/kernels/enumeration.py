@@ -5,7 +5,7 @@ independent, so that the sum over their values is a product:
 
     sum_t exp(a s + d t + s M t) = exp(a s) prod_j (1 + exp(x_j)),   x = d + s M
 
-for units of 0 and 1; for Gaussian ones, exp(-|t|^2 / 2) being their measure, the j-th factor
+for units of 0 and 1; for Gaussian ones, exp(-t_j^2 / 2) being their measure, the j-th factor
 is sqrt(2 pi) exp(x_j^2 / 2). The states are taken in blocks that agree in all but the first
 few, the low units. Their part of x is tabulated once for all blocks, as powers of e: then a
 state costs each unit of the other side one multiplication of sums, and no exponential.
@@ -21,17 +21,17 @@ from sk_dbn.kernels.elementary import exp
 
 HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
 
-Enumeration = namedtuple("Enumeration", "gaussian d high_a high_M low_scores table top groups")
+Enumeration = namedtuple("Enumeration", "n_gaussian d high_a high_M low_scores table top groups")
 Enumeration.__doc__ = """A machine as its states are enumerated; all arrays are float64.
 
-gaussian : int, 1 when the other side's units are Gaussian
+n_gaussian : int, how many of the other side's units, the first ones, are Gaussian
 d : array (n_other,), biases of the other side
 high_a, high_M : arrays (n_high,) and (n_high, n_other), biases and weights of the high units
 low_scores : array (n_low_states,), a s of the low units
 table : array (n_other, n_low_states), s M of the low units; exp(s M - top) for units of 0
     and 1, so that it is at most 1
 top : array (n_other,), the largest s M of the low units
-groups : int64 array (n_groups + 1,), where the other side is cut so that the product over a
+groups : int64 array (n_groups + 1,), where its units of 0 and 1 are cut so that the product over a
     group neither overflows nor vanishes
 """
 
@@ -74,10 +74,8 @@ def block_scores(problem, block, x, product, out):
                 x[j] += row[j]
     for s in range(out.shape[0]):
         out[s] = problem.low_scores[s] + shift
-    if problem.gaussian:
-        for j in range(x.shape[0]):
-            add_squares(x[j], problem.table[j], out)
-        return
+    for j in range(problem.n_gaussian):
+        add_squares(x[j], problem.table[j], out)
     for group in range(problem.groups.shape[0] - 1):
         product[:] = 1.0
         shift = 0.0

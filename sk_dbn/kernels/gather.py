@@ -44,7 +44,7 @@ n_columns : int
 sparse : int, 1 for CSR
 shift, scale : float64 arrays (n_columns,) or (0,); a value becomes (value - shift) * scale,
     in float64, so that a large mean costs no digits ...
-low, high : float; ... clipped to [low, high]
+low, high : float64 arrays like shift; ... clipped to [low, high]
 """
 
 
@@ -171,8 +171,8 @@ def _copy_standardised(source, rows, out):
                 x[j] = value_at(source.dtype, source.address, index)
         for j in range(x.shape[0]):
             z = (x[j] - source.shift[j]) * source.scale[j]
-            z = source.low if z < source.low else z
-            out[i, j] = real(source.high if z > source.high else z)
+            z = source.low[j] if z < source.low[j] else z
+            out[i, j] = real(source.high[j] if z > source.high[j] else z)
 
 
 @routine(allocates=True)

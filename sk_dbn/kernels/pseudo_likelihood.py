@@ -306,7 +306,7 @@ def row_pseudo_likelihood(visible, hidden, v, x, W, b, n_chosen, first, end, tot
         unit = lo
         if hi - lo > 1:
             unit = lo + np.int64(bits(key, u32(0), s)) * (hi - lo) // 2**32
-        total += (hi - lo) * log_conditional(visible, hidden, v, x, W, b, unit)
+        total += (hi - lo) * log_conditional(visible[unit], hidden, v, x, W, b, unit)
     return total
 
 
@@ -316,7 +316,8 @@ def pseudo_log_likelihood(visible, hidden, v, x, W, b, n_chosen, first, end, out
 
     Parameters
     ----------
-    visible, hidden : int, kinds of units
+    visible : int64 array (n_visible,), kind of each visible unit
+    hidden : int, kind of the hidden units
     v : float64 array (n_rows, n_visible)
     x : float64 array (n_rows, n_hidden), v W + c
     W : float64 array (n_visible, n_hidden)

@@ -20,7 +20,7 @@ u32 = np.uint32
 
 
 @kernel(fastmath=EXACT)
-def rectified_means(z, bias):
+def rectified_means(z, bias, lo, hi):
     """Means of max(0, x + e), for normal e of the variance logistic(x), in place of products.
 
     With s^2 = logistic(x), that is x P(e > -x) + s p(x / s), p and P the standard normal density
@@ -30,13 +30,14 @@ def rectified_means(z, bias):
     ----------
     z : array (n_rows, n_units), updated
     bias : array (n_units,)
+    lo, hi : int, which units
     """
     real = z.dtype.type
     zero, one, half, peak = real(0.0), real(1.0), real(0.5), real(1.0 / math.sqrt(2.0 * math.pi))
     p1, a1, a2 = real(0.3275911 * math.sqrt(0.5)), real(0.254829592), real(-0.284496736)
     a3, a4, a5 = real(1.421413741), real(-1.453152027), real(1.061405429)
     for i in range(z.shape[0]):
-        for j in range(z.shape[1]):
+        for j in range(lo, hi):
             x = z[i, j] + bias[j]
             s = np.sqrt(one / (one + exp(-x)))
             y = (-x if x < zero else x) / s
@@ -47,7 +48,7 @@ def rectified_means(z, bias):
 
 
 @routine(fastmath=EXACT)
-def to_means(kind, z, bias):
+def to_means(kind, z, bias, lo, hi):
     """Turn products into means of units of a kind, in place.
 
     Parameters
@@ -55,25 +56,26 @@ def to_means(kind, z, bias):
     kind : int
     z : array (n_rows, n_units), updated
     bias : array (n_units,)
+    lo, hi : int, which units are of the kind
     """
     one = z.dtype.type(1.0)
     if kind == RELU:
-        rectified_means(z, bias)
+        rectified_means(z, bias, lo, hi)
         return
     for i in range(z.shape[0]):
         if kind == LOGISTIC:
-            for j in range(z.shape[1]):
+            for j in range(lo, hi):
                 z[i, j] = one / (one + exp(-(z[i, j] + bias[j])))
         elif kind == TANH:
-            for j in range(z.shape[1]):
+            for j in range(lo, hi):
                 z[i, j] = tanh(z[i, j] + bias[j])
         else:
-            for j in range(z.shape[1]):
+            for j in range(lo, hi):
                 z[i, j] += bias[j]
 
 
 @routine(fastmath=EXACT)
-def sample(kind, key, first_row, state):
+def sample(kind, key, first_row, state, lo, hi):
     """Replace means of binary units by draws.
 
     Parameters
@@ -82,6 +84,7 @@ def sample(kind, key, first_row, state):
     key : uint32
     first_row : int, number of the first row within the minibatch or among the chains
     state : array (n_rows, n_units), updated
+    lo, hi : int, which units are of the kind
     """
     real = state.dtype.type
     # A unit of -1 and 1 with mean m is 1 with probability (1 + m) / 2.
@@ -90,25 +93,24 @@ def sample(kind, key, first_row, state):
     low, base, slope, one, scale = real(low), real(base), real(slope), real(1.0), real(2.0**-24)
     for i in range(state.shape[0]):
         row_key = derive(key, i + first_row)
-        for j in range(state.shape[1]):
+        for j in range(lo, hi):
             u = real(np.int32(bits(key, row_key, j) >> u32(8))) * scale
             state[i, j] = one if u < base + slope * state[i, j] else low
 
 
 @routine(fastmath=EXACT)
-def sample_gaussian(key, first_row, variance, noise, state):
+def add_noise(variance, noise, state, lo, hi):
     """Replace means of Gaussian units by draws.
 
     Parameters
     ----------
-    key, first_row : see `sample`
     variance : array (n_units,)
-    noise : array like state, overwritten
+    noise : array like state, standard normal draws
     state : array (n_rows, n_units), updated
+    lo, hi : int, which units are Gaussian
     """
-    fill_normal(key, first_row, noise)
     for i in range(state.shape[0]):
-        for j in range(state.shape[1]):
+        for j in range(lo, hi):
             state[i, j] += np.sqrt(variance[j]) * noise[i, j]
 
 

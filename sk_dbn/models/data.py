@@ -61,7 +61,7 @@ class Data:
         Precision of the model that will read it.
     shift, scale : ndarray of shape (n_features,), default=None
         A value is read as (value - shift) * scale.
-    limits : tuple of two floats, default=(-inf, inf)
+    limits : tuple of two floats or ndarrays of shape (n_features,), default=(-inf, inf)
         Values are clipped to these when there is a shift.
     """
 
@@ -72,7 +72,8 @@ class Data:
         empty = np.empty(0)
         self._shift = empty if shift is None else np.asarray(shift, np.float64)
         self._scale = empty if scale is None else np.asarray(scale, np.float64)
-        self._limits = tuple(float(limit) for limit in limits)
+        size = self._shift.shape
+        self._limits = tuple(np.array(np.broadcast_to(x, size), np.float64) for x in limits)
         describe = self._describe_csr if scipy.sparse.issparse(X) else self._describe_dense
         self.source = describe()
 

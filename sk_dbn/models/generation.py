@@ -11,7 +11,7 @@ import numpy as np
 from scipy.special import expit
 
 from sk_dbn.kernels.activations import IDENTITY, LOGISTIC, RELU
-from sk_dbn.models.rbm import MEANS
+from sk_dbn.models.rbm import means, units_by_code
 from sk_dbn.models.work import product_work, row_pieces
 
 
@@ -29,22 +29,29 @@ def generator(random):
     return np.random.default_rng(random.randint(0, 2**32, size=4, dtype=np.uint32))
 
 
-def draw(kind, mean, random):
-    """Samples of units of a kind that have these means.
+def draw(kind, mean, random, deviation=1.0):
+    """Samples of units that have these means.
 
     Parameters
     ----------
-    kind : int
-        A code of `KINDS`, any but RELU; Gaussian units have the variance 1.
-    mean : float32 or float64 ndarray
+    kind : int, or int64 ndarray of shape (n_units,)
+        Codes of `KINDS`, any but RELU.
+    mean : float32 or float64 ndarray of shape (..., n_units)
     random : numpy.random.Generator
+    deviation : float or ndarray of shape (n_units,), default=1.0
+        Standard deviation of Gaussian units.
 
     Returns
     -------
     ndarray like mean
     """
+    if np.ndim(kind) > 0:
+        state, deviation = np.empty_like(mean), np.broadcast_to(deviation, kind.shape)
+        for each, units in units_by_code(kind):
+            state[..., units] = draw(each, mean[..., units], random, deviation[units])
+        return state
     if kind == IDENTITY:
-        return mean + random.standard_normal(mean.shape, mean.dtype)
+        return mean + deviation * random.standard_normal(mean.shape, mean.dtype)
     u = random.random(mean.shape, mean.dtype)
     if kind == LOGISTIC:
         return (u < mean).astype(mean.dtype)
@@ -80,7 +87,7 @@ class GibbsSampler:
     deviation : ndarray of shape (n_visible,), or (0,)
         Standard deviation of Gaussian visible units.
     visible, hidden : int
-        Codes of the units' kinds.
+        Codes of the units' kinds; visible may be an int64 ndarray of shape (n_visible,).
     random : numpy.random.Generator
     """
 
@@ -132,25 +139,24 @@ class GibbsSampler:
         return self if self.c.ndim == 1 else replace(self, c=self.c[part])
 
     def _visible_means(self, h):
-        return MEANS[self.visible](self.visible_products(h))
+        return means(self.visible, self.visible_products(h))
 
     def _draw_visible(self, h):
         x = self.visible_products(h)
-        if self.visible == RELU:
+        if np.all(self.visible == RELU):
             return draw_rectified(x, self.random)
-        return self.around(MEANS[self.visible](x))
+        return self.around(means(self.visible, x))
 
     def around(self, mean):
         """Samples of visible units with these means, (n_rows, n_visible)."""
-        if self.deviation.size:
-            return mean + self.deviation * self.random.standard_normal(mean.shape, mean.dtype)
-        return draw(self.visible, mean, self.random)
+        deviation = self.deviation if self.deviation.size else 1.0
+        return draw(self.visible, mean, self.random, deviation)
 
     def _draw_hidden(self, v):
         x = self.hidden_products(v)
         if self.hidden == RELU:
             return draw_rectified(x, self.random)
-        return draw(self.hidden, MEANS[self.hidden](x), self.random)
+        return draw(self.hidden, means(self.hidden, x), self.random)
 
     def steps(self, h, n_steps):
         """Hidden units after some steps, each of which draws the visible ones first."""
@@ -226,7 +232,7 @@ def first_states(stack, n_samples, top):
         chosen = top.random.permutation(memory.n_chains)
         return memory.chains[np.resize(chosen, n_samples)]
     v = np.tile(memory.mu, (n_samples, 1))
-    return top.draw_hidden(v if top.visible == RELU else top.around(v))
+    return top.draw_hidden(v if np.all(top.visible == RELU) else top.around(v))
 
 
 def complete(stack, v, missing, n_steps, n_burn_in, random, sample_posterior=False):
@@ -258,7 +264,9 @@ def complete(stack, v, missing, n_steps, n_burn_in, random, sample_posterior=Fal
     c = whole.hidden_products(np.where(missing, v.dtype.type(0), v))  # (n_rows, n_hidden)
     columns = missing.any(axis=0)  # missing in some row
     deviation = whole.deviation[columns] if whole.deviation.size else whole.deviation
-    machine = replace(whole, W=whole.W[columns], b=whole.b[columns], c=c, deviation=deviation)
+    visible = whole.visible[columns] if np.ndim(whole.visible) else whole.visible
+    W, b = whole.W[columns], whole.b[columns]
+    machine = replace(whole, W=W, b=b, c=c, deviation=deviation, visible=visible)
     missing_here = missing[:, columns]
     start = np.tile(stack.memories[0].mu[columns], (len(v), 1))
     x, total = machine.around(start), np.zeros_like(start)

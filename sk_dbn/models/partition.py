@@ -15,7 +15,7 @@ from sk_dbn.kernels.enumeration import (
     scores_of_blocks,
 )
 from sk_dbn.models.generation import draw, generator
-from sk_dbn.models.rbm import MEANS, natural_bias
+from sk_dbn.models.rbm import means, natural_bias, spans_of
 from sk_dbn.models.threads import run_serial
 from sk_dbn.models.work import SMALL_WORK, Pace
 
@@ -35,14 +35,14 @@ class BinaryMachine:
     """A machine in terms of hidden units of 0 and 1, in float64.
 
     Its energy is E(v, h) = -b v - c h - v W h for visible units of 0 and 1, and larger by
-    |v|^2 / 2 for Gaussian ones. Units of -1 and 1 are 2 h - 1 in terms of these.
+    v_i^2 / 2 for each Gaussian one. Units of -1 and 1 are 2 h - 1 in terms of these.
 
     Parameters
     ----------
     W : ndarray of shape (n_visible, n_hidden)
     b, c : ndarrays of shape (n_visible,) and (n_hidden,)
-    gaussian : bool
-        Whether the visible units are Gaussian.
+    gaussian : boolean ndarray of shape (n_visible,)
+        Which visible units are Gaussian.
     offset : float
         What the log partition function of the machine that it stands for has more.
     """
@@ -50,7 +50,7 @@ class BinaryMachine:
     W: np.ndarray
     b: np.ndarray
     c: np.ndarray
-    gaussian: bool
+    gaussian: np.ndarray
     offset: float
 
     @classmethod
@@ -74,28 +74,29 @@ class BinaryMachine:
             )
         parts = (stack.coefs, stack.intercepts_visible, stack.intercepts_hidden)
         W, b, c = (np.array(part[layer], np.float64) for part in parts)
-        offset = 0.0
-        if visible == IDENTITY:
+        offset, gaussian = 0.0, np.broadcast_to(np.equal(visible, IDENTITY), len(b))
+        if gaussian.any():
             deviation = np.sqrt(stack.variance.astype(np.float64))
             W, b, offset = W / deviation[:, None], b / deviation, stack.log_volume
-            offset -= 0.5 * b @ b  # |v - b|^2 = |v|^2 - 2 b v + |b|^2
+            own = np.where(gaussian, b, 0.0)
+            offset -= 0.5 * own @ own  # |v - b|^2 = |v|^2 - 2 b v + |b|^2
         if hidden == TANH:
             offset -= c.sum()
             W, b, c = 2.0 * W, b - W.sum(axis=1), 2.0 * c
-        if visible == TANH:
+        if np.all(np.equal(visible, TANH)):
             offset -= b.sum()
             W, b, c = 2.0 * W, 2.0 * b, c - W.sum(axis=0)
-        return cls(W, b, c, visible == IDENTITY, float(offset))
+        return cls(W, b, c, gaussian, float(offset))
 
     @property
     def visible_kind(self):
-        """The code of the visible units."""
-        return IDENTITY if self.gaussian else LOGISTIC
+        """The codes of the visible units, (n_visible,)."""
+        return np.where(self.gaussian, IDENTITY, LOGISTIC)
 
     @property
     def enumerates_hidden(self):
         """Whether the smaller side that can be enumerated is the hidden one."""
-        return self.gaussian or self.W.shape[1] <= self.W.shape[0]
+        return bool(self.gaussian.any()) or self.W.shape[1] <= self.W.shape[0]
 
     @property
     def n_enumerated(self):
@@ -113,13 +114,12 @@ class BinaryMachine:
         -------
         ndarray of shape (...)
         """
-        if self.gaussian:
-            return (0.5 * z * z + HALF_LOG_2PI).sum(axis=-1)
-        return np.logaddexp(0.0, z).sum(axis=-1)
+        own = np.where(self.gaussian, 0.5 * z * z + HALF_LOG_2PI, np.logaddexp(0.0, z))
+        return own.sum(axis=-1)
 
     def own_score(self, v):
         """The log of what is said of v before any bias or weight, one number a row."""
-        return -0.5 * (v * v).sum(axis=-1) if self.gaussian else np.zeros(v.shape[:-1])
+        return -0.5 * np.where(self.gaussian, v * v, 0.0).sum(axis=-1)
 
     def score(self, v):
         """log of the sum over h of exp(-E(v, h)), one number a row."""
@@ -175,30 +175,30 @@ def exact_samples(run, machine, n_samples, random):
     if not machine.enumerates_hidden:
         return states
     kind = machine.visible_kind
-    return draw(kind, MEANS[kind](states @ machine.W.T + machine.b), generator(random))
+    return draw(kind, means(kind, states @ machine.W.T + machine.b), generator(random))
 
 
-def base_biases(kind, means, n_samples=ASSUMED_SAMPLES):
+def base_biases(kind, averages, n_samples=ASSUMED_SAMPLES):
     """Visible biases of a machine without weights that has the data's means.
 
     Parameters
     ----------
-    kind : int
+    kind : int, or int64 ndarray of shape (n_visible,)
         Of the visible units as the stack has them.
-    means : ndarray of shape (n_visible,)
-        Of these units.
+    averages : ndarray of shape (n_visible,)
+        Means of these units.
     n_samples : int
-        How many samples the means come from: no rate is nearer to 0 or 1 than one in so many.
+        How many samples these come from: no rate is nearer to 0 or 1 than one in so many.
 
     Returns
     -------
     ndarray of shape (n_visible,)
         In terms of units of 0 and 1, or Gaussian ones.
     """
-    means = np.asarray(means, np.float64)
-    if kind == IDENTITY:
-        return means
-    return natural_bias(LOGISTIC, 0.5 + 0.5 * means if kind == TANH else means, n_samples)
+    averages = np.asarray(averages, np.float64)
+    if np.ndim(kind) == 0 and kind == TANH:
+        return natural_bias(LOGISTIC, 0.5 + 0.5 * averages, n_samples)
+    return natural_bias(kind, averages, n_samples)
 
 
 def annealed_log_weights(run, machine, base, betas, n_chains, dtype, random):
@@ -257,21 +257,27 @@ def _enumeration(machine):
     a, M, d = machine.c, machine.W.T, machine.b
     if not machine.enumerates_hidden:
         a, M, d = machine.b, machine.W, machine.c
-    gaussian = machine.gaussian
+    # The Gaussian units of the other side come first.
+    n_gaussian = int(machine.gaussian.sum())
+    if 0 < n_gaussian < len(d):
+        order = np.argsort(~machine.gaussian, kind="stable")
+        M, d = M[:, order], d[order]
     # As many low units as leave the range of exp(s M) within that of numbers.
     spans = np.abs(M[:MOST_LOW]).cumsum(axis=0)
     n_low = int((spans.max(axis=1) <= LARGEST_EXPONENT).sum())
     low = _states(np.arange(2**n_low), n_low)
     part = low @ M[:n_low]
     top = part.max(axis=0)
-    table = np.ascontiguousarray((part if gaussian else np.exp(part - top)).T)
+    part[:, n_gaussian:] = np.exp(part[:, n_gaussian:] - top[n_gaussian:])
+    table = np.ascontiguousarray(part.T)
     # A factor is at most 2 and at least exp(-span): as many as stay between exp(-600) and
     # exp(600) are multiplied.
     costs = (spans[n_low - 1] if n_low else 0.0 * d) + math.log(2.0)
-    bins = np.floor(np.cumsum(costs) / LARGEST_EXPONENT)
-    groups = np.r_[0, np.flatnonzero(np.diff(bins)) + 1, len(d)].astype(np.int64)
+    bins = np.floor(np.cumsum(costs[n_gaussian:]) / LARGEST_EXPONENT)
+    cuts = np.r_[0, np.flatnonzero(np.diff(bins)) + 1, len(bins)]
+    groups = (n_gaussian + cuts).astype(np.int64)
     high = np.ascontiguousarray(a[n_low:]), np.ascontiguousarray(M[n_low:])
-    return Enumeration(int(gaussian), d, *high, low @ a[:n_low], table, top, groups)
+    return Enumeration(n_gaussian, d, *high, low @ a[:n_low], table, top, groups)
 
 
 def _states(numbers, n_units):
@@ -300,8 +306,8 @@ def _run_chains(run, machine, base, betas, v, dtype, random):
     n_chains, (n_visible, n_hidden) = len(v), machine.W.shape
     W, b, c = (x.astype(dtype) for x in (machine.W, machine.b, machine.c))
     seed = int(random.randint(0, 2**32, dtype=np.uint32))
-    gaussian, base = int(machine.gaussian), np.asarray(base, dtype)
-    ladder = Ladder(W, np.ascontiguousarray(W.T), b, c, base, gaussian, betas, seed)
+    base, spans = np.asarray(base, dtype), spans_of(machine.visible_kind, n_visible)
+    ladder = Ladder(W, np.ascontiguousarray(W.T), b, c, base, spans, betas, seed)
     n_pieces = 4 * -(-n_chains // (4 * PIECE_ROWS))
     chains = Chains(
         np.array(v, dtype, order="C"),

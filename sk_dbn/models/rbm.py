@@ -78,6 +78,120 @@ LOG_PARTITIONS = {
 }
 
 
+def code_of(kinds):
+    """The code of some units.
+
+    Parameters
+    ----------
+    kinds : str or sequence of str
+        A name of `KINDS`, or one for each unit.
+
+    Returns
+    -------
+    int, or int64 ndarray of shape (n_units,) where units are of different kinds
+    """
+    codes = np.array([KINDS[name] for name in np.atleast_1d(kinds)], dtype=np.int64)
+    return int(codes[0]) if (codes == codes[0]).all() else codes
+
+
+def units_by_code(code):
+    """The units of each kind among units of different kinds.
+
+    Parameters
+    ----------
+    code : int64 ndarray of shape (n_units,)
+
+    Returns
+    -------
+    list of tuples (int, boolean ndarray of shape (n_units,))
+    """
+    return [(int(each), code == each) for each in np.unique(code)]
+
+
+def means(code, x):
+    """Means of units, given the other side.
+
+    Parameters
+    ----------
+    code : int, or int64 ndarray of shape (n_units,)
+        See `code_of`.
+    x : ndarray of shape (..., n_units)
+        Products and biases.
+
+    Returns
+    -------
+    ndarray like x
+    """
+    if np.ndim(code) == 0:
+        return MEANS[code](x)
+    result = np.empty_like(x)
+    for each, units in units_by_code(code):
+        result[..., units] = MEANS[each](x[..., units])
+    return result
+
+
+def own_energies(code, v, b):
+    """What visible units of variance 1 add to the energy by themselves.
+
+    Parameters
+    ----------
+    code : int, or int64 ndarray of shape (n_units,)
+    v : ndarray of shape (n_samples, n_units)
+    b : ndarray of shape (n_units,)
+
+    Returns
+    -------
+    ndarray of shape (n_samples,)
+    """
+    if np.ndim(code) > 0:
+        parts = units_by_code(code)
+        return sum(own_energies(each, v[:, units], b[units]) for each, units in parts)
+    return 0.5 * ((v - b) ** 2).sum(axis=1) if code == IDENTITY else -(v @ b)
+
+
+def mean_divergence(code, v, p, variance):
+    """Divergence of visible units' means from their values, in nats a sample.
+
+    Parameters
+    ----------
+    code : int, or int64 ndarray of shape (n_units,)
+    v, p : ndarrays of shape (n_samples, n_units)
+    variance : ndarray of shape (n_units,), or (0,) where no unit is Gaussian
+
+    Returns
+    -------
+    float
+    """
+    if np.ndim(code) > 0:
+        return sum(
+            mean_divergence(each, v[:, units], p[:, units], variance[units])
+            for each, units in units_by_code(code)
+        )
+    if code == IDENTITY:
+        return 0.5 * ((v - p) ** 2 / variance).sum() / len(v)
+    p = np.clip(p, 2.0**-24, 1.0 - 2.0**-24)
+    return (rel_entr(v, p) + rel_entr(1.0 - v, 1.0 - p)).sum() / len(v)
+
+
+def spans_of(code, n_units):
+    """Ranges of neighbouring units of one kind, as the kernels take them.
+
+    Parameters
+    ----------
+    code : int, or int64 ndarray of shape (n_units,)
+    n_units : int
+
+    Returns
+    -------
+    int64 ndarray of shape (n_spans, 3)
+        First unit, end and code of each range.
+    """
+    codes = np.broadcast_to(code, n_units)
+    ends = np.r_[np.flatnonzero(np.diff(codes)) + 1, n_units]
+    first = np.r_[0, ends[:-1]]
+    return np.ascontiguousarray(np.column_stack([first, ends, codes[first]]), dtype=np.int64)
+
+
 class Memory:
     """What the training of one machine remembers between updates.
 
@@ -144,8 +258,9 @@ class Stack:
     ----------
     units : sequence of int
         Visible units and those of every hidden layer.
-    visible : {'bernoulli', 'gaussian'}
-        Kind of the first layer's visible units; above, they are the hidden units below.
+    visible : {'bernoulli', 'gaussian'}, or a sequence of these
+        Kind of the first layer's visible units, or of each; above, they are the hidden units
+        below.
     hidden : {'logistic', 'tanh', 'relu'}
         Kind of the hidden units: 0 and 1, -1 and 1, or noisy rectified linear.
     seeds : sequence of int
@@ -157,18 +272,22 @@ class Stack:
     theta : ndarray of shape (n_parameters,)
     coefs, intercepts_hidden, intercepts_visible : lists of views of theta
         Of shapes (n_visible, n_hidden), (n_hidden,) and (n_visible,), one per machine.
+    kinds : list of int
+        Codes of the visible units and of every hidden layer; the first one is an int64 ndarray
+        of shape (n_visible,) where visible units are of different kinds.
     variance : ndarray of shape (n_visible,), view of theta
-        Of the first machine's Gaussian visible units; of shape (0,) for other kinds.
+        Of the first machine's Gaussian visible units, 1 for Bernoulli units beside them; of
+        shape (0,) where no unit is Gaussian.
     memories : list of Memory
     """
 
     def __init__(self, units, visible, hidden, seeds, dtype):
         self.units = np.array(units, dtype=np.int64)
         n_layers = len(self.units) - 1
-        self.kinds = [KINDS[visible]] + [KINDS[hidden]] * n_layers
+        self.kinds = [code_of(visible)] + [KINDS[hidden]] * n_layers
         p, q = self.units[:-1], self.units[1:]
         ends = np.cumsum(np.column_stack([p * q, q, p]).ravel())
-        n_variances = int(p[0]) if self.kinds[0] == IDENTITY else 0
+        n_variances = int(p[0]) if np.any(np.equal(self.kinds[0], IDENTITY)) else 0
         starts = np.r_[0, ends[:-1]].reshape(n_layers, 3)
         self._weights_at, self._hidden_at, self._visible_at = starts.T.copy()
         sizes = zip(p, q, seeds, strict=True)
@@ -235,7 +354,7 @@ class Stack:
             memory.activity,
             *chain,
             *fast,
-            self.kinds[layer],
+            spans_of(self.kinds[layer], len(b)),
             self.kinds[layer + 1],
             layer,
         )
@@ -296,7 +415,7 @@ class Stack:
     def _means_down(self, h):
         for layer in reversed(range(self.n_layers)):
             x = h @ self.coefs[layer].T + self.intercepts_visible[layer]
-            h = MEANS[self.kinds[layer]](x)
+            h = means(self.kinds[layer], x)
         return h
 
     def free_energy(self, v):
@@ -311,8 +430,7 @@ class Stack:
         ndarray of shape (n_samples,)
         """
         v, W, b, c = self.in_unit_variance(v)
-        gaussian = self.kinds[0] == IDENTITY
-        own = 0.5 * ((v - b) ** 2).sum(axis=1) if gaussian else -(v @ b)
+        own = own_energies(self.kinds[0], v, b)
         return own - LOG_PARTITIONS[self.kinds[1]](v @ W + c).sum(axis=1)
 
     def in_unit_variance(self, v):
@@ -331,7 +449,7 @@ class Stack:
         v, W, b, c : ndarrays
         """
         W, b, c = self.coefs[0], self.intercepts_visible[0], self.intercepts_hidden[0]
-        if self.kinds[0] != IDENTITY:
+        if len(self.variance) == 0:
             return v, W, b, c
         deviation = np.sqrt(self.variance)
         return v / deviation, W / deviation[:, None], b / deviation, c
@@ -358,13 +476,22 @@ class Stack:
         n_chosen = int(min(self.units[0], MOST_SCORED))
         x, out, pace = v @ W + c, np.zeros(len(v)), Pace()
         call = run if len(v) * n_chosen * W.shape[1] > SMALL_WORK / 100 else run_serial
+        visible = np.array(np.broadcast_to(self.kinds[0], len(b)), dtype=np.int64)
         # A call takes some rows, and as many of their units as it has the time for.
         n_rows = max(16, SCORED_TOGETHER // W.shape[1])
         for start in range(0, len(v), n_rows):
             part = slice(start, start + n_rows)
             arrays = v[part], x[part], W, b
             for units in pace.calls(n_chosen):
-                call(pseudo_log_likelihood, *self.kinds[:2], *arrays, n_chosen, *units, out[part])
+                call(
+                    pseudo_log_likelihood,
+                    visible,
+                    self.kinds[1],
+                    *arrays,
+                    n_chosen,
+                    *units,
+                    out[part],
+                )
         return out - self.log_volume
 
     def importances(self, v, means):
@@ -383,7 +510,7 @@ class Stack:
         stack = self.astype(np.float64)
         v = v.astype(np.float64)
         W = stack.coefs[0]
-        if self.kinds[0] == IDENTITY:
+        if len(stack.variance) > 0:
             W = W / stack.variance[:, None]
         x = v @ W + stack.intercepts_hidden[0]
         loss = np.empty(v.shape[1])
@@ -399,15 +526,11 @@ class Stack:
         for layer in range(1, self.n_layers):
             x = h @ self.coefs[layer] + self.intercepts_hidden[layer]
             h = FEATURES[self.kinds[layer + 1]](x)
-        p = self._means_down(h)
-        if self.kinds[0] == IDENTITY:
-            return 0.5 * ((v - p) ** 2 / self.variance).sum() / len(v)
-        p = np.clip(p, 2.0**-24, 1.0 - 2.0**-24)
-        return (rel_entr(v, p) + rel_entr(1.0 - v, 1.0 - p)).sum() / len(v)
+        return mean_divergence(self.kinds[0], v, self._means_down(h), self.variance)
 
     def has_kinds(self, visible, hidden):
         """Whether the visible and hidden units are of these kinds."""
-        return self.kinds[:2] == [KINDS[visible], KINDS[hidden]]
+        return np.array_equal(self.kinds[0], code_of(visible)) and self.kinds[1] == KINDS[hidden]
 
 
 def natural_bias(kind, mean, n_samples):
@@ -418,8 +541,8 @@ def natural_bias(kind, mean, n_samples):
 
     Parameters
     ----------
-    kind : int
-        A code of `KINDS`.
+    kind : int, or int64 ndarray of shape (n_units,)
+        See `code_of`.
     mean : ndarray of shape (n_units,)
     n_samples : int
 
@@ -427,7 +550,12 @@ def natural_bias(kind, mean, n_samples):
     -------
     ndarray of shape (n_units,)
     """
-    if kind in (IDENTITY, RELU):
+    if np.ndim(kind) > 0:
+        bias = np.empty(len(mean))
+        for each, units in units_by_code(kind):
+            bias[units] = natural_bias(each, mean[units], n_samples)
+        return bias
+    if kind in UNBOUNDED:
         return np.array(mean)
     p = mean if kind == LOGISTIC else 0.5 + 0.5 * mean
     p = np.clip(p, 1.0 / (n_samples + 1.0), n_samples / (n_samples + 1.0))

@@ -87,13 +87,13 @@ class Settings:
 
     def rule(self, memory, visible, hidden, rate):
         """The kernels' view, for the machine that remembers this and has these kinds of units."""
-        is_unbounded = visible in UNBOUNDED or hidden in UNBOUNDED
+        is_unbounded = np.isin([*np.atleast_1d(visible), hidden], UNBOUNDED).any()
         is_sparse = self.sparsity_target is not None
         variance_rate = PERSISTENT_VARIANCE_RATE if self.persistent else VARIANCE_RATE
         return Rule(
             persistent=int(self.persistent),
             # Persistent chains are samples, whatever the data are.
-            mean_field=int(memory.sees_means and (visible == RELU or not self.persistent)),
+            mean_field=int(memory.sees_means and (np.all(visible == RELU) or not self.persistent)),
             n_gibbs_steps=int(self.n_gibbs_steps),
             seed=memory.seed,
             momentum=float(self.momentum),
@@ -189,7 +189,8 @@ def share_of_rate(stack, layer, batch_size):
     -------
     float
     """
-    share = UNBOUNDED_RATE ** sum(kind in UNBOUNDED for kind in stack.kinds[layer : layer + 2])
+    sides = stack.kinds[layer : layer + 2]
+    share = UNBOUNDED_RATE ** sum(np.isin(code, UNBOUNDED).any() for code in sides)
     together, alone = stack.memories[layer].spread
     return min(share, 1.0 / max(together + alone / batch_size, 1.0))
 

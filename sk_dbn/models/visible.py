@@ -9,19 +9,20 @@ from sk_dbn.models.data import Data
 
 @dataclass
 class VisibleUnits:
-    """The kind of a stack's visible units and the scale on which they see the data.
+    """The kinds of a stack's visible units and the scale on which they see the data.
 
     Parameters
     ----------
-    kind : {'bernoulli', 'gaussian'}
+    gaussian : boolean ndarray of shape (n_features,)
+        Which units are Gaussian; the others are Bernoulli.
     shift, scale : float64 ndarrays of shape (n_features,) or None
         A unit takes the value (x - shift) * scale; None: x itself. Bernoulli units clip it
         to [0, 1].
     seen : tuple of two floats
-        Smallest and largest value that the scale was made from.
+        Smallest and largest value of the Bernoulli units that the scale was made from.
     """
 
-    kind: str
+    gaussian: np.ndarray
     shift: np.ndarray | None
     scale: np.ndarray | None
     seen: tuple
@@ -32,8 +33,8 @@ class VisibleUnits:
 
         Parameters
         ----------
-        kind : {'auto', 'bernoulli', 'gaussian'}
-            'auto': Bernoulli when all values lie in [0, 1], else Gaussian.
+        kind : {'auto', 'bernoulli', 'gaussian'}, or a sequence of the latter two
+            One for all features, or one for each. 'auto': see `gaussian_features`.
         moments : tuple
             As ``Data.moments`` returns them.
 
@@ -47,39 +48,56 @@ class VisibleUnits:
             If the largest value less the smallest is infinite.
         """
         mean, variance, low, high = moments
-        seen = float(low.min()), float(high.max())
-        if not np.isfinite(seen[1] - seen[0]):
+        if isinstance(kind, str) and kind == "auto":
+            gaussian = gaussian_features(moments)
+        else:
+            gaussian = np.broadcast_to(np.equal(kind, "gaussian"), mean.shape)
+        lowest, highest = float(low.min()), float(high.max())
+        if not np.isfinite(highest - lowest):
             raise ValueError(
-                f"X must have a range that double precision holds, got values from {seen[0]:.4g} "
-                f"to {seen[1]:.4g}; divide them by {seen[1]:.1g}."
+                f"X must have a range that double precision holds, got values from {lowest:.4g} "
+                f"to {highest:.4g}; divide them by {highest:.1g}."
             )
+        seen = 0.0, 1.0
+        if not gaussian.all():
+            seen = float(low[~gaussian].min()), float(high[~gaussian].max())
         fits = 0.0 <= seen[0] and seen[1] <= 1.0
-        if kind == "auto":
-            kind = "bernoulli" if fits else "gaussian"
-        if kind == "gaussian":
-            # A constant column has no scale of its own; it becomes zero.
-            constant = high - low <= 1e-12 * np.maximum(np.abs(low), np.abs(high))
-            std = np.where(constant, 1.0, np.sqrt(variance))
-            return cls(kind, mean, 1.0 / np.where(std > 0.0, std, 1.0), seen)
-        if fits:
-            return cls(kind, None, None, seen)
-        # A range too narrow to be divided by is as good as none.
-        width = seen[1] - seen[0]
-        scale = 1.0 / width if width >= np.finfo(float).tiny else 1.0
-        full = np.full_like(mean, seen[0]), np.full_like(mean, scale)
-        return cls(kind, *full, seen)
+        if fits and not gaussian.any():
+            return cls(gaussian, None, None, seen)
+        origin, width = (0.0, 1.0) if fits else (seen[0], seen[1] - seen[0])
+        if width < np.finfo(float).tiny:  # too narrow to be divided by, as good as none
+            width = 1.0
+        std = np.where(is_constant(moments), 1.0, np.sqrt(variance))
+        scale = np.where(gaussian, 1.0 / np.where(std > 0.0, std, 1.0), 1.0 / width)
+        return cls(gaussian, np.where(gaussian, mean, origin), scale, seen)
+
+    @property
+    def kind(self):
+        """The units' kind, or that of each as an ndarray of str where they differ."""
+        kinds = np.where(self.gaussian, "gaussian", "bernoulli")
+        return str(kinds[0]) if (kinds == kinds[0]).all() else kinds
+
+    def are(self, kind):
+        """Whether the units are of the kind, or the kinds, that are asked for."""
+        if isinstance(kind, str) and kind == "auto":
+            return True
+        asked = np.broadcast_to(np.equal(kind, "gaussian"), self.gaussian.shape)
+        return np.array_equal(asked, self.gaussian)
 
     @property
     def is_rescaled(self):
         """Whether values outside [0, 1] were squeezed into it."""
-        return self.kind == "bernoulli" and self.shift is not None
+        return not (0.0 <= self.seen[0] and self.seen[1] <= 1.0)
+
+    def outside(self, moments):
+        """Which Bernoulli units get values outside [0, 1], (n_features,)."""
+        _, _, low, high = moments
+        return ~self.gaussian & ((low < 0.0) | (high > 1.0))
 
     def can_take(self, moments):
         """Whether data with these moments need no clipping."""
-        if self.kind == "gaussian":
-            return True
-        low, high = (self.means((x,)) for x in moments[2:])
-        return bool(0.0 <= low.min() and high.max() <= 1.0)
+        low, high = (self.means((x,))[~self.gaussian] for x in moments[2:])
+        return bool((low >= 0.0).all() and (high <= 1.0).all())
 
     def data(self, X, dtype, clip=True):
         """X as these units read it, for a model of the given precision.
@@ -95,7 +113,7 @@ class VisibleUnits:
         -------
         Data
         """
-        limits = (0.0, 1.0) if self.kind == "bernoulli" else (-np.inf, np.inf)
+        limits = np.where(self.gaussian, -np.inf, 0.0), np.where(self.gaussian, np.inf, 1.0)
         if self.shift is not None:
             # Copies, because kernels are compiled for writable arrays.
             return Data(X, dtype, np.array(self.shift), np.array(self.scale), limits)
@@ -108,7 +126,7 @@ class VisibleUnits:
 
         Parameters
         ----------
-        variance : ndarray of shape (n_features,), or (0,) for units that have none
+        variance : ndarray of shape (n_features,), or (0,) where no unit has one
 
         Returns
         -------
@@ -120,11 +138,7 @@ class VisibleUnits:
 
     def are_means(self, moments):
         """Whether Bernoulli units get values between 0 and 1: means, not samples."""
-        if self.kind == "gaussian":
-            return False
-        mean, variance = moments[0], moments[1]
-        # Of binary values, and no others in [0, 1], the variance is p (1 - p).
-        return self.is_rescaled or bool(np.any(mean * (1.0 - mean) - variance > 1e-9))
+        return self.is_rescaled or not bool(is_binary(moments)[~self.gaussian].all())
 
     def means(self, moments):
         """The mean value of each unit over data with these moments."""
@@ -164,3 +178,31 @@ class VisibleUnits:
             v /= self.scale
             v += self.shift
         return v
+
+
+def is_constant(moments):
+    """Which features have one value only, (n_features,)."""
+    low, high = moments[2:]
+    return high - low <= 1e-12 * np.maximum(np.abs(low), np.abs(high))
+
+
+def is_binary(moments):
+    """Which features, of those within [0, 1], have no value between 0 and 1, (n_features,)."""
+    mean, variance = moments[:2]
+    # Of binary values, and no others in [0, 1], the variance is p (1 - p).
+    return mean * (1.0 - mean) - variance <= 1e-9
+
+
+def gaussian_features(moments):
+    """Which features 'auto' gives Gaussian units, (n_features,).
+
+    None where all values lie in [0, 1]. Elsewhere all but those of 0 and 1: a number that lies in
+    [0, 1] beside standardised ones varies little there, and is better standardised too. A
+    feature of zeros alone, or ones, is taken for a rare category where there are others.
+    """
+    _, _, low, high = moments
+    if low.min() >= 0.0 and high.max() <= 1.0:
+        return np.zeros(len(low), dtype=bool)
+    is_dummy = (low == 0.0) & (high == 1.0) & is_binary(moments)
+    is_one_value = (low == high) & ((low == 0.0) | (low == 1.0))
+    return ~(is_dummy | is_one_value) if is_dummy.any() else np.ones(len(low), dtype=bool)

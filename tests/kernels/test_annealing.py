@@ -5,10 +5,20 @@ import itertools
 import numpy as np
 import pytest
 
+from sk_dbn.kernels.activations import IDENTITY, LOGISTIC
 from sk_dbn.kernels.annealing import WIDTH, Chains, Ladder, anneal, fold
+from sk_dbn.models.rbm import spans_of
 from tests import reference_annealing as slow
 
-KINDS = {0: "binary", 1: "gaussian"}
+KINDS = ("binary", "gaussian", "both")
+
+
+def kinds_of(visible, n_units):
+    """The reference's names of the units; of both kinds Gaussian ones between binary ones."""
+    if visible != "both":
+        return visible
+    inner = range(1, max(2, n_units - 2))
+    return tuple("gaussian" if j in inner else "binary" for j in range(n_units))
 
 
 def machine(n_visible, n_hidden, scale=1.0):
@@ -18,9 +28,11 @@ def machine(n_visible, n_hidden, scale=1.0):
     return [scale * random.normal(size=shape) for shape in shapes]
 
 
-def ladder_of(W, b, c, base, betas, gaussian=0, dtype=np.float64):
+def ladder_of(W, b, c, base, betas, visible="binary", dtype=np.float64):
     W, b, c, base = (x.astype(dtype) for x in (W, b, c, base))
-    return Ladder(W, np.ascontiguousarray(W.T), b, c, base, gaussian, np.array(betas), 2**32 - 5)
+    gaussian = np.equal(kinds_of(visible, len(b)), "gaussian")
+    spans = spans_of(np.where(gaussian, IDENTITY, LOGISTIC), len(b))
+    return Ladder(W, np.ascontiguousarray(W.T), b, c, base, spans, np.array(betas), 2**32 - 5)
 
 
 def chains_of(ladder, n_chains, V=None, n_pieces=1):
@@ -34,27 +46,29 @@ def chains_of(ladder, n_chains, V=None, n_pieces=1):
     )
 
 
-@pytest.mark.parametrize("gaussian", KINDS)
+@pytest.mark.parametrize("visible", KINDS)
 @pytest.mark.parametrize("shape", [(3, 2), (1, 1), (70, 66), (2, 65)])
 @pytest.mark.parametrize("betas", [[0.0, 0.3, 0.3, 1.0], [1.0, 0.4, 0.0], [1.0]])
-def test_equals_the_reference(gaussian, shape, betas):
+def test_equals_the_reference(visible, shape, betas):
     """The same random bits make the same samples and weights, up, down and in place."""
     W, b, c, base = machine(*shape, scale=0.5)
     V = np.random.RandomState(1).randint(0, 2, (6, shape[0])).astype(float)
-    ladder = ladder_of(W, b, c, base, betas, gaussian)
+    ladder = ladder_of(W, b, c, base, betas, visible)
     chains = chains_of(ladder, 6, V, n_pieces=3)
     anneal.serial(ladder, 0, len(betas), chains)
-    log_weights, v, h = slow.anneal(KINDS[gaussian], W, b, c, base, betas, ladder.seed, V)
+    log_weights, v, h = slow.anneal(
+        kinds_of(visible, shape[0]), W, b, c, base, betas, ladder.seed, V
+    )
     np.testing.assert_allclose(chains.v, v, rtol=1e-9, atol=1e-9)
     np.testing.assert_array_equal(chains.h, h)
     np.testing.assert_allclose(chains.log_weights, log_weights, rtol=1e-9, atol=1e-9)
 
 
-@pytest.mark.parametrize("gaussian", KINDS)
+@pytest.mark.parametrize("visible", KINDS)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_same_bits_in_both_twins_and_in_pieces(gaussian, dtype):
+def test_same_bits_in_both_twins_and_in_pieces(visible, dtype):
     """Neither threads nor calls that stop on the way change a bit."""
-    args = *machine(130, 70, scale=0.2), np.linspace(0, 1, 9), gaussian, dtype
+    args = *machine(130, 70, scale=0.2), np.linspace(0, 1, 9), visible, dtype
     results = []
     for twin, stops in [("serial", [0, 9]), ("parallel", [0, 9]), ("serial", [0, 1, 5, 9])]:
         ladder = ladder_of(*args)
@@ -67,18 +81,18 @@ def test_same_bits_in_both_twins_and_in_pieces(gaussian, dtype):
             np.testing.assert_array_equal(x, y)
 
 
-@pytest.mark.parametrize("gaussian", KINDS)
-def test_weights_are_fair_estimates(gaussian):
+@pytest.mark.parametrize("visible", KINDS)
+def test_weights_are_fair_estimates(visible):
     """E[w] = Z / Z_base exactly, however coarse the ladder (Neal, 2001); 4.5 deviations."""
     W, b, c, base = machine(2, 3, scale=0.7)
-    ladder = ladder_of(W, b, c, base, [0.0, 0.5, 1.0], gaussian)
-    chains = chains_of(ladder, 100_000)
+    ladder = ladder_of(W, b, c, base, [0.0, 0.5, 1.0], visible)
+    chains, kinds = chains_of(ladder, 100_000), kinds_of(visible, 2)
     anneal.serial(ladder, 0, 3, chains)
     log_z = [
         slow.log_sum(log_measure + np.array([
-            slow.log_unnormalised(KINDS[gaussian], beta, v, W, b, c, base) for v in V
+            slow.log_unnormalised(kinds, beta, v, W, b, c, base) for v in V
         ]))
-        for V, log_measure in [slow.visible_states(KINDS[gaussian], 2)]
+        for V, log_measure in [slow.visible_states(kinds, 2)]
         for beta in (0.0, 1.0)
     ]  # fmt: skip
     ratios = np.exp(chains.log_weights - (log_z[1] - log_z[0]))

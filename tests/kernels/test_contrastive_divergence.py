@@ -36,6 +36,8 @@ KINDS = {
     "tanh": "bipolar",
     "relu": "rectified",
 }
+# Spans of one and of two units.
+MIXED = {n: tuple("gaussian" if j % 3 == 1 else "bernoulli" for j in range(n)) for n in (3, 5, 260)}
 SEED = 11
 ALPHA = 1e-4
 
@@ -47,6 +49,29 @@ def stack_of(visible, hidden, units=(3, 2), dtype=np.float64, scale=1.0):
     stack.theta[:] = scale * random.normal(size=stack.theta.size)
     stack.variance[:] = 1.0
     return stack
+
+
+def slow_kind(visible):
+    """The reference's name of a kind, or its names of several."""
+    return KINDS[visible] if isinstance(visible, str) else tuple(KINDS[kind] for kind in visible)
+
+
+def are_gaussian(visible, n_units):
+    """Which of the visible units are Gaussian."""
+    return np.broadcast_to(np.equal(visible, "gaussian"), n_units)
+
+
+def set_variances(stack, visible, values):
+    """Give the Gaussian units these variances."""
+    gaussian = are_gaussian(visible, stack.units[0])
+    if gaussian.any():
+        stack.variance[gaussian] = np.array(values)[gaussian]
+
+
+def values_of(visible, random, n_rows, n_units):
+    """Data that such units can have: normal ones, and means in [0, 1]."""
+    gaussian, size = are_gaussian(visible, n_units), (n_rows, n_units)
+    return np.where(gaussian, random.normal(size=size), random.uniform(size=size))
 
 
 def rule(**settings):
@@ -159,26 +184,33 @@ def test_persistent_gradient_at_the_machines_distribution_is_the_likelihoods():
         np.testing.assert_allclose(x, y, atol=4.5 / math.sqrt(n))
 
 
-def gaussian_machine(hidden="logistic", scale=1.0):
-    """A machine of three Gaussian units of different variances; its parameters."""
-    stack = stack_of("gaussian", hidden, scale=scale)
-    stack.variance[:] = 0.4, 0.7, 1.0
+def gaussian_machine(hidden="logistic", scale=1.0, visible="gaussian"):
+    """A machine of three units, of which Gaussian ones have different variances; its parameters."""
+    stack = stack_of(visible, hidden, scale=scale)
+    set_variances(stack, visible, (0.4, 0.7, 1.0))
     return stack, [x.copy() for x in (*parameters(stack), stack.variance)]
 
 
+WITH_GAUSSIAN = ["gaussian", MIXED[3]]
+
+
+@pytest.mark.parametrize("visible", WITH_GAUSSIAN)
 @pytest.mark.parametrize("hidden", ["binary", "bipolar"])
-def test_reference_gradient_of_gaussian_units_is_that_of_the_likelihood(hidden):
+def test_reference_gradient_of_gaussian_units_is_that_of_the_likelihood(hidden, visible):
     """By parts, the moments of data and machine give d log p(v) / d (W, b, c, log s)."""
-    V = np.random.RandomState(1).normal(size=(5, 3))
-    _, theta = gaussian_machine()
+    V, gaussian = np.random.RandomState(1).normal(size=(5, 3)), are_gaussian(visible, 3)
+    V = np.where(gaussian, V, V > 0)
+    _, theta = gaussian_machine(visible=visible)
     theta[3] = np.log(theta[3])
 
     def log_likelihood():
-        return slow.gaussian_log_likelihood(V, hidden, *theta[:3], np.exp(theta[3]))
+        return slow.gaussian_log_likelihood(V, hidden, *theta[:3], np.exp(theta[3]), gaussian)
 
-    gradient = slow.gaussian_gradient(V, hidden, *theta[:3], np.exp(theta[3]))
+    gradient = slow.gaussian_gradient(V, hidden, *theta[:3], np.exp(theta[3]), gaussian)
     for x, g in zip(theta, gradient, strict=True):
         for index in np.ndindex(*x.shape):
+            if x is theta[3] and not gaussian[index]:
+                continue  # a binary unit has no variance
             kept, sides = x[index], []
             for step in (1e-5, -1e-5):
                 x[index] = kept + step
@@ -192,42 +224,46 @@ def repeated(states, p, n):
     return np.repeat(states, np.round(p * n).astype(int), axis=0)
 
 
+@pytest.mark.parametrize("visible", WITH_GAUSSIAN)
 @pytest.mark.parametrize("offset_rate", [0.0, 0.01])
 @pytest.mark.parametrize("hidden", ["logistic", "tanh"])
-def test_steps_of_gaussian_units_are_the_likelihoods(hidden, offset_rate):
+def test_steps_of_gaussian_units_are_the_likelihoods(hidden, offset_rate, visible):
     """Weights and visible biases step along the gradient times the variance, log s along it.
 
     The chains have the machine's distribution before and so after a Gibbs step: what the
     step's noise may add is 4.5 standard errors of each mean. Centering mixes the gradients:
-    that of b becomes g_b - g_W lam, that of c becomes g_c - g_W^T mu, with the centered g_W.
+    that of b becomes g_b - g_W lam, that of c becomes g_c - g_W^T mu, with the centered g_W; so
+    does it what each chain adds to them. Binary units among the Gaussian ones have no variance.
     """
     n, kind, damping = 100_000, KINDS[hidden], 0.01  # of the step of log s, which is clipped
-    stack, (W, b, c, s) = gaussian_machine(hidden)
-    p = slow.gaussian_hidden_distribution(kind, W, b, c, s)
+    stack, (W, b, c, s) = gaussian_machine(hidden, visible=visible)
+    gaussian = are_gaussian(visible, 3)
+    p = slow.gaussian_hidden_distribution(kind, W, b, c, s, gaussian)
     chains = repeated(slow.states(kind, 2), p, n)
     X = np.random.RandomState(3).normal(size=(7, 3)) + [0.5, 0.0, -0.5]
+    X = np.where(gaussian, X, X > 0)
     settings = rule(persistent=1, variance_rate=damping)
     memory = stack.memories[0]
     memory.mu[:] = 0.3, -0.2, 0.1
     settings = settings._replace(offset_rate=offset_rate)
     mu = memory.mu.copy()
     _, work = train(stack, X, len(X), settings, 1.0, chains)
-    g_W, g_b, g_c, g_log_s = slow.gaussian_gradient(X, kind, W, b, c, s)
+    g_W, g_b, g_c, g_log_s = slow.gaussian_gradient(X, kind, W, b, c, s, gaussian)
     g_W, g_b = g_W * s[:, None], g_b * s
     v, h = work.v[len(X) : len(X) + len(chains)], work.h[len(X) : len(X) + len(chains)]
     h = -h * len(chains) / len(X)
+    terms = [v[:, :, None] * h[:, None], v, h, ((v - b) ** 2 / 2 - v * (h @ W.T)) / s]
     if offset_rate:
         lam = slow.MEANS[kind](X / s @ W + c).mean(axis=0)
         # (v - mu)(h - lam) = v h - mu h - v lam + mu lam
         g_W = g_W - np.outer(mu, g_c) - np.outer(g_b, lam)
         g_b, g_c = g_b - g_W @ lam, g_c - g_W.T @ mu
-    pushes = h @ W.T
-    terms = v[:, :, None] * h[:, None], v, h, ((v - b) ** 2 / 2 - v * pushes) / s
+        terms[0] = (v - mu)[:, :, None] * (h - lam)[:, None]
+        terms[1:3] = v - terms[0] @ lam, h - mu @ terms[0]
     found = (memory.velocity_W, memory.velocity_b, memory.velocity_c)
     found = (*found, memory.velocity_variance / damping)
     for x, expected, term in zip(found, (g_W, g_b, g_c, g_log_s), terms, strict=True):
-        # The centered gradient's noise is a sum of several terms'.
-        error = (8.0 if offset_rate else 4.5) * term.std(axis=0) / math.sqrt(len(chains))
+        error = 4.5 * term.std(axis=0) / math.sqrt(len(chains))
         assert (abs(x - expected) < error + 1e-4).all()
 
 
@@ -270,7 +306,7 @@ CASES = {
 }  # fmt: skip
 COMBINATIONS = [
     (visible, hidden, case)
-    for visible in ("bernoulli", "gaussian", "gaussian of learned variance")
+    for visible in ("bernoulli", "gaussian", "gaussian of learned variance", "both")
     for hidden in ("logistic", "tanh", "relu")
     for case, settings in CASES.items()
     if not (hidden == "relu" and "betas" in settings)
@@ -288,18 +324,19 @@ def test_steps_equal_the_slow_ones(visible, hidden, case):
     among the weights. The means of rectified linear units are approximated to 1e-7.
     """
     settings = {"centered": False, "momentum": 0.0, **CASES[case]}
-    if visible == "gaussian of learned variance":
-        visible, settings["variance_rate"] = "gaussian", 0.5
+    if visible in ("gaussian of learned variance", "both"):
+        settings["variance_rate"] = 0.5
+        visible = MIXED[5] if visible == "both" else "gaussian"
     n_chains, betas = settings.pop("n_chains", None), settings.get("betas", [1.0])
     random = np.random.RandomState(2)
-    X = random.normal(size=(33, 5)) if visible == "gaussian" else random.uniform(size=(33, 5))
+    X = values_of(visible, random, 33, 5)
     # Without a bound on either side, large steps run away.
-    scale, rate = (0.5, 0.1) if "bernoulli" in visible or hidden != "relu" else (0.2, 0.02)
+    scale, rate = (0.5, 0.1) if visible == "bernoulli" or hidden != "relu" else (0.2, 0.02)
     stack = stack_of(visible, hidden, (5, 4), scale=scale)
-    stack.variance[:] = np.linspace(0.4, 0.9, 5) if visible == "gaussian" else 1.0
-    memory, kinds = stack.memories[0], (KINDS[visible], KINDS[hidden])
+    set_variances(stack, visible, np.linspace(0.4, 0.9, 5))
+    memory, kinds = stack.memories[0], (slow_kind(visible), KINDS[hidden])
     memory.mu[:] = X.mean(axis=0)
-    variance = stack.variance if visible == "gaussian" else 1.0
+    variance = stack.variance if len(stack.variance) else 1.0
     machine = slow.SlowMachine(*kinds, *parameters(stack), X.mean(axis=0), variance)
     chains = None
     if n_chains:
@@ -314,7 +351,7 @@ def test_steps_equal_the_slow_ones(visible, hidden, case):
     train(stack, X, 10, compiled, rate, chains, betas=betas)
     atol = 1e-6 if hidden == "relu" else 1e-11
     pairs = list(zip(parameters(stack), machine.parameters, strict=True))
-    if visible == "gaussian":
+    if len(stack.variance):
         pairs.append((stack.variance, machine.variance))
     if centered:
         pairs += [(memory.mu, machine.mu), (memory.lam, machine.lam)]
@@ -363,7 +400,7 @@ def test_fast_weights_are_not_the_weights():
     assert machine.W is stack.coefs[0]
 
 
-@pytest.mark.parametrize("visible", ["bernoulli", "gaussian"])
+@pytest.mark.parametrize("visible", ["bernoulli", "gaussian", MIXED[5]])
 def test_one_temperature_is_pcd(visible):
     """That of the machine: the same draws, the same chains, the same statistics."""
     stack, n = stack_of(visible, "logistic", (5, 4)), 7
@@ -441,7 +478,7 @@ def hidden_counts(chains, kind):
 SEEDS = [1, 2, 3]
 
 
-@pytest.mark.parametrize("visible", ["bernoulli", "gaussian"])
+@pytest.mark.parametrize("visible", ["bernoulli", "gaussian", MIXED[3]])
 @pytest.mark.parametrize("hidden", ["logistic", "tanh"])
 def test_chains_of_every_temperature_have_its_distribution(visible, hidden):
     """The first is the machine's, the others' that of beta times the centered interaction.
@@ -453,9 +490,9 @@ def test_chains_of_every_temperature_have_its_distribution(visible, hidden):
         stack = stack_of(visible, hidden, scale=0.5)  # without modes that are hard to leave
         mu = stack.memories[0].mu
         mu[:] = 0.3, 0.9, -0.2
-        if visible == "gaussian":
-            stack.variance[:] = 0.4, 0.7, 1.0
-        s = stack.variance.copy() if visible == "gaussian" else 1.0
+        set_variances(stack, visible, (0.4, 0.7, 1.0))
+        gaussian = are_gaussian(visible, 3)
+        s = stack.variance.copy() if gaussian.any() else np.ones(3)
         W, b, c = parameters(stack)
         chains = np.ones((n * len(betas), 2))
         settings = rule(persistent=1, seed=seed)
@@ -463,10 +500,10 @@ def test_chains_of_every_temperature_have_its_distribution(visible, hidden):
         lam = slow.MEANS[kind](c)  # of the data, which are zeros
         for t, beta in enumerate(betas):
             theta = slow.tempered(beta, W, b, c, s, mu, lam)
-            if visible == "gaussian":
-                expected = slow.gaussian_hidden_distribution(kind, *theta, s)
-            else:
-                expected = slow.joint("binary", kind, *theta).sum(axis=0)
+            expected = slow.gaussian_hidden_distribution(kind, *theta, s, gaussian)
+            if visible == "bernoulli":
+                alone = slow.joint("binary", kind, *theta).sum(axis=0)
+                np.testing.assert_allclose(expected, alone)
             counts = hidden_counts(chains[t * n : (t + 1) * n], kind)
             assert sum(counts) == n
             p_values.append(chisquare(counts, expected * n).pvalue)
@@ -576,14 +613,14 @@ LARGE = {
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("algorithm", LARGE)
-@pytest.mark.parametrize("layer", [0, 1])
-def test_serial_and_parallel_twins_agree_to_the_bit(dtype, algorithm, layer):
+@pytest.mark.parametrize("visible, layer", [("gaussian", 0), (MIXED[260], 0), ("gaussian", 1)])
+def test_serial_and_parallel_twins_agree_to_the_bit(dtype, algorithm, visible, layer):
     """The work is cut by its shape: large enough here for several blocks of every sort."""
     X = np.random.RandomState(4).uniform(size=(150, 260)).astype(np.float32)
     betas = np.linspace(1.0, 0.0, 3) if algorithm == "pt" else np.ones(1)
     results = []
     for twin in ("serial", "parallel"):
-        stack = stack_of("gaussian", "logistic", (260, 130, 120), dtype, scale=0.1)
+        stack = stack_of(visible, "logistic", (260, 130, 120), dtype, scale=0.1)
         memory, settings = stack.memories[layer], rule(**LARGE[algorithm], variance_rate=0.1)
         chains = None
         if settings.persistent:
@@ -638,19 +675,25 @@ def test_probe_measures_what_it_says(hidden):
     assert out[MSE] == pytest.approx(((V - p) ** 2).mean())
 
 
+@pytest.mark.parametrize("visible", WITH_GAUSSIAN)
 @pytest.mark.parametrize("hidden", ["logistic", "tanh"])
-def test_probe_of_gaussian_units(hidden):
-    """Their free energy is a density's and their squared error counts over its variance."""
-    stack, (W, b, c, s) = gaussian_machine(hidden)
-    V, kind = np.random.RandomState(9).normal(size=(6, 3)), KINDS[hidden]
-    out = np.zeros(8)
+def test_probe_of_gaussian_units(hidden, visible):
+    """Their free energy is a density's and their squared error counts over its variance.
+
+    Binary units beside them have the divergence of binary units.
+    """
+    stack, (W, b, c, s) = gaussian_machine(hidden, visible=visible)
+    V, gaussian = np.random.RandomState(9).normal(size=(6, 3)), are_gaussian(visible, 3)
+    V, kind, out = np.where(gaussian, V, V > 0), KINDS[hidden], np.zeros(8)
     args = Data(V, np.float64).source, np.arange(6), stack.layers, stack.machine(0)
     probe_machine(*args, out)
-    log_z = np.log(np.exp(slow.gaussian_log_weights(kind, W, b, c, s)).sum())
-    log_likelihood = slow.gaussian_log_likelihood(V, kind, W, b, c, s)
-    assert out[FREE_ENERGY] == pytest.approx(-log_likelihood - log_z)
-    squares = (V - slow.MEANS[kind](V / s @ W + c) @ W.T - b) ** 2
-    nats = squares / (2 * s) + np.log(s) / 2
+    free_energies = slow.gaussian_free_energies(V, kind, W, b, c, s, gaussian)
+    assert out[FREE_ENERGY] == pytest.approx(free_energies.mean())
+    assert out[FREE_ENERGY_SQUARE] == pytest.approx((free_energies**2).mean())
+    x = slow.MEANS[kind](V / s @ W + c) @ W.T + b
+    squares = (V - np.where(gaussian, x, slow.MEANS["binary"](x))) ** 2
+    cross_entropy = np.log1p(np.exp(x)) - V * x
+    nats = np.where(gaussian, squares / (2 * s) + np.log(s) / 2, cross_entropy)
     assert out[KL] == pytest.approx(nats.sum(axis=1).mean())
     assert out[MSE] == pytest.approx(squares.mean())
 

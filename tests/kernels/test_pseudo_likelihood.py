@@ -23,7 +23,7 @@ def machine(n_visible=3, n_hidden=2, scale=1.0):
 def scores(visible, hidden, V, W, b, c, n_chosen=None, twin="serial"):
     out = np.zeros(len(V))
     n_chosen = V.shape[1] if n_chosen is None else n_chosen
-    kernel = getattr(pseudo_log_likelihood, twin)
+    kernel, visible = getattr(pseudo_log_likelihood, twin), np.full(V.shape[1], visible)
     kernel(visible, hidden, V, V @ W + c, W, b, n_chosen, 0, n_chosen, out)
     return out
 

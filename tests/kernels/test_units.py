@@ -7,13 +7,14 @@ import scipy.special
 import scipy.stats
 
 from sk_dbn.kernels.activations import IDENTITY, LOGISTIC, RELU, TANH
+from sk_dbn.kernels.random_bits import fill_normal
 from sk_dbn.kernels.units import (
+    add_noise,
     divergence,
     drop,
     log_partition,
     rectified_log_partition,
     sample,
-    sample_gaussian,
     sample_rectified,
     softplus,
     to_means,
@@ -49,7 +50,7 @@ def rectified_moments(x):
 
 def sampled(kind, mean, key, first_row=0):
     out = mean.copy()
-    sample(kind, np.uint32(key), first_row, out)
+    sample(kind, np.uint32(key), first_row, out, 0, out.shape[1])
     return out
 
 
@@ -95,8 +96,28 @@ def test_means(kind, dtype):
     """Logistic for 0 and 1, tanh for -1 and 1, the argument itself for Gaussian units."""
     x, bias = X.astype(dtype), np.full(X.shape[1], 0.25, dtype)
     expected = {LOGISTIC: scipy.special.expit, TANH: np.tanh, IDENTITY: lambda x: x}[kind](x + bias)
-    to_means(kind, x, bias)
+    to_means(kind, x, bias, 0, x.shape[1])
     np.testing.assert_allclose(x, expected, 16 * np.finfo(dtype).eps, np.finfo(dtype).tiny)
+
+
+@pytest.mark.parametrize("kind", [LOGISTIC, TANH, IDENTITY, RELU])
+def test_units_of_another_kind_are_left_alone(kind):
+    """Means, draws and noise of a range of units are those of the whole row; the others stay."""
+    x, noise = np.random.RandomState(0).uniform(size=(2, 4, 9))
+    bias, variance = np.linspace(-1, 1, 9), np.linspace(0.1, 1, 9)
+    steps = {
+        "means": lambda state, lo, hi: to_means(kind, state, bias, lo, hi),
+        "noise": lambda state, lo, hi: add_noise(variance, noise, state, lo, hi),
+        "draws": lambda state, lo, hi: sample(kind, KEYS[0], 2, state, lo, hi),
+    }
+    if kind not in (LOGISTIC, TANH):
+        del steps["draws"]
+    for step in steps.values():
+        whole, part = x.copy(), x.copy()
+        step(whole, 0, 9)
+        step(part, 3, 7)
+        np.testing.assert_array_equal(part[:, 3:7], whole[:, 3:7])
+        np.testing.assert_array_equal(part[:, [0, 1, 2, 7, 8]], x[:, [0, 1, 2, 7, 8]])
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -109,7 +130,7 @@ def test_rectified_means(dtype):
     x = FIELDS[:, None] - bias
     z = x.astype(dtype)
     total = z.astype(float) + bias.astype(float)
-    to_means(RELU, z, bias)
+    to_means(RELU, z, bias, 0, z.shape[1])
     with np.errstate(divide="ignore", invalid="ignore"):
         expected = rectified_moments(total)[0]
     expected[total < -700] = 0.0  # where s is 0 as well
@@ -125,7 +146,7 @@ def test_rectified_means_are_integrals():
             lambda e, x=x, s=s: (x + s * e) * scipy.stats.norm.pdf(e), -x / s, 40 + abs(x / s)
         )[0]
         z = np.array([[x]])
-        to_means(RELU, z, np.zeros(1))
+        to_means(RELU, z, np.zeros(1), 0, 1)
         assert z[0, 0] == pytest.approx(tail, rel=1e-7, abs=1e-7)
         assert rbm.rectified_mean(np.array(x)) == pytest.approx(tail, abs=1e-9)
 
@@ -134,7 +155,7 @@ def test_rectified_means_are_integrals():
 def test_rectified_means_keep_nan(dtype):
     """Divergence must be seen."""
     z = np.array([[1.0, np.nan, -3.0]], dtype)
-    to_means(RELU, z, np.zeros(3, dtype))
+    to_means(RELU, z, np.zeros(3, dtype), 0, 3)
     np.testing.assert_array_equal(np.isnan(z), [[False, True, False]])
 
 
@@ -182,7 +203,9 @@ def test_gaussian_samples(dtype):
     """Mean plus the root of the unit's own variance times the reference's normal draw."""
     mean = np.random.RandomState(0).normal(size=(9, 7)).astype(dtype)
     variance, state = np.linspace(0.01, 1, 7).astype(dtype), mean.copy()
-    sample_gaussian(KEYS[1], 3, variance, np.empty_like(mean), state)
+    drawn = np.empty_like(mean)
+    fill_normal(KEYS[1], 3, drawn)
+    add_noise(variance, drawn, state, 0, 7)
     n_bits = 23 if dtype == np.float32 else 32
     noise = reference.normal_sample(KEYS[1], 3, mean.shape, n_bits)
     np.testing.assert_allclose(

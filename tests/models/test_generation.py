@@ -120,6 +120,47 @@ def test_gibbs_of_gaussian_units(hidden):
     assert_means((after - mean) ** 2, variance, n_tests=2)
 
 
+BOTH = ("bernoulli", "gaussian", "bernoulli")
+
+
+@pytest.mark.parametrize("hidden", KINDS)
+@pytest.mark.parametrize("missing", [(), (0,), (1,), (1, 2), (0, 1, 2)], ids=str)
+def test_units_of_both_kinds(hidden, missing):
+    """Means and second moments of what is drawn, from the distribution of four hidden states.
+
+    With nothing observed or missing they are the machine's, by `generate`; where some units
+    are missing those of the conditional, by `complete`, which leaves what was observed.
+    """
+    gaussian, kind, v = np.equal(BOTH, "gaussian"), KINDS[hidden], np.array([1.0, -0.6, 0.0])
+    stack = stack_of(BOTH, hidden)
+    stack.coefs[0] *= 0.5
+    stack.variance[1] = 0.6
+    (W, b, c), s, H = machine_of(stack), stack.variance, slow.states(kind, 2)
+    free, held = list(missing), np.setdiff1d(range(3), missing)
+    if not missing:
+        free, held = [0, 1, 2], []
+    c = c + (v / s)[held] @ W[held]  # what is observed adds to the hidden units' biases
+    p = slow.gaussian_hidden_distribution(kind, W[free], b[free], c, s[free], gaussian[free])
+    x = (b + H @ W.T)[:, free]
+    m = np.where(gaussian[free], x, 1 / (1 + np.exp(-x)))
+    # of units that are independent given h
+    products = np.einsum("si,sj->sij", m, m)
+    for k, i in enumerate(free):
+        products[:, k, k] = s[i] + m[:, k] ** 2 if gaussian[i] else m[:, k]
+    if missing:
+        mask = np.isin(range(3), missing)
+        args = np.tile(v, (N, 1)), np.tile(mask, (N, 1)), 1, 40, np.random.default_rng(0)
+        found = complete(stack, *args, sample_posterior=True)
+        np.testing.assert_array_equal(found[:, held], v[None, held].repeat(N, axis=0))
+        found = found[:, free]
+    else:
+        found = generate(stack, N, 60, np.random.default_rng(0))
+    assert np.isin(found[:, ~gaussian[free]], (0, 1)).all()
+    assert_means(found, p @ m, n_tests=2)
+    squares = np.einsum("ni,nj->nij", found, found)
+    assert_means(squares, np.einsum("s,sij->ij", p, products), n_tests=2)
+
+
 # ---------------------------------------------------------------------------
 # The stack as a deep belief network
 # ---------------------------------------------------------------------------

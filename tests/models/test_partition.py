@@ -18,9 +18,10 @@ from tests import reference_annealing as slow
 from tests import reference_rbm
 
 NAMES = {LOGISTIC: "binary", TANH: "bipolar", IDENTITY: "gaussian"}
+BOTH = ("bernoulli", "gaussian", "bernoulli")
 KINDS = [
     (visible, hidden, layer)
-    for visible in ("bernoulli", "gaussian")
+    for visible in ("bernoulli", "gaussian", BOTH)
     for hidden in ("logistic", "tanh")
     for layer in (0, 1)
 ]
@@ -29,16 +30,20 @@ KINDS = [
 def stack_of(visible="bernoulli", hidden="logistic", units=(3, 2, 4), scale=1.0):
     stack = Stack(units, visible, hidden, range(len(units) - 1), np.float64)
     stack.theta[:] = scale * np.random.RandomState(0).normal(size=stack.theta.size)
-    stack.variance[:] = np.linspace(0.5, 0.9, len(stack.variance))
+    gaussian = np.broadcast_to(np.equal(visible, "gaussian"), units[0])
+    if gaussian.any():
+        stack.variance[:] = np.where(gaussian, np.linspace(0.5, 0.9, units[0]), 1.0)
     return stack
 
 
 def parameters(stack, layer):
     """Kinds, weights and biases of one machine."""
-    kinds = [NAMES[kind] for kind in stack.kinds[layer : layer + 2]]
+    visible, hidden = stack.kinds[layer : layer + 2]
+    is_one = np.ndim(visible) == 0
+    kinds = [NAMES[visible] if is_one else tuple(map(NAMES.get, visible)), NAMES[hidden]]
     W, b = stack.coefs[layer], stack.intercepts_visible[layer]
     theta = W, b, stack.intercepts_hidden[layer]
-    return (*kinds, *theta, stack.variance) if kinds[0] == "gaussian" else (*kinds, *theta)
+    return (*kinds, *theta, stack.variance) if "gaussian" in kinds[0] else (*kinds, *theta)
 
 
 def by_hidden(machine):
@@ -58,16 +63,18 @@ def test_exact_equals_the_sum_over_all_states(visible, hidden, layer):
 
 
 @pytest.mark.parametrize("units", [(40, 11), (11, 40), (1, 1), (9, 9), (700, 9)])
-@pytest.mark.parametrize("visible", ["bernoulli", "gaussian"])
+@pytest.mark.parametrize("visible", ["bernoulli", "gaussian", "both"])
 def test_exact_in_many_blocks_of_states(units, visible):
     """States of more than eight units are cut into blocks, the other side into groups."""
-    units = sorted(units, reverse=True) if visible == "gaussian" else units
+    units = units if visible == "bernoulli" else sorted(units, reverse=True)
+    if visible == "both":
+        visible = ["gaussian" if j % 3 == 0 else "bernoulli" for j in range(units[0])]
     stack = stack_of(visible, units=units, scale=0.3)
     machine = BinaryMachine.of(stack, 0)
     if machine.enumerates_hidden:
         expected = by_hidden(machine)
     else:  # the same machine, upside down
-        expected = by_hidden(BinaryMachine(machine.W.T, machine.c, machine.b, False, 0.0))
+        expected = by_hidden(BinaryMachine(machine.W.T, machine.c, machine.b, np.array(False), 0.0))
     for run in (run_serial, run_parallel):
         assert exact_log_partition(run, machine) == pytest.approx(expected, rel=1e-12)
 
@@ -108,15 +115,16 @@ def test_exact_samples_have_the_exact_distribution(units):
         assert abs(frequency - expected) < 4.5 * np.sqrt(expected / n)
 
 
-def test_exact_samples_of_gaussian_units():
+@pytest.mark.parametrize("visible", ["gaussian", BOTH])
+def test_exact_samples_of_gaussian_units(visible):
     """Their means are the hidden states' means, weighted; within 4.5 deviations.
 
     They are in units of the standard deviations, as the binary form is.
     """
-    stack, n = stack_of("gaussian", "tanh"), 40_000
+    stack, n = stack_of(visible, "tanh"), 40_000
     v = exact_samples(run_serial, BinaryMachine.of(stack, 0), n, np.random.RandomState(0))
     v *= np.sqrt(stack.variance)
-    V, _ = slow.visible_states("gaussian", 3)
+    V, _ = slow.visible_states(parameters(stack, 0)[0], 3)
     visible, hidden, *theta = parameters(stack, 0)
     p = np.exp(-slow.energies(visible, V, reference_rbm.states(hidden, 2), *theta)).sum(axis=1)
     p /= p.sum()
@@ -158,4 +166,6 @@ def test_base_biases_give_the_means():
     np.testing.assert_allclose(base_biases(LOGISTIC, p), np.log(p / (1 - p)))
     np.testing.assert_allclose(base_biases(TANH, 2 * p - 1), np.log(p / (1 - p)), atol=1e-12)
     np.testing.assert_array_equal(base_biases(IDENTITY, p), p)
+    mixed = base_biases(np.array([LOGISTIC, IDENTITY, LOGISTIC]), p)
+    np.testing.assert_allclose(mixed, [np.log(1 / 9), 0.5, np.log(9)])
     np.testing.assert_allclose(base_biases(LOGISTIC, np.array([0.0]), 9), -np.log(9))

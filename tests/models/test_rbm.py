@@ -7,7 +7,13 @@ import pytest
 
 from sk_dbn.kernels.activations import IDENTITY, LOGISTIC, TANH
 from sk_dbn.models.data import Data
-from sk_dbn.models.rbm import Stack, natural_bias, rectified_log_partition, rectified_mean
+from sk_dbn.models.rbm import (
+    Stack,
+    natural_bias,
+    rectified_log_partition,
+    rectified_mean,
+    spans_of,
+)
 from sk_dbn.models.rbm_training import (
     MachineTraining,
     Schedule,
@@ -21,12 +27,15 @@ from sk_dbn.models.threads import run_serial
 from tests import reference_rbm as slow
 
 KINDS = {"logistic": "binary", "tanh": "bipolar"}
+BOTH = ("bernoulli", "gaussian", "bernoulli")
 
 
 def stack_of(visible="bernoulli", hidden="logistic", units=(3, 2), dtype=np.float64):
     stack = Stack(units, visible, hidden, range(len(units) - 1), dtype)
     stack.theta[:] = np.random.RandomState(0).normal(size=stack.theta.size)
-    stack.variance[:] = np.linspace(0.4, 0.8, len(stack.variance))
+    gaussian = np.broadcast_to(np.equal(visible, "gaussian"), units[0])
+    if gaussian.any():
+        stack.variance[:] = np.where(gaussian, np.linspace(0.4, 0.8, units[0]), 1.0)
     return stack
 
 
@@ -48,6 +57,47 @@ def test_free_energy_of_gaussian_units(hidden):
     H = slow.states(KINDS[hidden], 2)
     terms = [np.exp(-((v - b) ** 2 / (2 * s)).sum() + c @ h + v / s @ W @ h) for h in H]
     assert stack.free_energy(v[None])[0] == pytest.approx(-np.log(sum(terms)))
+
+
+@pytest.mark.parametrize("hidden", KINDS)
+def test_units_of_both_kinds_add_the_terms_of_each(hidden):
+    """Free energy, means and conditional densities of two units of 0 and 1 and a Gaussian one.
+
+    All follow from the energy, summed over four hidden states, and of one unit over its values:
+    two, or a grid that is finer than a density varies.
+    """
+    stack, kind, gaussian = stack_of(BOTH, hidden), KINDS[hidden], np.equal(BOTH, "gaussian")
+    theta = stack.coefs[0], stack.intercepts_visible[0], stack.intercepts_hidden[0]
+    args, v = (kind, *theta, stack.variance), np.array([[1.0, 0.7, 0.0]])
+    here = slow.gaussian_free_energies(v, *args, gaussian)
+    np.testing.assert_allclose(stack.free_energy(v), here)
+    expected, grid = 0.0, np.linspace(-40, 40, 8001)
+    for i, values in enumerate(([0.0, 1.0], grid, [0.0, 1.0])):
+        moved = np.tile(v, (len(values), 1))
+        moved[:, i] = values
+        free = slow.gaussian_free_energies(moved, *args, gaussian)
+        expected -= np.log(np.exp(here[0] - free).sum() * (0.01 if i == 1 else 1.0))
+    np.testing.assert_allclose(stack.pseudo_log_likelihood(run_serial, v), expected, rtol=1e-8)
+    H = slow.states(kind, 2)
+    x = H @ theta[0].T + theta[1]
+    np.testing.assert_allclose(stack.means_down(H), np.where(gaussian, x, 1 / (1 + np.exp(-x))))
+
+
+def test_spans_are_ranges_of_one_kind():
+    """In order, without a gap, as few as there can be; a code for all units is one range."""
+    both = np.array([LOGISTIC, IDENTITY, IDENTITY, LOGISTIC])
+    expected = [[0, 1, LOGISTIC], [1, 3, IDENTITY], [3, 4, LOGISTIC]]
+    np.testing.assert_array_equal(spans_of(both, 4), expected)
+    np.testing.assert_array_equal(spans_of(TANH, 4), [[0, 4, TANH]])
+
+
+def test_kinds_that_agree_are_one_kind():
+    """A name for each unit is the name for all where they are the same, to the last attribute."""
+    one, other = stack_of("gaussian"), stack_of(["gaussian"] * 3)
+    assert one.kinds == other.kinds and other.has_kinds("gaussian", "logistic")
+    assert stack_of(BOTH).has_kinds(np.array(BOTH), "logistic")
+    assert not stack_of(BOTH).has_kinds("gaussian", "logistic")
+    assert not stack_of(BOTH).has_kinds(BOTH[::-1][1:] + BOTH[:1], "logistic")
 
 
 @pytest.mark.parametrize("visible", ["bernoulli", "gaussian"])
@@ -116,6 +166,8 @@ def test_natural_biases():
     np.testing.assert_allclose(natural_bias(LOGISTIC, p, 1000), np.log(p / (1 - p)))
     np.testing.assert_allclose(natural_bias(TANH, m, 1000), np.arctanh(m))
     np.testing.assert_allclose(natural_bias(IDENTITY, m, 1000), m)
+    both = natural_bias(np.array([LOGISTIC, IDENTITY, LOGISTIC]), p, 1000)
+    np.testing.assert_allclose(both, [np.log(1 / 9), 0.5, np.log(99)])
 
 
 def test_natural_bias_of_a_constant_unit_is_finite():
@@ -195,13 +247,14 @@ def test_gradient_norms_change_no_parameter():
     np.testing.assert_array_equal(stack.theta, before)
 
 
-@pytest.mark.parametrize("visible", ["bernoulli", "gaussian"])
+@pytest.mark.parametrize("visible", ["bernoulli", "gaussian", BOTH + BOTH[:2]])
 @pytest.mark.parametrize("hidden", ["logistic", "relu"])
 def test_importances_equal_their_definition(visible, hidden):
     """Replace one unit by its mean, reconstruct through all layers, compare the divergences."""
     stack = stack_of(visible, hidden, units=(5, 4, 3))
     V = np.random.RandomState(1).uniform(size=(20, 5))
-    s = stack.variance if visible == "gaussian" else 1.0
+    s = stack.variance if len(stack.variance) else 1.0
+    gaussian = np.broadcast_to(np.equal(visible, "gaussian"), 5)
 
     def divergence(seen):
         h = seen / s
@@ -209,11 +262,10 @@ def test_importances_equal_their_definition(visible, hidden):
             x = h @ W + c
             h = np.maximum(0, x) if hidden == "relu" else 1 / (1 + np.exp(-x))
         p = stack.means_down(h)
-        if visible == "gaussian":
-            return ((V - p) ** 2 / (2 * s)).sum(axis=1).mean()
+        squares = (V - p) ** 2 / (2 * s)
         p = np.clip(p, 2.0**-24, 1 - 2.0**-24)
         terms = V * np.log(V / p) + (1 - V) * np.log((1 - V) / (1 - p))
-        return terms.sum(axis=1).mean()
+        return np.where(gaussian, squares, terms).sum(axis=1).mean()
 
     expected = []
     for i in range(5):
@@ -276,6 +328,7 @@ def test_steps_are_smaller_where_units_have_no_bound():
     """A tenth for each such side; with rectified linear units less where the input varies more."""
     assert share_of_rate(stack_of("bernoulli", "logistic"), 0, 10) == 1.0
     assert share_of_rate(stack_of("gaussian", "logistic"), 0, 10) == pytest.approx(0.1)
+    assert share_of_rate(stack_of(BOTH, "logistic"), 0, 10) == pytest.approx(0.1)
     stack = stack_of("gaussian", "relu", (3, 2, 2))
     assert [share_of_rate(stack, layer, 10) for layer in (0, 1)] == pytest.approx([0.01, 0.01])
     stack.memories[0].spread[:] = 300.0, 2000.0

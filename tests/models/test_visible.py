@@ -8,7 +8,8 @@ from sk_dbn.kernels.gather import gather
 from sk_dbn.models.data import Data
 from sk_dbn.models.visible import VisibleUnits
 
-KINDS = ("bernoulli", "gaussian")
+# One kind, or one for each of three features.
+KINDS = ("bernoulli", "gaussian", ("gaussian", "bernoulli", "bernoulli"))
 # Values in [0, 1], values beyond, and columns that are constant.
 SAMPLES = {
     "in range": np.array([[0.25, 0.5, 0.0], [0.75, 0.5, 1.0]]),
@@ -37,6 +38,55 @@ def test_auto_is_bernoulli_where_values_are_probabilities():
         ([[-1e-12], [1.0]], "gaussian"),
     ]:
         assert VisibleUnits.suited_to("auto", moments_of(X)).kind == kind
+
+
+def auto(columns):
+    """What 'auto' makes of some columns, a letter for each."""
+    units = VisibleUnits.suited_to("auto", moments_of(np.array(columns, float).T))
+    return "".join("bg"[int(gaussian)] for gaussian in units.gaussian)
+
+
+def test_auto_gives_dummies_their_own_units():
+    """0 and 1 beside numbers are Bernoulli; numbers that lie in [0, 1] there are not.
+
+    Neither a column that says nothing, nor one that is almost always 0, nor a few tiny values
+    count as dummies by themselves.
+    """
+    dummy, number = [0, 1, 1, 0], [-1.3, 0.1, 0.2, 1.0]
+    share, constant, tiny = [0.0, 0.2, 0.9, 1.0], [0.3] * 4, [0.0, 1e-12, 0.0, 0.0]
+    zeros, ones = [0] * 4, [1] * 4
+    assert auto([dummy, number]) == "bg"
+    assert auto([dummy, number, share, constant, tiny]) == "bgggg"
+    assert auto([zeros, number, ones]) == "ggg"
+    assert auto([zeros, number, ones, dummy]) == "bgbb"
+    assert auto([dummy, share, constant, zeros]) == "bbbb"
+
+
+def test_kind_is_a_name_or_names():
+    """One name where all units agree, whoever said so."""
+    moments = moments_of(SAMPLES["in range"])
+    assert VisibleUnits.suited_to(["gaussian"] * 3, moments).kind == "gaussian"
+    units = VisibleUnits.suited_to(KINDS[2], moments)
+    np.testing.assert_array_equal(units.kind, KINDS[2])
+    assert units.are(KINDS[2]) and units.are("auto")
+    assert not units.are("gaussian") and not units.are(("bernoulli",) * 3)
+
+
+def test_units_of_both_kinds_are_scaled_by_kind():
+    """Gaussian ones standardised; Bernoulli ones share the range of their own features."""
+    X = np.array([[100.0, -3.0, 0.0], [300.0, 1.0, 5.0]])
+    units = VisibleUnits.suited_to(KINDS[2], moments_of(X))
+    np.testing.assert_allclose(seen(units, X), [[-1, 0, 0.375], [1, 0.5, 1]])
+    assert units.is_rescaled and units.seen == (-3.0, 5.0)
+    np.testing.assert_allclose(
+        seen(units, np.array([[900.0, -9.0, 9.0]])),
+        [[7, 0, 1]],
+        err_msg="Bernoulli ones are clipped",
+    )
+    wide = moments_of(np.array([[9e9, 0.0, 1.0], [-9e9, 0.0, 0.0]]))
+    as_it_is = VisibleUnits.suited_to(KINDS[2], wide)
+    assert not as_it_is.is_rescaled and as_it_is.can_take(wide)
+    np.testing.assert_array_equal(as_it_is.outside(moments_of(X)), [False, True, True])
 
 
 def test_gaussian_units_are_standardised():
@@ -69,7 +119,7 @@ def test_origin_and_unit_are_how_units_see(kind, case, storage):
     origin, unit = units.origin_and_unit(3)
     for rows in (X, 3 * X - 2):
         v = (rows - origin) / unit
-        expected = np.clip(v, 0, 1) if kind == "bernoulli" else v
+        expected = np.where(np.equal(kind, "bernoulli"), np.clip(v, 0, 1), v)
         np.testing.assert_allclose(seen(units, storage(rows)), expected, rtol=1e-12, atol=1e-12)
     origin[:], unit[:] = 9, 9  # the caller's own
     assert not np.any(units.origin_and_unit(3)[1] == 9)
@@ -97,7 +147,7 @@ def test_means_are_those_of_what_is_seen(kind, case):
 
 @pytest.mark.parametrize("case", SAMPLES)
 def test_units_can_take_what_they_need_not_clip(case):
-    """Those that they were made from, not twice as wide a range; Gaussian units take all."""
+    """Those that they were made from, not twice as wide a range; only Gaussian units take all."""
     X = SAMPLES[case]
     wide = moments_of(np.r_[X - 1, X + 1])
     for kind in KINDS:
