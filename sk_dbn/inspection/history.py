@@ -73,7 +73,7 @@ class History:
         words = [
             names[run[0]] + (f"-{run[-1] + 1}" if len(run) > 1 else "") for run in hidden if run
         ]
-        return ", ".join(words + names[self.n_hidden :] * (layers[-1] >= self.n_hidden))
+        return ", ".join(words + names[self.n_hidden :] * bool(layers[-1] >= self.n_hidden))
 
     def _curve(self, name):
         """A list of losses as an array, empty where there is none."""
