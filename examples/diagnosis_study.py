@@ -763,6 +763,7 @@ def main():
     """Train, diagnose and count."""
     arguments = parse_arguments()
     warnings.simplefilter("ignore", ConvergenceWarning)  # most are not to converge
+    warnings.filterwarnings("ignore", ".* is not scaled")  # and some are not to be
     problems = scikit_learns() if arguments.data is None else stored(arguments.data)
     outcomes, start = [], time.perf_counter()
     for problem in islice(problems, 1 if arguments.quick else None):

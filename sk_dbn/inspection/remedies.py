@@ -40,7 +40,7 @@ def no_better(history, in_training):
     if not in_training:
         return "none in the parameters: what was learned does not hold for other rows", {}
     losses = history.losses
-    if history.is_classifier and losses[-1] < RANKS * history.baseline.constant_loss:
+    if history.is_classifier and len(losses) and losses[-1] < RANKS * history.baseline.constant_loss:
         words = "none by this score, but the loss is better than a constant's: predict_proba tells "
         return words + "samples apart, which roc_auc or average_precision measure", {}
     if history.shrinkage < SHRUNK:
