@@ -55,7 +55,7 @@ def compare(network, run, train, y, validation, incremental):
     rows = train.order[np.linspace(0, n - 1, min(n, most, MOST_COMPARED)).astype(np.int64)]
     weight = train.sample_weight[rows] if train.sample_weight.size else np.ones(len(rows))
     weight = weight.astype(np.float64)
-    outputs = network._network.outputs(run, train.data, rows=rows)
+    outputs = network._trained.outputs(run, train.data, rows=rows)
     score = np.nan
     if np.isfinite(outputs).all():
         score = network._score_outputs(outputs, y[rows], weight)

@@ -585,7 +585,7 @@ class BaseDeepNetwork(SuggestsNames, BaseEstimator, metaclass=ABCMeta):
         else:
             self._input_scales = stack._input_scales
         self._target_scales = Scales.of(train.targets, train.order) if is_regressor(self) else None
-        if not isinstance(self.pretrainer, FrozenEstimator):  # of which its owner was warned
+        if not isinstance(self.pretrainer, WRAPPERS):  # of whose data their owner was warned
             warn_of_features(self)
         if is_regressor(self):
             warn_of_targets(self)

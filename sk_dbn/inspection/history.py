@@ -158,7 +158,7 @@ class History:
                 np.nanmean(ratios[epochs == epoch], axis=0)
                 for epoch in np.unique(epochs[epochs <= rising])
             ]
-            steps = np.nanmax(means, axis=0) if means else np.full(len(self.shapes), np.nan)
+            steps = np.fmax.reduce(means, axis=0) if means else np.full(len(self.shapes), np.nan)
         return steps * np.minimum(1.0, self.gain)
 
     @property
@@ -224,7 +224,8 @@ class History:
     def shrinkage(self):
         """Norm of the last weights over that of the first, of the layer that shrank most."""
         with np.errstate(divide="ignore", invalid="ignore"):
-            return float(np.nanmin(self.trace.weight_norm[-1] / self.trace.weight_norm[0]))
+            ratios = self.trace.weight_norm[-1] / self.trace.weight_norm[0]
+        return float(np.fmin.reduce(ratios, initial=np.inf))
 
     @property
     def has_zero_layer(self):

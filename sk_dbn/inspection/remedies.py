@@ -13,7 +13,7 @@ SMALL, LARGE = 0.5, 2.0  # first weights over those of init='auto'
 DEFAULT_RATE = 0.1  # of a stack
 SHRUNK = 0.1  # last weights over first
 RANKS = 0.95  # loss over that of a constant
-DEFAULT_ALPHA = 0.0001
+DEFAULT_ALPHA, LARGE_ALPHA = 0.0001, 100.0
 LARGE_DROPOUT = 0.5
 SCALE = "scale X with StandardScaler or MinMaxScaler, in a pipeline before it"
 
@@ -40,10 +40,14 @@ def no_better(history, in_training):
     if not in_training:
         return "none in the parameters: what was learned does not hold for other rows", {}
     losses = history.losses
-    if history.is_classifier and len(losses) and losses[-1] < RANKS * history.baseline.constant_loss:
+    if (
+        history.is_classifier
+        and len(losses)
+        and losses[-1] < RANKS * history.baseline.constant_loss
+    ):
         words = "none by this score, but the loss is better than a constant's: predict_proba tells "
         return words + "samples apart, which roc_auc or average_precision measure", {}
-    if history.shrinkage < SHRUNK:
+    if history.shrinkage < SHRUNK or history.parameters["alpha"] > LARGE_ALPHA:
         return _advice(history, {"alpha": DEFAULT_ALPHA})
     if np.max(history.parameters["dropout"]) > LARGE_DROPOUT:
         return _advice(history, {"dropout": 0.0})
