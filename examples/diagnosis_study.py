@@ -39,9 +39,12 @@ from sk_dbn.inspection import diagnose, symptoms
 WIDTH, EPOCHS = 30, 60
 TRAIN_ROWS, TEST_ROWS = 500, 400
 COMMON = {"pretrainer": None, "batch_size": 32, "max_iter": EPOCHS}
+COMMON |= {"solver": "adam", "learning_rate": "constant", "early_stopping": False}
 ADAM, SGD = {"learning_rate_init": 0.001}, {"solver": "sgd", "learning_rate_init": 0.02}
 AUTO = {"init": "auto"}
 KINDS = (
+    "scale of X",
+    "scale of y",
     "vanishing",
     "exploding",
     "saturated units",
@@ -50,7 +53,9 @@ KINDS = (
     "diverged",
     "unstable step size",
     "overfitting",
+    "no better than a constant",
 )
+SHORT = {"scale of X": "X", "scale of y": "y", "no better than a constant": "constant"}
 THRESHOLDS = (
     "VANISHING",
     "EXPLODING",
@@ -63,10 +68,13 @@ THRESHOLDS = (
     "WORSE",
     "OVERFITTED",
     "LOST",
+    "NO_GAIN",
 )
-# A machine whose steps are much too large is found to have diverged, or to be unstable.
+# A machine whose steps are much too large is found to have diverged, or to be unstable; steps that
+# are much too small end at a constant.
 STEPS = {kind: {kind} for kind in KINDS} | {
-    "unstable step size": {"unstable step size", "diverged"}
+    "unstable step size": {"unstable step size", "diverged"},
+    "no better than a constant": {"no better than a constant", "stalled layer"},
 }
 
 
@@ -176,8 +184,10 @@ class Recipe:
         Parameters of the cured twin that differ.
     layers, spared : tuple of int, default=()
         Layers that the finding has to name, and those that it must not; from the end if negative.
-    scale : float, default=1.0
-        What X is multiplied by; 1 for the cured twin.
+    inputs, targets : callable, default=None
+        What is done to X and to y, both standardised, of training and of test rows.
+    is_scaled : bool, default=False
+        Whether they are standardised again, as those of the cured twin are.
     noise : float, default=0.0
         Share of the training rows whose targets are wrong.
     validated : bool, default=False
@@ -190,7 +200,9 @@ class Recipe:
     cure: dict = field(default_factory=dict)
     layers: tuple = ()
     spared: tuple = ()
-    scale: float = 1.0
+    inputs: object = None
+    targets: object = None
+    is_scaled: bool = False
     noise: float = 0.0
     validated: bool = False
 
@@ -210,6 +222,73 @@ def weights_with(layer, change):
         return W
 
     return init
+
+
+def one_column(change):
+    """What changes the first feature that varies, and leaves the others."""
+
+    def inputs(X):
+        changed = X.copy()
+        column = X.std(axis=0).argmax()
+        changed[:, column] = change(X[:, column])
+        return changed
+
+    return inputs
+
+
+OFF_SCALE_X = {
+    "times 1000": lambda X: 1000 * X,
+    "times 30": lambda X: 30 * X,
+    "times 0.001": lambda X: 0.001 * X,
+    "plus 30": lambda X: X + 30,
+    "one times 3000": one_column(lambda x: 3000 * x),
+    "constant": lambda X: np.full_like(X, 3.0),
+}
+OFF_SCALE_Y = {
+    "times 0.01": lambda y: 0.01 * y,
+    "times 1e4": lambda y: 1e4 * y,
+    "times 1e7": lambda y: 1e7 * y,
+    "plus 30": lambda y: y + 30,
+    "zeros, else 1e4": lambda y: np.where(y < 0.5, 0.0, 1e4 * np.exp(y)),
+}
+
+
+def inputs_off_scale():
+    """X that nobody scaled, all or one of its features."""
+    for activation, steps in (("relu", ADAM), ("tanh", ADAM), ("relu", SGD)):
+        solver = steps.get("solver", "adam")
+        plain = {"hidden_layer_sizes": deep(3), "activation": activation} | steps
+        for name, inputs in OFF_SCALE_X.items():
+            title = f"{activation} {solver}, X {name}"
+            yield Recipe("scale of X", title, plain, inputs=inputs)
+
+
+def targets_off_scale():
+    """y in units of its own; of a regressor."""
+    for activation, steps in (("relu", ADAM), ("tanh", ADAM), ("relu", SGD)):
+        solver = steps.get("solver", "adam")
+        plain = {"hidden_layer_sizes": deep(3), "activation": activation} | steps
+        for name, targets in OFF_SCALE_Y.items():
+            title = f"{activation} {solver}, y {name}"
+            yield Recipe("scale of y", title, plain, targets=targets)
+
+
+def flat():
+    """Networks that predict a constant, for other reasons than their gradients."""
+    for name in ("relu", "tanh"):
+        plain = {"hidden_layer_sizes": deep(2), "activation": name} | ADAM
+        for alpha in (1e3, 1e4):
+            held = plain | {"alpha": alpha}
+            yield Recipe(
+                "no better than a constant", f"{name} alpha {alpha:g}", held, {"alpha": 1e-4}
+            )
+        few = plain | {"dropout": 0.97}
+        yield Recipe("no better than a constant", f"{name} dropout", few, {"dropout": 0.0})
+        slow = plain | {"learning_rate_init": 3e-6, "max_iter": 20}
+        cure = {"learning_rate_init": 0.001}
+        yield Recipe("no better than a constant", f"{name} slow", slow, cure)
+        same = {"targets": lambda y: np.full_like(y, 3.0)}
+        yield Recipe("no better than a constant", f"{name}, constant y", plain, **same)
 
 
 def vanishing():
@@ -251,9 +330,6 @@ def saturated():
     """Units at the ends of their range before anything is learned."""
     for name in ("logistic", "tanh"):
         plain = {"hidden_layer_sizes": deep(3), "activation": name}
-        for scale in (100.0, 1000.0):
-            steps, title = {"learning_rate_init": 0.003}, f"{name}, X times {scale:g}"
-            yield Recipe("saturated units", title, plain | steps, layers=(0,), scale=scale)
         for std in (5.0, 20.0):
             large, title = plain | {"init": std} | ADAM, f"{name} from {std:g}"
             yield Recipe("saturated units", title, large, AUTO, layers=(1, 2))
@@ -303,6 +379,10 @@ def unstable():
             large |= {"learning_rate_init": rate}
             cure = {"learning_rate_init": 0.02 if solver == "sgd" else 0.003}
             yield Recipe("unstable step size", f"{name} {solver} {rate}", large, cure)
+        cycled = {"hidden_layer_sizes": deep(3), "activation": name}
+        cycled |= {"learning_rate": "one_cycle", "learning_rate_init": 1.0}
+        cure = {"learning_rate_init": 0.01}
+        yield Recipe("unstable step size", f"{name} one_cycle 1.0", cycled, cure)
 
 
 def overfitting():
@@ -333,6 +413,16 @@ def healthy():
                 yield well(f"{name} {depth} {solver}", plain | steps)
             stopped = plain | {"early_stopping": True, "learning_rate_init": 0.003}
             yield well(f"{name} {depth}, stopped early", stopped)
+    for name in ("relu", "tanh", "logistic"):
+        for schedule in ("one_cycle", "cosine"):
+            plain = {"hidden_layer_sizes": deep(2), "activation": name}
+            plain |= {"learning_rate": schedule, "learning_rate_init": 0.01}
+            yield well(f"{name} 2 {schedule}", plain)
+    for name in ("relu", "tanh"):
+        plain = {"hidden_layer_sizes": deep(2), "activation": name, "learning_rate_init": 0.003}
+        for title, targets in OFF_SCALE_Y.items():
+            scaled = {"targets": targets, "is_scaled": True}
+            yield Recipe("healthy", f"{name}, y {title}, scaled", plain, **scaled)
     for name in ("gelu", "swish", "leaky_relu", "softplus", "softsign", "identity"):
         plain = {"hidden_layer_sizes": deep(3), "activation": name, "learning_rate_init": 0.003}
         yield well(f"{name} 3 adam", plain)
@@ -380,17 +470,33 @@ def stacks():
             for std in (5.0, 20.0):
                 large = plain | {"init": std}
                 yield Recipe("saturated units", f"{title} from {std:g}", large, AUTO)
+        for scale in (0.001, 0.0001):
+            small = usual | {"activation": name, "visible": "bernoulli"}
+            inputs, title = (lambda X, scale=scale: scale * X), f"{name}, X times {scale:g}"
+            yield Recipe("scale of X", title, small, inputs=inputs)
 
 
-DISEASES = (vanishing, exploding, saturated, dead, stalled, diverged, unstable, overfitting)
-GROUPS = (*DISEASES, stacks, healthy)
+SCALES = (inputs_off_scale, targets_off_scale)
+DISEASES = (
+    *SCALES,
+    vanishing,
+    exploding,
+    saturated,
+    dead,
+    stalled,
+    diverged,
+    unstable,
+    overfitting,
+    flat,
+)
+GROUPS = (*SCALES, *DISEASES, stacks, healthy)
 
 
 def recipes_for(problem):
     """What is to be trained on it."""
-    return [
-        recipe for group in (GROUPS if problem.has_targets else (stacks,)) for recipe in group()
-    ]
+    groups = GROUPS if problem.has_targets else (stacks,)
+    recipes = [recipe for group in groups for recipe in group()]
+    return [r for r in recipes if problem.is_regression or r.targets is None]
 
 
 def estimator_of(recipe, problem, changes):
@@ -406,14 +512,29 @@ def estimator_of(recipe, problem, changes):
     return (DeepMLPRegressor if problem.is_regression else DBNClassifier)(**parameters)
 
 
-def training_rows(recipe, problem):
-    """What a recipe's estimator is trained on."""
-    X, y = problem.X_train * recipe.scale, problem.y_train.copy()
+def rows_of(recipe, problem):
+    """X and y to train on, X and y to test on."""
+    X, X_test = problem.X_train, problem.X_test
+    y, y_test = problem.y_train.copy(), problem.y_test
     wrong = np.random.default_rng(0).random(len(y)) < recipe.noise
     y[wrong] = np.random.default_rng(1).permutation(y[wrong])
     if recipe.parameters.get("visible") == "bernoulli":
         X = MinMaxScaler(clip=True).fit_transform(X)
-    return X, y
+    if recipe.inputs is not None:
+        X, X_test = recipe.inputs(X), recipe.inputs(X_test)
+    if recipe.targets is not None:
+        y, y_test = recipe.targets(y), recipe.targets(y_test)
+    if recipe.is_scaled:
+        mean, std = y.mean(), y.std()
+        y, y_test = (y - mean) / std, (y_test - mean) / std
+    return X, y, X_test, y_test
+
+
+def scaled(recipe):
+    """The same recipe with X and y as they should be."""
+    if "constant y" in recipe.name:
+        return replace(recipe, inputs=None, targets=None)
+    return replace(recipe, inputs=None, is_scaled=recipe.targets is not None)
 
 
 def train(recipe, problem, changes):
@@ -423,15 +544,22 @@ def train(recipe, problem, changes):
     is left in their reconstruction.
     """
     estimator = estimator_of(recipe, problem, changes)
-    X, y = training_rows(recipe, problem)
+    X, y, X_test, y_test = rows_of(recipe, problem)
     if isinstance(estimator, BernoulliRBMStack):
         estimator.fit(X)
         lost = ((X - estimator.reconstruct(X)) ** 2).sum() / ((X - X.mean(axis=0)) ** 2).sum()
         return estimator, float(np.fmax(1 - lost, -1.0))
-    X_test = problem.X_test * recipe.scale
-    validation = {"X_val": X_test, "y_val": problem.y_test} if recipe.validated else {}
+    validation = {"X_val": X_test, "y_val": y_test} if recipe.validated else {}
     estimator.fit(X, y, **validation)
-    return estimator, max(estimator.score(X_test, problem.y_test), -1.0)
+    if "constant y" in recipe.name:
+        y_test = problem.y_test
+    score = estimator.score(X_test, y_test) if all_finite(estimator, X_test) else -1.0
+    return estimator, max(score, -1.0)
+
+
+def all_finite(network, X):
+    """Whether a network's predictions are numbers."""
+    return np.asarray(network.predict(X)).dtype.kind != "f" or np.isfinite(network.predict(X)).all()
 
 
 @dataclass
@@ -512,7 +640,7 @@ class Outcome:
 
 def examine(recipe, problem):
     """Train, diagnose, cure by construction, and cure by what the diagnosis says."""
-    X, y = training_rows(recipe, problem)
+    X, y, *_ = rows_of(recipe, problem)
     before = diagnose(estimator_of(recipe, problem, {}), X, y)
     network, score = train(recipe, problem, {})
     diagnosis = diagnose(network)
@@ -522,7 +650,7 @@ def examine(recipe, problem):
         for finding in list(diagnosis)[:1]:
             _, outcome.remedied = train(recipe, problem, finding.parameters)
         return outcome
-    _, cured = train(replace(recipe, scale=1.0), problem, recipe.cure)
+    _, cured = train(scaled(recipe), problem, recipe.cure)
     outcome = Outcome(recipe, problem, score, cured, found, before, network)
     findings = [finding for finding in diagnosis if finding.kind in STEPS[recipe.kind]]
     if not findings or not outcome.is_sick:
@@ -531,8 +659,8 @@ def examine(recipe, problem):
     n_hidden = len(recipe.parameters["hidden_layer_sizes"])
     named, spared = set(finding.layers), {layer % n_hidden for layer in recipe.spared}
     outcome.right_layers = named >= set(recipe.layers) and not named & spared
-    # Where no parameter is the remedy, it is the scale of X.
-    relief = recipe if finding.parameters else replace(recipe, scale=1.0)
+    # Where no parameter is the remedy, it is the scale of X or y.
+    relief = recipe if finding.parameters else scaled(recipe)
     network, outcome.remedied = train(relief, problem, finding.parameters)
     outcome.relieved = kind not in [finding.kind for finding in diagnose(network)]
     return outcome
@@ -551,8 +679,8 @@ def set_best(outcomes):
 def print_confusion(title, outcomes, moment):
     """What was found (columns) in what was made (rows)."""
     print(f"\n{title}")
-    head = [kind.split()[0] for kind in KINDS]
-    print(f"  {'made':<20}{'all':>5}" + "".join(f"{name:>12}" for name in [*head, "nothing"]))
+    head = [SHORT.get(kind, kind.split()[0]) for kind in KINDS]
+    print(f"  {'made':<26}{'all':>5}" + "".join(f"{name:>12}" for name in [*head, "nothing"]))
     groups = {kind: [o for o in outcomes if o.is_sick and o.recipe.kind == kind] for kind in KINDS}
     groups["healthy"] = [o for o in outcomes if o.is_healthy]
     groups["to be healthy"] = [
@@ -563,20 +691,20 @@ def print_confusion(title, outcomes, moment):
         found = [getattr(outcome, moment) for outcome in group]
         counts = [sum(kind in kinds for kinds in found) for kind in KINDS]
         counts.append(sum(not kinds for kinds in found))
-        print(f"  {name:<20}{len(group):>5}" + "".join(f"{n:>12}" for n in counts))
+        print(f"  {name:<26}{len(group):>5}" + "".join(f"{n:>12}" for n in counts))
 
 
 def print_remedies(outcomes):
     """What became of findings when the remedy that they name was applied."""
     print("\nremedies: how many findings name the right layers, how many are gone afterwards,")
     print("and in how many the score regains half of what it lacked of the cured twin's, or more")
-    print(f"  {'made':<20}{'found':>7}{'layers':>8}{'gone':>7}{'regained':>10}")
+    print(f"  {'made':<26}{'found':>7}{'layers':>8}{'gone':>7}{'regained':>10}")
     for kind in KINDS:
         group = [o for o in outcomes if o.is_sick and o.recipe.kind == kind]
         group = [o for o in group if STEPS[kind] & {*o.found}]
         layers, gone = (sum(getattr(o, x) for o in group) for x in ("right_layers", "relieved"))
         regained = sum(o.remedied - o.score >= 0.5 * (o.cured - o.score) for o in group)
-        print(f"  {kind:<20}{len(group):>7}{layers:>8}{gone:>7}{regained:>10}")
+        print(f"  {kind:<26}{len(group):>7}{layers:>8}{gone:>7}{regained:>10}")
     alarms = [o for o in outcomes if o.is_healthy and o.found]
     n_helped = sum(o.is_below(o.remedied) for o in alarms)
     print(f"  findings among the healthy: {len(alarms)}, the score rises clearly in {n_helped}")
@@ -635,6 +763,7 @@ def main():
     """Train, diagnose and count."""
     arguments = parse_arguments()
     warnings.simplefilter("ignore", ConvergenceWarning)  # most are not to converge
+    warnings.filterwarnings("ignore", ".* is not scaled")  # and some are not to be
     problems = scikit_learns() if arguments.data is None else stored(arguments.data)
     outcomes, start = [], time.perf_counter()
     for problem in islice(problems, 1 if arguments.quick else None):

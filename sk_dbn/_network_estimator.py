@@ -19,6 +19,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
 from sk_dbn._architecture import PRECISIONS, check_layers_fit, first_weights, layer_sizes
 from sk_dbn._assignment import assignable
+from sk_dbn._baseline import compare
 from sk_dbn._input import read_input
 from sk_dbn._names import Names, SuggestsNames, did_you_mean
 from sk_dbn._pretraining import (
@@ -31,6 +32,7 @@ from sk_dbn._pretraining import (
 )
 from sk_dbn._progress import Progress
 from sk_dbn._rbm_stack import BernoulliRBMStack
+from sk_dbn._scaling import warn_of_features, warn_of_targets
 from sk_dbn._transaction import all_or_nothing
 from sk_dbn._unused import NETWORK, warn_of_unused
 from sk_dbn.models import memory
@@ -50,6 +52,7 @@ from sk_dbn.models.network import (
     Training,
     TrainingSet,
 )
+from sk_dbn.models.scales import Scales
 from sk_dbn.models.schedules import PLANNED, SCHEDULES, Schedule
 from sk_dbn.models.threads import threads
 
@@ -250,6 +253,8 @@ class BaseDeepNetwork(SuggestsNames, BaseEstimator, metaclass=ABCMeta):
                 self._initialise(samples)
             self._check_architecture()
             train, validation = self._training_sets(run, samples, X_val, y_val)
+            if first:
+                self._note_scales(samples, train)
             batch_size = self._batch_size(len(train.order))
             self._start_trace(run, train, batch_size, first, samples.X)
             self._start_validation(validation)
@@ -257,6 +262,7 @@ class BaseDeepNetwork(SuggestsNames, BaseEstimator, metaclass=ABCMeta):
                 self._fit_lbfgs(run, train, validation, checkpoint)
             else:
                 self._fit_minibatches(run, train, validation, batch_size, checkpoint, incremental)
+            self._baseline = compare(self, run, train, samples.y, validation, incremental)
         return self
 
     def _check_solver(self):
@@ -356,6 +362,7 @@ class BaseDeepNetwork(SuggestsNames, BaseEstimator, metaclass=ABCMeta):
         self._network, self._optimiser, self._begun_loss = network, None, self._loss
         self._no_improvement_count = 0
         self.n_layers_ = network.n_layers + 1
+        self._baseline = None  # until training is over
         self.n_iter_, self.t_ = 0, 0
         self._usual_loss = 0.0
         self._judges_by_loss, self._best_value = False, -np.inf
@@ -607,6 +614,19 @@ class BaseDeepNetwork(SuggestsNames, BaseEstimator, metaclass=ABCMeta):
         data = self._training_input(run, X_val)
         parts = data, targets, no_weight, self._loss, order, self._loss_option
         return Validation(TrainingSet(*parts), y_val)
+
+    def _note_scales(self, samples, train):
+        """Keep on which scale inputs and targets are, and warn where that is a bad one."""
+        stack = self.pretrainer_
+        if stack is None:
+            self._input_scales = Scales.of(samples.X, train.order)
+        else:
+            self._input_scales = stack._input_scales
+        self._target_scales = Scales.of(train.targets, train.order) if is_regressor(self) else None
+        if not isinstance(self.pretrainer, WRAPPERS):  # of whose data their owner was warned
+            warn_of_features(self)
+        if is_regressor(self):
+            warn_of_targets(self)
 
     def _start_trace(self, run, train, batch_size, first, X):
         """A recorder, going on with the trace of a network that is trained further."""

@@ -6,6 +6,7 @@ from itertools import pairwise
 from numbers import Integral, Real
 
 import numpy as np
+import scipy.sparse
 from sklearn.base import (
     BaseEstimator,
     ClassNamePrefixFeaturesOutMixin,
@@ -34,6 +35,7 @@ from sk_dbn._assignment import assignable
 from sk_dbn._input import read_input
 from sk_dbn._names import Names, SuggestsNames
 from sk_dbn._progress import Progress
+from sk_dbn._scaling import warn_of_features
 from sk_dbn._transaction import Checkpoint, all_or_nothing
 from sk_dbn._unused import STACK, warn_of_unused
 from sk_dbn.models import generation, memory
@@ -52,6 +54,7 @@ from sk_dbn.models.rbm_training import (
     probe_of,
     share_of_rate,
 )
+from sk_dbn.models.scales import Scales
 from sk_dbn.models.threads import threads
 from sk_dbn.models.traces import join_layers
 from sk_dbn.models.visible import VisibleUnits
@@ -414,6 +417,7 @@ class BernoulliRBMStack(
         """
         with all_or_nothing(self) as checkpoint:
             self._fit_rows(self._read(X, reset=True), checkpoint=checkpoint)
+        warn_of_features(self)
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -798,6 +802,7 @@ class BernoulliRBMStack(
             else:
                 visible = VisibleUnits.suited_to(self._asked_kinds(X.shape[1]), moments)
                 stack = self._new_stack(X.shape[1], sizes, visible, moments, random)
+                self._input_scales = Scales.seen_by(visible, moments, scipy.sparse.issparse(X))
             self._warn_of_range(visible, moments)
             fits = visible.can_take(moments)
             # Rows that are held out were not looked at.

@@ -12,12 +12,14 @@ from sk_dbn._dbn import DBNClassifier
 from sk_dbn._deep_mlp import DeepMLPRegressor
 from sk_dbn._rbm_stack import BernoulliRBMStack
 from sk_dbn.inspection import symptoms
-from sk_dbn.inspection.findings import Diagnosis
+from sk_dbn.inspection.findings import KINDS, Diagnosis
 from sk_dbn.inspection.fitted import hint_at_inner
 from sk_dbn.inspection.history import History
 
 # The likely cause before what follows from it.
 SYMPTOMS = (
+    symptoms.scale_of_X,
+    symptoms.scale_of_y,
     symptoms.exploding,
     symptoms.vanishing,
     symptoms.saturated,
@@ -26,14 +28,20 @@ SYMPTOMS = (
     symptoms.dead,
     symptoms.stalled,
     symptoms.overfitting,
+    symptoms.no_better,
 )
+SCALES = {"scale of X", "scale of y"}
 # What is no finding of its own where its cause was found.
 CONSEQUENCES = {
     "vanishing": {"dead units", "stalled layer"},
     "exploding": {"vanishing", "unstable step size"},
     "diverged": {"saturated units", "dead units"},
 }
+CONSEQUENCES |= {kind: {*KINDS} - SCALES for kind in SCALES}
+for _kind in {*KINDS} - SCALES - {"no better than a constant"}:
+    CONSEQUENCES[_kind] = CONSEQUENCES.get(_kind, set()) | {"no better than a constant"}
 LEAST_RATE = float(np.finfo(float).tiny)  # moves no weight of either precision
+SCALE_WARNING = ".* is not scaled"
 STILL = {"max_iter": 1, "trace": "epoch", "early_stopping": False, "verbose": 0}
 STILL_NETWORK = {"solver": "sgd", "learning_rate": "constant", "learning_rate_init": LEAST_RATE}
 
@@ -45,6 +53,9 @@ def diagnose(estimator, X=None, y=None):
     is looked at before the first update, with gradients of one pass over X; it is left as
     it is. A network that is to be pre-trained cannot be known before: of such a one the stack
     is looked at.
+
+    The scales of X and y are looked at first. Where they are bad, nothing else is told: other
+    symptoms may come from them, and their remedies then do harm.
 
     What is found rests on thresholds that were set by a study of some hundred networks, healthy
     and sick ones; they are named in the evidence of a finding and in the documentation.
@@ -93,8 +104,29 @@ def diagnose(estimator, X=None, y=None):
     subject = type(history.estimator).__name__ + ("" if X is None else " before training")
     with np.errstate(over="ignore", invalid="ignore"):  # traces of what diverged
         found = [finding for symptom in SYMPTOMS if (finding := symptom(history)) is not None]
+        notes = _notes(history, {finding.kind for finding in found})
     explained = set().union(*(CONSEQUENCES.get(finding.kind, ()) for finding in found))
-    return Diagnosis([finding for finding in found if finding.kind not in explained], subject)
+    found = [finding for finding in found if finding.kind not in explained]
+    return Diagnosis(found, subject, notes)
+
+
+def _notes(history, kinds):
+    """What has to be known besides the findings."""
+    notes = []
+    if kinds & SCALES:
+        notes.append("other symptoms may come from that; scale, fit again, then diagnose again")
+    lost = symptoms.without_gradient(history)
+    if len(lost):
+        notes.append(
+            f"training stopped in epoch {history.estimator.n_iter_} because the loss no longer "
+            f"fell: no gradient arrives in {history.in_words(lost)}"
+        )
+    if history.is_network and history.is_trained and len(history.validation_losses) == 0:
+        notes.append(
+            "overfitting was not looked for, as there were no validation rows: give fit X_val and "
+            "y_val"
+        )
+    return notes
 
 
 def _after(estimator):
@@ -122,7 +154,10 @@ def _before(estimator, X, y):
         )
     parameters = estimator.get_params(deep=False)
     if isinstance(estimator, BernoulliRBMStack):
-        twin = clone(estimator).set_params(**STILL, learning_rate=LEAST_RATE).fit(X)
+        twin = clone(estimator).set_params(**STILL, learning_rate=LEAST_RATE)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", SCALE_WARNING)  # it is found
+            twin.fit(X)
         return History(twin, False, parameters)
     twin = clone(estimator).set_params(**STILL, **STILL_NETWORK)
     stack = parameters["pretrainer"]
@@ -137,6 +172,7 @@ def _before(estimator, X, y):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # it is not to converge
         warnings.filterwarnings("ignore", "Parameters that have no effect")  # with its solver
+        warnings.filterwarnings("ignore", SCALE_WARNING)  # it is found
         twin.fit(X, y)
     if twin.pretrainer_ is None or not isinstance(stack, BernoulliRBMStack):
         return History(twin, False, parameters)

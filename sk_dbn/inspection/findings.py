@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from html import escape
 
 KINDS = (
+    "scale of X",
+    "scale of y",
     "vanishing",
     "exploding",
     "dead units",
@@ -13,6 +15,7 @@ KINDS = (
     "diverged",
     "unstable step size",
     "overfitting",
+    "no better than a constant",
 )
 
 
@@ -22,14 +25,16 @@ class Finding:
 
     Parameters
     ----------
-    kind : {'vanishing', 'exploding', 'dead units', 'saturated units', 'stalled layer', \
-            'diverged', 'unstable step size', 'overfitting'}
+    kind : {'scale of X', 'scale of y', 'vanishing', 'exploding', 'dead units', \
+            'saturated units', 'stalled layer', 'diverged', 'unstable step size', 'overfitting', \
+            'no better than a constant'}
         What it is.
     layers : tuple of int
         Where it is: indices into `coefs_`, and so columns of the gradient trace. Empty where
         it concerns all layers together.
     where : str
-        The same in words, counted as the displays do: 'hidden 1' has index 0.
+        The same in words, counted as the displays do: 'hidden 1' has index 0. Of scales the
+        features or targets, with mean and standard deviation.
     epoch : float
         When it is first seen; 0 is before the first update.
     evidence : dict of str to float
@@ -87,6 +92,8 @@ class Diagnosis(Sequence):
         What was found, the likely cause before what follows from it.
     subject : str
         What was looked at.
+    notes : sequence of str, default=()
+        What has to be known besides, such as what could not be looked for.
 
     See Also
     --------
@@ -108,9 +115,10 @@ class Diagnosis(Sequence):
     ['vanishing']
     """
 
-    def __init__(self, findings, subject):
+    def __init__(self, findings, subject, notes=()):
         self.findings = tuple(findings)
         self.subject = subject
+        self.notes = tuple(notes)
 
     def __len__(self):
         return len(self.findings)
@@ -124,21 +132,23 @@ class Diagnosis(Sequence):
             lines.append(f"  {finding.kind}: {finding.where}, from epoch {finding.epoch:g} on")
             lines.append(f"    seen:   {finding.numbers}")
             lines.append(f"    remedy: {finding.remedy}")
+        lines += [f"  note: {note}" for note in self.notes]
         return "\n".join(lines)
 
     def _repr_html_(self):
         rows = "".join(
-            f"<tr><td>{escape(finding.kind)}</td><td>{finding.where}</td>"
+            f"<tr><td>{escape(finding.kind)}</td><td>{escape(finding.where)}</td>"
             f"<td>{finding.epoch:g}</td><td>{escape(finding.numbers)}</td>"
             f"<td>{escape(finding.remedy)}</td></tr>"
             for finding in self.findings
         )
         title = f"<p>{escape(self._title())}</p>"
+        notes = "".join(f"<p>Note: {escape(note)}</p>" for note in self.notes)
         if not rows:
-            return title
+            return title + notes
         names = ("finding", "where", "from epoch", "seen", "remedy")
         head = "".join(f"<th>{name}</th>" for name in names)
-        return f"{title}<table><tr>{head}</tr>{rows}</table>"
+        return f"{title}<table><tr>{head}</tr>{rows}</table>{notes}"
 
     def _title(self):
         n = len(self.findings)

@@ -8,7 +8,7 @@ from sklearn.frozen import FrozenEstimator
 
 from sk_dbn.inspection.fitted import layer_names, trace_of
 from sk_dbn.models.network import branch_factor
-from sk_dbn.models.schedules import Schedule
+from sk_dbn.models.schedules import PLANNED, RISING_SHARE, Schedule
 
 # Activations whose weights have standard deviation sqrt(2 / fan_in) by init='auto', and
 # sqrt(1 / fan_in); those of others have sqrt(2 / (fan_in + fan_out)), those of stacks 0.01.
@@ -38,13 +38,30 @@ class History:
 
     def __post_init__(self):
         self.trace = trace_of(self.estimator, "diagnose")
-        if self.parameters is None:
-            self.parameters = self.estimator.get_params(deep=False)
         self.is_network = hasattr(self.estimator, "out_activation_")
+        if self.parameters is None:
+            self.parameters = self.estimator.get_params(deep=False) | self._used
+        if self.is_network and self.parameters["solver"] != "sgd":
+            name = self.parameters["learning_rate"]
+            used = name if name in PLANNED else "constant"  # others are not for this solver
+            self.parameters = self.parameters | {"learning_rate": used}
         self.shapes = [W.shape for W in self.estimator.coefs_]
         self.n_hidden = self.trace.n_layers - self.is_network
         names = self.parameters["activation"]
         self.activations = [names] * self.n_hidden if isinstance(names, str) else list(names)
+
+    @property
+    def _used(self):
+        """Schedule and learning rate that a network was really trained with."""
+        schedule = getattr(self.estimator, "_schedule", None)
+        if schedule is None or not self.has_minibatches:
+            return {}
+        return {
+            "learning_rate": schedule.name,
+            "learning_rate_init": schedule.initial,
+            "max_iter": schedule.max_iter,
+            "warmup_epochs": schedule.warmup_epochs,
+        }
 
     def in_words(self, layers):
         """What layers are called, runs of them shortened."""
@@ -56,7 +73,7 @@ class History:
         words = [
             names[run[0]] + (f"-{run[-1] + 1}" if len(run) > 1 else "") for run in hidden if run
         ]
-        return ", ".join(words + names[self.n_hidden :] * (layers[-1] >= self.n_hidden))
+        return ", ".join(words + names[self.n_hidden :] * bool(layers[-1] >= self.n_hidden))
 
     def _curve(self, name):
         """A list of losses as an array, empty where there is none."""
@@ -79,6 +96,11 @@ class History:
         return self._curve("validation_scores_")
 
     @property
+    def is_classifier(self):
+        """Whether a network predicts classes."""
+        return hasattr(self.estimator, "classes_")
+
+    @property
     def is_pretrained(self):
         """Whether a network's first weights come from a stack."""
         return getattr(self.estimator, "pretrainer_", None) is not None
@@ -90,9 +112,27 @@ class History:
         return np.arange(len(self.shapes)) < (self.n_hidden if frozen else 0)
 
     @property
+    def baseline(self):
+        """How a trained network does beside a constant, or None."""
+        return getattr(self.estimator, "_baseline", None) if self.is_trained else None
+
+    @property
+    def has_minibatches(self):
+        """Whether the estimator was trained minibatch by minibatch."""
+        return getattr(self.estimator, "solver", None) != "lbfgs"
+
+    @property
     def has_steps(self):
         """Whether training takes steps that a learning rate scales."""
         return self.parameters.get("solver") != "lbfgs"
+
+    @property
+    def has_stopped(self):
+        """Whether training ended before its last epoch, since the loss no longer fell."""
+        stops = self.is_network and self.is_trained and self.has_steps
+        if not stops or self.parameters["early_stopping"]:
+            return False
+        return self.estimator.n_iter_ < self.parameters["max_iter"]
 
     @property
     def mean_steps(self):
@@ -103,11 +143,22 @@ class History:
 
     @property
     def early_steps(self):
-        """The same in the first epoch; of weights that start small over those of usual size."""
+        """The largest of an epoch's while the learning rate is still to rise to its highest.
+
+        Of a constant rate that of the first epoch. Of weights that start small the step is
+        taken over those of usual size.
+        """
+        rising = 1.0
+        if self.parameters["learning_rate"] == "one_cycle":
+            rising += RISING_SHARE * self.parameters["max_iter"]
+        epochs, ratios = np.ceil(self.trace.epoch[1:]), _finite(self.trace.update_ratio[1:])
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)
-            first = self.trace.epoch[1:] <= 1
-            steps = np.nanmean(_finite(self.trace.update_ratio[1:][first]), axis=0)
+            warnings.simplefilter("ignore", RuntimeWarning)  # of layers that took none
+            means = [
+                np.nanmean(ratios[epochs == epoch], axis=0)
+                for epoch in np.unique(epochs[epochs <= rising])
+            ]
+            steps = np.fmax.reduce(means, axis=0) if means else np.full(len(self.shapes), np.nan)
         return steps * np.minimum(1.0, self.gain)
 
     @property
@@ -168,6 +219,13 @@ class History:
                 std = np.sqrt((2.0 if name in HE else 1.0) / fan_in)
             gains.append(std * np.sqrt(fan_in * fan_out))
         return self.trace.weight_norm[0] / np.array(gains)
+
+    @property
+    def shrinkage(self):
+        """Norm of the last weights over that of the first, of the layer that shrank most."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratios = self.trace.weight_norm[-1] / self.trace.weight_norm[0]
+        return float(np.fmin.reduce(ratios, initial=np.inf))
 
     @property
     def has_zero_layer(self):

@@ -6,10 +6,52 @@ where no parameter is the remedy.
 
 import numpy as np
 
+from sk_dbn._scaling import feature_remedy, target_remedy
+
 USUAL_STEP = 0.005  # norm of a first step over that of the weights
 SMALL, LARGE = 0.5, 2.0  # first weights over those of init='auto'
 DEFAULT_RATE = 0.1  # of a stack
+SHRUNK = 0.1  # last weights over first
+RANKS = 0.95  # loss over that of a constant
+DEFAULT_ALPHA, LARGE_ALPHA = 0.0001, 100.0
+LARGE_DROPOUT = 0.5
 SCALE = "scale X with StandardScaler or MinMaxScaler, in a pipeline before it"
+
+
+def scale_of_X(history):
+    """A scaler before the estimator, whose parameters cannot help."""
+    if history.estimator._input_scales.is_constant:
+        return "none: X has the same values in every sample", {}
+    return feature_remedy(history.estimator), {}
+
+
+def scale_of_y(history):
+    """A scaler around the estimator."""
+    return target_remedy(history.estimator), {}
+
+
+def no_better(history, in_training):
+    """What holds the weights, or larger steps; nothing where there is nothing to be learned."""
+    targets = history.estimator._target_scales
+    if len(getattr(history.estimator, "classes_", "ab")) == 1 or (
+        targets is not None and targets.is_constant
+    ):
+        return "none: y has one value only", {}
+    if not in_training:
+        return "none in the parameters: what was learned does not hold for other rows", {}
+    losses = history.losses
+    if (
+        history.is_classifier
+        and len(losses)
+        and losses[-1] < RANKS * history.baseline.constant_loss
+    ):
+        words = "none by this score, but the loss is better than a constant's: predict_proba tells "
+        return words + "samples apart, which roc_auc or average_precision measure", {}
+    if history.shrinkage < SHRUNK or history.parameters["alpha"] > LARGE_ALPHA:
+        return _advice(history, {"alpha": DEFAULT_ALPHA})
+    if np.max(history.parameters["dropout"]) > LARGE_DROPOUT:
+        return _advice(history, {"dropout": 0.0})
+    return _advice(history, _larger_rate(history), "larger max_iter", "smaller batch_size")
 
 
 def vanishing(history, layers):

@@ -5,6 +5,12 @@ Each function looks for one thing in a History and returns its Finding, or None.
 
 import numpy as np
 
+from sk_dbn._scaling import (
+    feature_words,
+    off_scale_features,
+    off_scale_outputs,
+    target_words,
+)
 from sk_dbn.inspection import remedies
 from sk_dbn.inspection.findings import Finding
 from sk_dbn.inspection.history import latest, typical
@@ -27,7 +33,81 @@ WORSE = 1.0  # rise of the loss over its first value
 OVERFITTED = 0.1  # rise of the loss of validation rows over its least value
 LOST = 0.05  # how far their score has fallen from its best
 
+NO_GAIN = 0.01  # share of what could be gained over a constant prediction
+
 LARGE = 2.0  # first weights over those of init='auto'
+
+
+def scale_of_X(history):
+    """Features that are large, far from zero, or small, beside what first weights are made for."""
+    scales = getattr(history.estimator, "_input_scales", None)
+    if scales is None:
+        return None
+    if scales.is_constant:
+        evidence = {"largest standard deviation": float(scales.std.max())}
+        remedy = remedies.scale_of_X(history)
+        return Finding("scale of X", (), "all features", 0.0, evidence, *remedy)
+    columns, what = off_scale_features(history.estimator)
+    if not columns:
+        return None
+    evidence = {
+        "large": {"root mean square of X": scales.size},
+        "far from zero": {"mean over standard deviation": scales.distance},
+        "small": {"root mean square of X": scales.size},
+    }.get(what, {"smallest standard deviation": scales.std[columns[0]]})
+    evidence = {name: float(value) for name, value in evidence.items()}
+    where = feature_words(history.estimator, columns)
+    return Finding("scale of X", (), where, 0.0, evidence, *remedies.scale_of_X(history))
+
+
+def scale_of_y(history):
+    """Targets that are large, far from zero, or small."""
+    columns = off_scale_outputs(history.estimator)
+    if not columns:
+        return None
+    scales = history.estimator._target_scales
+    evidence = {
+        "mean": float(scales.mean[columns[0]]),
+        "standard deviation": float(scales.std[columns[0]]),
+    }
+    where = target_words(history.estimator, columns)
+    return Finding("scale of y", (), where, 0.0, evidence, *remedies.scale_of_y(history))
+
+
+def no_better(history):
+    """Predictions that are no better than the mean, or the most frequent class."""
+    baseline = history.baseline
+    if baseline is None:
+        return None
+    pairs = {"training rows": (baseline.score, baseline.constant_score)}
+    scores = history.validation_scores
+    if len(scores):
+        is_best = history.parameters["early_stopping"] and history.has_steps
+        score = np.nanmax(scores, initial=-np.inf) if is_best else scores[-1]
+        pairs["validation rows"] = score, baseline.constant_validation_score
+    for rows, (score, constant) in pairs.items():
+        if not score - constant > NO_GAIN * (1 - constant):
+            evidence = {f"score of {rows}": float(score), "of a constant": float(constant)}
+            remedy = remedies.no_better(history, rows == "training rows")
+            kind, epoch = "no better than a constant", float(history.trace.epoch[-1])
+            return Finding(kind, (), rows, epoch, evidence, *remedy)
+    return None
+
+
+def without_gradient(history):
+    """Hidden layers that no gradient arrives in, where training stopped without a gain for it.
+
+    Parameters
+    ----------
+    history : History
+
+    Returns
+    -------
+    int ndarray
+    """
+    if not history.has_stopped or no_better(history) is None:
+        return np.empty(0, dtype=int)
+    return np.flatnonzero(latest(history.returned) < VANISHING)
 
 
 def vanishing(history):

@@ -98,6 +98,7 @@ def test_vanishing_chain():
 def test_exploding_chain():
     """Weights of 100 with biases that hold each neuron at z = 0: a factor of 25 a layer."""
     X, y = np.full((50, 1), 0.5), (np.arange(50) % 3 > 0).astype(int)
+    X[0] = 0.0  # so that the feature is not constant
     stack = BernoulliRBMStack((1,) * 7, visible="bernoulli", max_iter=1).fit(X)
     stack.coefs_[0][:], stack.intercepts_hidden_[0][:] = 1.0, -0.5
     for W, c in zip(stack.coefs_[1:], stack.intercepts_hidden_[1:], strict=True):
@@ -127,17 +128,116 @@ def test_exploding_names_the_layer(parts):
     assert finding.parameters == {"init": "auto"}
 
 
-def test_saturated_by_large_inputs(parts):
-    """Pixels of 0 to 255: the first layer, and X is to be scaled."""
+@pytest.mark.filterwarnings("ignore:X is not scaled")
+@pytest.mark.parametrize("activation", ["tanh", "relu"])
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda X: 255 * X,
+        lambda X: X + 30,
+        lambda X: 0.001 * X,
+        lambda X: np.c_[3000 * X[:, 20], np.delete(X, 20, axis=1)],
+        lambda X: 0 * X + 3,
+    ],
+    ids=["pixels of 0 to 255", "far from zero", "small", "one feature", "constant"],
+)
+def test_scale_of_X(parts, activation, change):
+    """It is found before training and after, and nothing else, since that may follow from it."""
     X_train, _, y_train, _ = parts
-    network = classifier(3, activation="tanh")
+    network = classifier(3, activation=activation, max_iter=3)
     for diagnosis in (
-        diagnose(network, 255 * X_train, y_train),
-        diagnose(network.fit(255 * X_train, y_train)),
+        diagnose(network, change(X_train), y_train),
+        diagnose(network.fit(change(X_train), y_train)),
     ):
-        finding = find("saturated units", diagnosis)
-        assert finding.layers == (0,)
-        assert finding.parameters == {} and "scale X" in finding.remedy
+        assert kinds(diagnosis) == ["scale of X"]
+        assert diagnosis[0].parameters == {} and diagnosis[0].layers == ()
+        assert diagnosis[0].where.startswith(("features", "feature 0 (", "all features"))
+        is_curable = "StandardScaler(), DBNClassifier(...)" in diagnosis[0].remedy
+        assert is_curable or diagnosis[0].where == "all features"
+        assert any("scale, fit again" in note for note in diagnosis.notes)
+
+
+@pytest.mark.filterwarnings("ignore:y is not scaled")
+@pytest.mark.parametrize("a, b", [(1e7, 0.0), (1e-3, 0.0), (1.0, 30.0)])
+def test_scale_of_y(a, b):
+    """Of one target and of the one among several that it is."""
+    random = np.random.default_rng(0)
+    X = random.normal(size=(200, 5))
+    y = X[:, 0] + np.sin(X[:, 1])
+    network = DeepMLPRegressor((20,), max_iter=30, learning_rate_init=0.01, random_state=0)
+    remedy = "TransformedTargetRegressor(DeepMLPRegressor(...), transformer=StandardScaler())"
+    for targets, where in ((a * y + b, "y ("), (np.c_[y, a * y + b], "outputs of y 1 (")):
+        for diagnosis in (diagnose(network, X, targets), diagnose(network.fit(X, targets))):
+            assert kinds(diagnosis) == ["scale of y"]
+            assert diagnosis[0].where.startswith(where) and diagnosis[0].remedy == remedy
+    assert not diagnose(network.fit(X, y)), diagnose(network)
+
+
+@pytest.mark.parametrize(
+    "sick, remedy",
+    [
+        ({"alpha": 1e4}, {"alpha": 0.0001}),
+        ({"dropout": 0.99}, {"dropout": 0.0}),
+    ],
+)
+def test_no_better_than_a_constant(parts, sick, remedy):
+    """What nothing else is found in predicts no better than the most frequent class."""
+    network = classifier(2, activation="relu", **sick).fit(parts[0], parts[2])
+    diagnosis = diagnose(network)
+    finding = find("no better than a constant", diagnosis)
+    assert finding.parameters == remedy
+    assert_remedy_helps(network, finding, parts, 0.3)
+
+
+def test_nothing_to_learn(parts):
+    """A constant y, a wrong one, and a class so rare that it is never predicted are all told of.
+
+    None has a remedy in the parameters.
+    """
+    X_train, X_test, y_train, y_test = parts
+    network = DeepMLPRegressor((20,), max_iter=20, random_state=0)
+    finding = find("no better than a constant", diagnose(network.fit(X_train, 0 * y_train + 3.0)))
+    assert "one value" in finding.remedy and finding.parameters == {}
+    random = np.random.default_rng(0)
+    y, y_val = random.normal(size=len(X_train)), random.normal(size=len(X_test))
+    network.fit(X_train, y, X_val=X_test, y_val=y_val)
+    assert diagnose(network)
+    rare = (y_train == 3) & (np.arange(len(y_train)) < 60)
+    labels = classifier(1, activation="relu", max_iter=20, learning_rate_init=1e-4)
+    finding = find("no better than a constant", diagnose(labels.fit(X_train, rare)))
+    assert finding.evidence["of a constant"] > 0.95
+
+
+def test_training_that_stops_without_a_gradient_says_so(parts):
+    """Where it stops since the loss no longer falls, and no gradient reaches the first layers."""
+    network = classifier(8, activation="logistic", max_iter=100)
+    diagnosis = diagnose(network.fit(parts[0], parts[2]))
+    assert network.n_iter_ < 100
+    assert any("no gradient arrives in hidden 1-" in note for note in diagnosis.notes)
+    network = classifier(1, activation="relu", max_iter=5).fit(parts[0], parts[2])
+    assert not any("gradient" in note for note in diagnose(network).notes)
+
+
+def test_what_was_not_looked_for(parts):
+    """Overfitting needs validation rows; early stopping has its own."""
+    X_train, X_test, y_train, y_test = parts
+    network = classifier(1, activation="relu", max_iter=3)
+    (note,) = diagnose(network.fit(X_train, y_train)).notes
+    assert "overfitting was not looked for" in note and "X_val" in note
+    assert not diagnose(network.fit(X_train, y_train, X_val=X_test, y_val=y_test)).notes
+    assert not diagnose(network.set_params(early_stopping=True).fit(X_train, y_train)).notes
+    assert not diagnose(network, X_train, y_train).notes
+
+
+@pytest.mark.parametrize("activation", ["relu", "tanh"])
+def test_unstable_at_the_height_of_a_cycle(parts, activation):
+    """one_cycle begins with a 25th of its rate; what is too large comes later, and is found."""
+    network = classifier(3, activation=activation, learning_rate="one_cycle")
+    network.set_params(learning_rate_init=1.0).fit(parts[0], parts[2])
+    finding = find("unstable step size", diagnose(network))
+    assert_remedy_helps(network, finding, parts, 0.1)
+    healthy = clone(network).set_params(learning_rate_init=0.01).fit(parts[0], parts[2])
+    assert not diagnose(healthy), diagnose(healthy)
 
 
 def test_saturated_by_large_weights(parts):

@@ -54,6 +54,7 @@ def test_text():
         "    remedy: learning_rate_init=0.001; or activation='leaky_relu'",
     ]
     assert repr(Diagnosis([FINDING] * 2, "A")).startswith("A: 2 findings")
+    assert repr(Diagnosis([], "A", ["b", "c"])) == "A: nothing found\n  note: b\n  note: c"
     assert repr(Diagnosis([], "A")) == "A: nothing found"
 
 
@@ -64,6 +65,8 @@ def test_html():
     assert texts[0] == "DBNClassifier: 1 finding"
     assert texts[-5:] == ["dead units", "hidden 1-2", "3", FINDING.numbers, FINDING.remedy]
     assert "'leaky_relu'" not in html
+    notes = Diagnosis([FINDING], "A", ["a < b"])._repr_html_()
+    assert Cells(notes).texts[-1] == "Note: a < b" and "a &lt; b" in notes
     assert Cells(Diagnosis([], "A")._repr_html_()).texts == ["A: nothing found"]
 
 

@@ -1,0 +1,115 @@
+"""How a trained network does beside a prediction that is the same for every sample."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import entr
+from sklearn.base import is_regressor
+
+MOST_COMPARED, LEAST_COMPARED = 1000, 64  # training rows
+
+
+@dataclass
+class Baseline:
+    """Scores of a network and of the best constant prediction on the same rows.
+
+    Parameters
+    ----------
+    score, constant_score : float
+        On a sample of the training rows: R^2 (D^2) or accuracy, with the weights of training.
+    constant_validation_score : float
+        On the validation rows; NaN without.
+    constant_loss : float
+        Loss of the constant on the sample, as training reports it; NaN where it has no formula.
+    """
+
+    score: float
+    constant_score: float
+    constant_validation_score: float
+    constant_loss: float
+
+
+def compare(network, run, train, y, validation, incremental):
+    """Score a network after training beside a constant.
+
+    Parameters
+    ----------
+    network : BaseDeepNetwork
+    run : callable, from `threads`
+    train : TrainingSet
+    y : ndarray
+        What the score compares with, for all samples.
+    validation : Validation or None
+    incremental : bool
+        Whether this was one epoch of many, of which less is to be looked at.
+
+    Returns
+    -------
+    Baseline or None
+        None without a trace, by which nobody can diagnose.
+    """
+    if network.trace is None:
+        return None
+    n = len(train.order)
+    most = max(LEAST_COMPARED, n // 16) if incremental else n
+    rows = train.order[np.linspace(0, n - 1, min(n, most, MOST_COMPARED)).astype(np.int64)]
+    weight = train.sample_weight[rows] if train.sample_weight.size else np.ones(len(rows))
+    weight = weight.astype(np.float64)
+    outputs = network._trained.outputs(run, train.data, rows=rows)
+    score = np.nan
+    if np.isfinite(outputs).all():
+        score = network._score_outputs(outputs, y[rows], weight)
+    on_validation = np.nan
+    if validation is not None:
+        on_validation = constant_score(network, validation.y, None)
+    on_training = constant_score(network, y[rows], weight)
+    loss = constant_loss(train.loss, train.targets[rows], weight)
+    return Baseline(float(score), on_training, on_validation, loss)
+
+
+def constant_score(network, y, weight):
+    """The best score of predictions that are the same for every sample.
+
+    Parameters
+    ----------
+    network : BaseDeepNetwork
+    y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+    weight : ndarray of shape (n_samples,) or None
+
+    Returns
+    -------
+    float
+        0 in regression; in classification the share of the most frequent label, or of the most
+        frequent combination of labels.
+    """
+    if is_regressor(network):
+        return 0.0
+    _, label = np.unique(y, axis=0, return_inverse=True)
+    counts = np.bincount(label.ravel(), weights=weight)
+    return float(counts.max() / counts.sum())
+
+
+def constant_loss(loss, targets, weight):
+    """The least loss of predictions that are the same for every sample.
+
+    Parameters
+    ----------
+    loss : str
+    targets : ndarray of shape (n_samples, n_outputs) or (n_samples, 1)
+        As the network's loss reads them.
+    weight : ndarray of shape (n_samples,)
+
+    Returns
+    -------
+    float
+        Without label smoothing; NaN for losses of regression other than the squared error.
+    """
+    if loss == "log_loss":
+        p = np.bincount(targets.ravel().astype(np.int64), weights=weight) / weight.sum()
+        return float(entr(p).sum())
+    mean = np.average(targets.astype(np.float64), axis=0, weights=weight)
+    if loss == "binary_log_loss":
+        return float((entr(mean) + entr(1.0 - mean)).sum())
+    if loss == "squared_error":
+        return float(0.5 * np.average((targets - mean) ** 2, axis=0, weights=weight).mean())
+    return np.nan

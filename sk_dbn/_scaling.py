@@ -1,0 +1,169 @@
+"""What an estimator says of data that are not scaled, in a warning and in a diagnosis."""
+
+import warnings
+
+from sklearn.base import is_regressor
+
+from sk_dbn.models.scales import EXPONENTIAL, largest_size, off_scale_targets
+
+MOST_NAMED = 3  # features
+
+
+def off_scale_features(estimator):
+    """Which features keep a fitted estimator from learning by their scale.
+
+    Parameters
+    ----------
+    estimator : BernoulliRBMStack or BaseDeepNetwork
+
+    Returns
+    -------
+    columns : list of int
+        The worst first; empty where the scales are good.
+    what : str
+        What is wrong with them.
+    """
+    scales = getattr(estimator, "_input_scales", None)
+    if scales is None:
+        return [], ""
+    solver = getattr(estimator, "solver", "")
+    return scales.off_scale(largest_size(solver, is_regressor(estimator)))
+
+
+def off_scale_outputs(estimator):
+    """Which targets keep a fitted estimator from learning by their scale.
+
+    Parameters
+    ----------
+    estimator : BernoulliRBMStack or BaseDeepNetwork
+
+    Returns
+    -------
+    list of int
+    """
+    scales = getattr(estimator, "_target_scales", None)
+    if scales is None:
+        return []
+    return off_scale_targets(scales, estimator.solver, estimator.loss)
+
+
+def feature_words(estimator, columns):
+    """The first few features by name or index, with their means and standard deviations.
+
+    Parameters
+    ----------
+    estimator : BernoulliRBMStack or BaseDeepNetwork
+    columns : list of int
+
+    Returns
+    -------
+    str
+    """
+    scales, names = estimator._input_scales, getattr(estimator, "feature_names_in_", None)
+    words = [
+        f"{column if names is None else repr(str(names[column]))} "
+        f"({scales.mean[column]:.3g} ± {scales.std[column]:.2g})"
+        for column in columns[:MOST_NAMED]
+    ]
+    n_more = len(columns) - len(words)
+    more = f" and {n_more} more" if n_more else ""
+    return ("feature " if len(columns) == 1 else "features ") + ", ".join(words) + more
+
+
+def target_words(estimator, columns):
+    """The same of targets.
+
+    Parameters
+    ----------
+    estimator : DeepMLPRegressor
+    columns : list of int
+
+    Returns
+    -------
+    str
+    """
+    scales = estimator._target_scales
+    words = [f"{scales.mean[j]:.3g} ± {scales.std[j]:.2g}" for j in columns[:MOST_NAMED]]
+    if len(scales.mean) == 1:
+        return f"y ({words[0]})"
+    words = [f"{j} ({word})" for j, word in zip(columns, words, strict=False)]
+    n_more = len(columns) - len(words)
+    return "outputs of y " + ", ".join(words) + (f" and {n_more} more" if n_more else "")
+
+
+def feature_remedy(estimator):
+    """What to put before an estimator, as code.
+
+    Parameters
+    ----------
+    estimator : BernoulliRBMStack or BaseDeepNetwork
+
+    Returns
+    -------
+    str
+    """
+    stack = getattr(estimator, "pretrainer_", estimator)
+    scaler = "StandardScaler()"
+    if getattr(stack, "visible_", "") == "bernoulli":
+        scaler = "MinMaxScaler()"
+    if estimator._input_scales.is_sparse:  # whose zeros should stay zeros
+        scaler = "MaxAbsScaler()"
+    return f"make_pipeline({scaler}, {type(estimator).__name__}(...))"
+
+
+def target_remedy(estimator):
+    """What to put around an estimator, as code or in words.
+
+    Parameters
+    ----------
+    estimator : DeepMLPRegressor
+
+    Returns
+    -------
+    str
+    """
+    if estimator.loss in EXPONENTIAL:
+        return "divide y by its mean, and multiply predictions by it"
+    name = type(estimator).__name__
+    return f"TransformedTargetRegressor({name}(...), transformer=StandardScaler())"
+
+
+def warn_of_features(estimator):
+    """Warn of features whose scale keeps an estimator from learning.
+
+    Parameters
+    ----------
+    estimator : BernoulliRBMStack or BaseDeepNetwork
+    """
+    columns, what = off_scale_features(estimator)
+    if columns:
+        warnings.warn(
+            f"X is not scaled: {feature_words(estimator, columns)}, mean ± standard deviation, "
+            f"{'is' if len(columns) == 1 else 'are'} {what}, and {type(estimator).__name__} learns "
+            f"badly from that. Use {feature_remedy(estimator)}, from sklearn.preprocessing and "
+            "sklearn.pipeline.",
+            UserWarning,
+        )
+
+
+def warn_of_targets(estimator):
+    """Warn of targets whose scale keeps a regressor from learning.
+
+    Parameters
+    ----------
+    estimator : DeepMLPRegressor
+    """
+    columns = off_scale_outputs(estimator)
+    if columns:
+        remedy = target_remedy(estimator)
+        is_code = remedy.startswith("Transformed")
+        remedy = (
+            f"Use {remedy}, from sklearn.compose and sklearn.preprocessing"
+            if is_code
+            else (remedy.capitalize())
+        )
+        warnings.warn(
+            f"y is not scaled: {target_words(estimator, columns)}, mean ± standard deviation, is "
+            f"not of order 1, and {type(estimator).__name__} learns badly from that. {remedy}.",
+            UserWarning,
+        )
