@@ -391,8 +391,8 @@ class DBNClassifier(
         solver="adam",
         alpha=0.0001,
         batch_size="auto",
-        learning_rate="constant",
-        learning_rate_init=0.001,
+        learning_rate="auto",
+        learning_rate_init="auto",
         power_t=0.5,
         max_iter=200,
         shuffle=True,
@@ -402,7 +402,7 @@ class DBNClassifier(
         warm_start=False,
         momentum=0.9,
         nesterovs_momentum=True,
-        early_stopping=False,
+        early_stopping="refit",
         validation_fraction=0.1,
         beta_1=0.9,
         beta_2=0.999,
@@ -414,12 +414,12 @@ class DBNClassifier(
         warmup_epochs=0,
         l1_ratio=0.0,
         max_norm=None,
-        dropout=0.0,
+        dropout="auto",
         clip_norm=None,
         clip_value=None,
         shortcut=False,
         class_weight=None,
-        label_smoothing=0.0,
+        label_smoothing=0.05,
         unlabeled=None,
         trace="epoch",
         dtype="float32",
@@ -679,6 +679,13 @@ class DBNClassifier(
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
         return X, y
+
+    def _pretraining_pays(self, samples, activations):
+        """Where most samples have no label: with all labels it wins on images at most."""
+        return bool(samples.labelled.mean() < 0.5)
+
+    # Noisier gradients than a regressor's: classes overfit sooner than numbers.
+    _auto_dropout = 0.2
 
     def _labelled(self, y):
         if self.unlabeled is None:
