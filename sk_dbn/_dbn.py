@@ -83,7 +83,8 @@ class DBNClassifier(
     learning_rate : {'auto', 'constant', 'invscaling', 'adaptive', 'cosine', 'one_cycle'}, \
             default='auto'
         Schedule of the learning rate. 'auto': 'one_cycle' in `fit`; 'constant' in
-        `partial_fit`, which does not know which call is the last. Used by ``solver='sgd'`` alone: 'invscaling' divides
+        `partial_fit`, which does not know which call is the last. Used by ``solver='sgd'``
+        alone: 'invscaling' divides
         `learning_rate_init` by ``t ** power_t``, t the samples seen; 'adaptive' divides
         the rate by 5 whenever training stalls. Used by every solver but 'lbfgs', from update
         to update: 'cosine' falls along half a cosine, to zero after `max_iter` epochs [12]_;

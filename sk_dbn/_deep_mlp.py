@@ -73,7 +73,8 @@ class DeepMLPRegressor(RegressorMixin, BaseDeepNetwork):
     learning_rate : {'auto', 'constant', 'invscaling', 'adaptive', 'cosine', 'one_cycle'}, \
             default='auto'
         Schedule of the learning rate. 'auto': 'one_cycle' in `fit`; 'constant' in
-        `partial_fit`, which does not know which call is the last. Used by ``solver='sgd'`` alone: 'invscaling' divides
+        `partial_fit`, which does not know which call is the last. Used by ``solver='sgd'``
+        alone: 'invscaling' divides
         `learning_rate_init` by ``t ** power_t``, t the samples seen; 'adaptive' divides
         the rate by 5 whenever training stalls. Used by every solver but 'lbfgs', from update
         to update: 'cosine' falls along half a cosine, to zero after `max_iter` epochs [12]_;
@@ -133,8 +134,8 @@ class DeepMLPRegressor(RegressorMixin, BaseDeepNetwork):
         learning rates 1.5 times what it was when that loss was smallest. Training with fewer than
         100 samples, and `partial_fit`, have no such first pass. True: as in scikit-learn, training
         stops when the score of held-out samples no longer improves, and the weights that scored
-        best are kept; these samples, a `validation_fraction`, take no part in training. With `X_val`, these are
-        the held-out samples. False: all epochs, or until `tol`. Not used by 'lbfgs'.
+        best are kept; these samples, a `validation_fraction`, take no part in training. With
+        `X_val`, these are the held-out samples. False: all epochs, or until `tol`. Not used by 'lbfgs'.
 
     validation_fraction : float, default=0.1
         Share of the training samples held out by ``early_stopping=True``.
