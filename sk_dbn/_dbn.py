@@ -78,11 +78,14 @@ class DBNClassifier(
         learning rate.
 
     batch_size : int, default='auto'
-        Rows of a minibatch; 'auto' is ``min(200, n_samples)``. Not used by 'lbfgs'.
+        Samples in a minibatch. 'auto': a fortieth of all, at least 32 and at most 200; see
+        `batch_size_`. Not used by 'lbfgs'.
 
-    learning_rate : {'constant', 'invscaling', 'adaptive', 'cosine', 'one_cycle'}, \
-            default='constant'
-        Schedule of the learning rate. Used by ``solver='sgd'`` alone: 'invscaling' divides
+    learning_rate : {'auto', 'constant', 'invscaling', 'adaptive', 'cosine', 'one_cycle'}, \
+            default='auto'
+        Schedule of the learning rate. 'auto': 'one_cycle' in `fit`; 'constant' in
+        `partial_fit`, which does not know which call is the last. Used by ``solver='sgd'``
+        alone: 'invscaling' divides
         `learning_rate_init` by ``t ** power_t``, t the samples seen; 'adaptive' divides
         the rate by 5 whenever training stalls. Used by every solver but 'lbfgs', from update
         to update: 'cosine' falls along half a cosine, to zero after `max_iter` epochs [12]_;
@@ -93,14 +96,18 @@ class DBNClassifier(
         `partial_fit` share one, each of them an epoch of it: `max_iter` says how many. When
         it has come to its end, the last rate stays, and a warning says so.
 
-    learning_rate_init : float, default=0.001
-        Initial learning rate; the highest one of 'one_cycle'. Not used by 'lbfgs'.
+    learning_rate_init : 'auto' or float, default='auto'
+        Initial learning rate; the highest one of 'one_cycle'. 'auto': 0.01 (0.1 with 'sgd', 0.03
+        with 'adagrad', 0.003 with 'rmsprop'), times 3 if all hidden units are logistic, times 2 / L
+        in a network of L > 2 hidden layers, a third of that where the schedule does not end near
+        zero, and a third where the layers were pre-trained; see `learning_rate_init_`. Not used by
+        'lbfgs'.
 
     power_t : float, default=0.5
         Exponent of 'invscaling'.
 
     max_iter : int, default=200
-        Most epochs, or iterations of 'lbfgs'.
+        Maximum number of epochs, or of iterations of 'lbfgs'.
 
     shuffle : bool, default=True
         Whether every epoch visits the samples in a new random order. The model then
@@ -129,15 +136,22 @@ class DBNClassifier(
     nesterovs_momentum : bool, default=True
         Whether 'sgd' uses Nesterov's momentum.
 
-    early_stopping : bool, default=False
-        Whether to stop when the score of held-out rows no longer improves, and return the
-        weights that scored best. The rows are `X_val` of `fit` or else a
-        `validation_fraction`, stratified by class except in a multi-label problem or where a
-        class is too rare: then at random, but for a sample of each class that stays among the
-        training rows. Not used by 'lbfgs'.
+    early_stopping : {'refit'} or bool, default='refit'
+        How long to train. 'refit': a copy of the network is first trained for `max_iter` epochs
+        without a part of the samples, a tenth, but at least 50 and at most a third, chosen so that
+        the target is spread as in the rest; then the network is trained on all samples for
+        `max_iter_` epochs, with the schedule shortened to them: `max_iter` if the loss of the
+        held-out samples was still falling at the end, else as many as make the sum of the
+        learning rates 1.5 times what it was when that loss was smallest. Training with fewer than
+        100 samples, and `partial_fit`, have no such first pass. True: as in scikit-learn, training
+        stops when the score of held-out samples no longer improves, and the weights that scored
+        best are kept; these samples, a `validation_fraction`, take no part in training. They are
+        stratified by class except in a multi-label problem or where a class is too rare: then at
+        random, but for a sample of each class that stays among the others. With `X_val`, these are
+        the held-out samples. False: all epochs, or until `tol`. Not used by 'lbfgs'.
 
     validation_fraction : float, default=0.1
-        Share of the training rows held out by `early_stopping`.
+        Share of the training samples held out by ``early_stopping=True``.
 
     beta_1 : float, default=0.9
         Decay of the running mean of gradients in 'adam', 'adamw' and 'nadam', and of
@@ -159,7 +173,9 @@ class DBNClassifier(
         First weights of every layer:
 
         - 'auto': 'he_normal' for 'relu' and its relatives ('leaky_relu', 'elu', 'gelu',
-          'swish', 'softplus'), 'lecun_normal' for 'selu', 'glorot_uniform' otherwise;
+          'swish', 'softplus'), 'lecun_normal' for 'selu', 'glorot_uniform' otherwise; for hidden
+          'logistic' units that times 4, and biases that take away the mean of logistic units
+          below, with which they train as tanh units of half the input do;
         - 'glorot_normal', 'glorot_uniform': variance 2 / (fan_in + fan_out) [1]_;
         - 'he_normal', 'he_uniform': variance 2 / fan_in [2]_;
         - 'lecun_normal', 'lecun_uniform': variance 1 / fan_in [3]_;
@@ -177,7 +193,8 @@ class DBNClassifier(
 
     pretrainer : {'auto'}, None, BernoulliRBMStack, WarmStart or FrozenEstimator, default='auto'
         What the hidden layers start from. 'auto': a :class:`BernoulliRBMStack` with its
-        defaults where one can start the network, else `init`. None: no pre-training, from
+        defaults where one can start the network and more than half of the samples have no label
+        (see `unlabeled`), else `init`. None: no pre-training, from
         `init`. A stack is cloned, given the network's layer sizes, activation and dtype, and
         trained on all rows of X; its other parameters can be searched as
         ``pretrainer__learning_rate`` etc., where a stack was passed. A :class:`WarmStart` of a
@@ -204,12 +221,13 @@ class DBNClassifier(
         and in the output: after each update, longer ones are scaled down to it [10]_. None: no
         bound. Not for 'lbfgs'.
 
-    dropout : float or pair of floats, default=0.0
+    dropout : 'auto', float or pair of floats, default='auto'
         Share of the hidden units that takes no part in an update, others for each sample, or
         the shares of the input and of the hidden units [10]_. What is left counts for more, so
         that predictions need no correction; of 'selu' such that mean and variance stay [7]_.
         `loss_` and `loss_curve_` are those of the units left; predictions, validation and the
-        trace's activations have all of them. Not for 'lbfgs'.
+        trace's activations have all of them. 'auto': 0.2 of the hidden units, none where only the
+        output layer is trained and with 'lbfgs', for which no other is possible.
 
     clip_norm : float, default=None
         The most that the gradient of all layers together may have as L2 norm, penalty
@@ -232,7 +250,7 @@ class DBNClassifier(
         Factor of the loss for each class; 'balanced' is inverse to the frequencies. Only
         proportions count: factors are divided by their mean over the samples.
 
-    label_smoothing : float, default=0.0
+    label_smoothing : float, default=0.05
         Share of each label that is spread evenly over all classes, in [0, 1) [9]_: with k
         classes the true one's target is 1 - label_smoothing + label_smoothing / k. In a
         multi-label problem, and with two classes, y becomes y (1 - label_smoothing) +
@@ -297,6 +315,16 @@ class DBNClassifier(
 
     t_ : int
         Samples seen in training.
+
+    batch_size_, learning_rate_, learning_rate_init_, dropout_ : int, str, float, pair of floats
+        What these parameters stood for in the last call.
+
+    max_iter_ : int
+        Number of epochs that training was planned for, see `early_stopping`.
+
+    held_out_loss_curve_ : list of float or None
+        Loss of the held-out samples after each epoch of the first pass of
+        ``early_stopping='refit'``.
 
     n_layers_ : int
         Number of layers, input and output included.
@@ -394,8 +422,8 @@ class DBNClassifier(
         solver="adam",
         alpha=0.0001,
         batch_size="auto",
-        learning_rate="constant",
-        learning_rate_init=0.001,
+        learning_rate="auto",
+        learning_rate_init="auto",
         power_t=0.5,
         max_iter=200,
         shuffle=True,
@@ -405,7 +433,7 @@ class DBNClassifier(
         warm_start=False,
         momentum=0.9,
         nesterovs_momentum=True,
-        early_stopping=False,
+        early_stopping="refit",
         validation_fraction=0.1,
         beta_1=0.9,
         beta_2=0.999,
@@ -417,12 +445,12 @@ class DBNClassifier(
         warmup_epochs=0,
         l1_ratio=0.0,
         max_norm=None,
-        dropout=0.0,
+        dropout="auto",
         clip_norm=None,
         clip_value=None,
         shortcut=False,
         class_weight=None,
-        label_smoothing=0.0,
+        label_smoothing=0.05,
         unlabeled=None,
         trace="epoch",
         dtype="float32",
@@ -683,6 +711,13 @@ class DBNClassifier(
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
         return X, y
+
+    def _pretraining_pays(self, samples, activations):
+        """Where most samples have no label: with all labels it wins on images at most."""
+        return bool(np.average(samples.labelled, weights=samples.repeats) < 0.5)
+
+    # Noisier gradients than a regressor's: classes overfit sooner than numbers.
+    _auto_dropout = 0.2
 
     def _labelled(self, y):
         if self.unlabeled is None:

@@ -35,7 +35,7 @@ class DeepMLPRegressor(RegressorMixin, BaseDeepNetwork):
     hidden_layer_sizes : array-like of shape (n_hidden,) or int, default=(100, 100, 100)
         Units of each hidden layer. (): a linear model.
 
-    activation : str or list of str, default='relu'
+    activation : str or list of str, default='logistic'
         Activation of the hidden layers, one for all or one for each:
 
         - 'identity', f(z) = z;
@@ -68,11 +68,14 @@ class DeepMLPRegressor(RegressorMixin, BaseDeepNetwork):
         learning rate.
 
     batch_size : int, default='auto'
-        Rows of a minibatch; 'auto' is ``min(200, n_samples)``. Not used by 'lbfgs'.
+        Samples in a minibatch. 'auto': a fortieth of all, at least 32 and at most 200; see
+        `batch_size_`. Not used by 'lbfgs'.
 
-    learning_rate : {'constant', 'invscaling', 'adaptive', 'cosine', 'one_cycle'}, \
-            default='constant'
-        Schedule of the learning rate. Used by ``solver='sgd'`` alone: 'invscaling' divides
+    learning_rate : {'auto', 'constant', 'invscaling', 'adaptive', 'cosine', 'one_cycle'}, \
+            default='auto'
+        Schedule of the learning rate. 'auto': 'one_cycle' in `fit`; 'constant' in
+        `partial_fit`, which does not know which call is the last. Used by ``solver='sgd'``
+        alone: 'invscaling' divides
         `learning_rate_init` by ``t ** power_t``, t the samples seen; 'adaptive' divides
         the rate by 5 whenever training stalls. Used by every solver but 'lbfgs', from update
         to update: 'cosine' falls along half a cosine, to zero after `max_iter` epochs [12]_;
@@ -83,14 +86,18 @@ class DeepMLPRegressor(RegressorMixin, BaseDeepNetwork):
         `partial_fit` share one, each of them an epoch of it: `max_iter` says how many. When
         it has come to its end, the last rate stays, and a warning says so.
 
-    learning_rate_init : float, default=0.001
-        Initial learning rate; the highest one of 'one_cycle'. Not used by 'lbfgs'.
+    learning_rate_init : 'auto' or float, default='auto'
+        Initial learning rate; the highest one of 'one_cycle'. 'auto': 0.01 (0.1 with 'sgd', 0.03
+        with 'adagrad', 0.003 with 'rmsprop'), times 3 if all hidden units are logistic, times 2 / L
+        in a network of L > 2 hidden layers, a third of that where the schedule does not end near
+        zero, and a third where the layers were pre-trained; see `learning_rate_init_`. Not used by
+        'lbfgs'.
 
     power_t : float, default=0.5
         Exponent of 'invscaling'.
 
     max_iter : int, default=200
-        Most epochs, or iterations of 'lbfgs'.
+        Maximum number of epochs, or of iterations of 'lbfgs'.
 
     shuffle : bool, default=True
         Whether every epoch visits the samples in a new random order. The model then
@@ -119,14 +126,22 @@ class DeepMLPRegressor(RegressorMixin, BaseDeepNetwork):
     nesterovs_momentum : bool, default=True
         Whether 'sgd' uses Nesterov's momentum.
 
-    early_stopping : bool, default=False
-        Whether to stop when the score of held-out rows no longer improves, and return the
-        weights that scored best. The rows are `X_val` of `fit` or else a
-        `validation_fraction`. Where their targets are all equal, which leaves no variance to
-        explain, their loss takes the place of the score. Not used by 'lbfgs'.
+    early_stopping : {'refit'} or bool, default='refit'
+        How long to train. 'refit': a copy of the network is first trained for `max_iter` epochs
+        without a part of the samples, a tenth, but at least 50 and at most a third, chosen so that
+        the target is spread as in the rest; then the network is trained on all samples for
+        `max_iter_` epochs, with the schedule shortened to them: `max_iter` if the loss of the
+        held-out samples was still falling at the end, else as many as make the sum of the
+        learning rates 1.5 times what it was when that loss was smallest. Training with fewer than
+        100 samples, and `partial_fit`, have no such first pass. True: as in scikit-learn, training
+        stops when the score of held-out samples no longer improves, and the weights that scored
+        best are kept; these samples, a `validation_fraction`, take no part in training. Where their
+        targets are all equal, which leaves no variance to explain, their loss takes the place of
+        the score. With `X_val`, these are the held-out samples. False: all epochs, or until `tol`. Not used by
+        'lbfgs'.
 
     validation_fraction : float, default=0.1
-        Share of the training rows held out by `early_stopping`.
+        Share of the training samples held out by ``early_stopping=True``.
 
     beta_1 : float, default=0.9
         Decay of the running mean of gradients in 'adam', 'adamw' and 'nadam', and of
@@ -148,7 +163,9 @@ class DeepMLPRegressor(RegressorMixin, BaseDeepNetwork):
         First weights of every layer:
 
         - 'auto': 'he_normal' for 'relu' and its relatives ('leaky_relu', 'elu', 'gelu',
-          'swish', 'softplus'), 'lecun_normal' for 'selu', 'glorot_uniform' otherwise;
+          'swish', 'softplus'), 'lecun_normal' for 'selu', 'glorot_uniform' otherwise; for hidden
+          'logistic' units that times 4, and biases that take away the mean of logistic units
+          below, with which they train as tanh units of half the input do;
         - 'glorot_normal', 'glorot_uniform': variance 2 / (fan_in + fan_out) [1]_;
         - 'he_normal', 'he_uniform': variance 2 / fan_in [2]_;
         - 'lecun_normal', 'lecun_uniform': variance 1 / fan_in [3]_;
@@ -187,12 +204,13 @@ class DeepMLPRegressor(RegressorMixin, BaseDeepNetwork):
         and in the output: after each update, longer ones are scaled down to it [10]_. None: no
         bound. Not for 'lbfgs'.
 
-    dropout : float or pair of floats, default=0.0
+    dropout : 'auto', float or pair of floats, default='auto'
         Share of the hidden units that takes no part in an update, others for each sample, or
         the shares of the input and of the hidden units [10]_. What is left counts for more, so
         that predictions need no correction; of 'selu' such that mean and variance stay [7]_.
         `loss_` and `loss_curve_` are those of the units left; predictions, validation and the
-        trace's activations have all of them. Not for 'lbfgs'.
+        trace's activations have all of them. 'auto': 0.1 of the hidden units, none where only the
+        output layer is trained and with 'lbfgs', for which no other is possible.
 
     clip_norm : float, default=None
         The most that the gradient of all layers together may have as L2 norm, penalty
@@ -283,6 +301,16 @@ class DeepMLPRegressor(RegressorMixin, BaseDeepNetwork):
 
     t_ : int
         Samples seen in training.
+
+    batch_size_, learning_rate_, learning_rate_init_, dropout_ : int, str, float, pair of floats
+        What these parameters stood for in the last call.
+
+    max_iter_ : int
+        Number of epochs that training was planned for, see `early_stopping`.
+
+    held_out_loss_curve_ : list of float or None
+        Loss of the held-out samples after each epoch of the first pass of
+        ``early_stopping='refit'``.
 
     n_layers_ : int
         Number of layers, input and output included.
@@ -375,13 +403,13 @@ class DeepMLPRegressor(RegressorMixin, BaseDeepNetwork):
     def __init__(
         self,
         hidden_layer_sizes=(100, 100, 100),
-        activation="relu",
+        activation="logistic",
         *,
         solver="adam",
         alpha=0.0001,
         batch_size="auto",
-        learning_rate="constant",
-        learning_rate_init=0.001,
+        learning_rate="auto",
+        learning_rate_init="auto",
         power_t=0.5,
         max_iter=200,
         shuffle=True,
@@ -391,7 +419,7 @@ class DeepMLPRegressor(RegressorMixin, BaseDeepNetwork):
         warm_start=False,
         momentum=0.9,
         nesterovs_momentum=True,
-        early_stopping=False,
+        early_stopping="refit",
         validation_fraction=0.1,
         beta_1=0.9,
         beta_2=0.999,
@@ -403,7 +431,7 @@ class DeepMLPRegressor(RegressorMixin, BaseDeepNetwork):
         warmup_epochs=0,
         l1_ratio=0.0,
         max_norm=None,
-        dropout=0.0,
+        dropout="auto",
         clip_norm=None,
         clip_value=None,
         shortcut=False,

@@ -1,5 +1,6 @@
 """What DBNClassifier and DeepMLPRegressor share: the network under scikit-learn's contract."""
 
+import copy
 import math
 import warnings
 from abc import ABCMeta, abstractmethod
@@ -19,7 +20,9 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
 from sk_dbn._architecture import PRECISIONS, check_layers_fit, first_weights, layer_sizes
 from sk_dbn._assignment import assignable
+from sk_dbn._automatic import automatic_batch_size, automatic_learning_rate
 from sk_dbn._baseline import compare
+from sk_dbn._duration import LEAST_SAMPLES, enough_epochs, split_by_target
 from sk_dbn._input import read_input
 from sk_dbn._names import Names, SuggestsNames, did_you_mean
 from sk_dbn._pretraining import (
@@ -60,9 +63,10 @@ from sk_dbn.models.threads import threads
 MOST_REPEATS = 10
 
 # What an optimiser begins with and keeps through further calls of partial_fit.
+OF_SCHEDULE = ("learning_rate", "learning_rate_init", "power_t", "warmup_epochs")
 KEPT = (
     *("solver", "momentum", "nesterovs_momentum", "beta_1", "beta_2", "epsilon"),
-    *("learning_rate", "learning_rate_init", "power_t", "warmup_epochs"),
+    *OF_SCHEDULE,
 )
 
 # The share of the loss that L-BFGS may leave undone, going by the slope at its end.
@@ -147,8 +151,8 @@ class BaseDeepNetwork(SuggestsNames, BaseEstimator, metaclass=ABCMeta):
         "solver": [Names({*SOLVERS, "lbfgs"})],
         "alpha": [Interval(Real, 0, None, closed="left")],
         "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
-        "learning_rate": [Names(set(SCHEDULES))],
-        "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
+        "learning_rate": [Names({"auto", *SCHEDULES})],
+        "learning_rate_init": [StrOptions({"auto"}), Interval(Real, 0, None, closed="neither")],
         "warmup_epochs": [Interval(Real, 0, None, closed="left")],
         "power_t": [Interval(Real, 0, None, closed="left")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
@@ -159,7 +163,7 @@ class BaseDeepNetwork(SuggestsNames, BaseEstimator, metaclass=ABCMeta):
         "warm_start": ["boolean"],
         "momentum": [Interval(Real, 0, 1, closed="both")],
         "nesterovs_momentum": ["boolean"],
-        "early_stopping": ["boolean"],
+        "early_stopping": ["boolean", Names({"refit"})],
         "validation_fraction": [Interval(Real, 0, 1, closed="left")],
         "beta_1": [Interval(Real, 0, 1, closed="left")],
         "beta_2": [Interval(Real, 0, 1, closed="left")],
@@ -171,7 +175,7 @@ class BaseDeepNetwork(SuggestsNames, BaseEstimator, metaclass=ABCMeta):
         "max_fun": [Interval(Integral, 1, None, closed="left")],
         "l1_ratio": [Interval(Real, 0, 1, closed="both")],
         "max_norm": [Interval(Real, 0, None, closed="neither"), None],
-        "dropout": [Interval(Real, 0, 1, closed="left"), list, tuple],
+        "dropout": [StrOptions({"auto"}), Interval(Real, 0, 1, closed="left"), list, tuple],
         "clip_norm": [Interval(Real, 0, None, closed="neither"), None],
         "clip_value": [Interval(Real, 0, None, closed="neither"), None],
         "shortcut": ["boolean"],
@@ -236,7 +240,7 @@ class BaseDeepNetwork(SuggestsNames, BaseEstimator, metaclass=ABCMeta):
         """Fit on validated parameters; a table of contents of what happens."""
         if incremental:
             self._validate_params()  # which the decorator leaves out once the network is fitted
-        if incremental and self.early_stopping:
+        if incremental and self._stops_early:
             raise ValueError("partial_fit does not support early_stopping=True")
         self._check_solver()
         # What leaves the range of numbers is met by a check of the loss and the weights.
@@ -255,13 +259,14 @@ class BaseDeepNetwork(SuggestsNames, BaseEstimator, metaclass=ABCMeta):
             train, validation = self._training_sets(run, samples, X_val, y_val)
             if first:
                 self._note_scales(samples, train)
-            batch_size = self._batch_size(len(train.order))
-            self._start_trace(run, train, batch_size, first, samples.X)
+            self._resolve_automatic(len(train.order), incremental)
+            self._choose_max_iter(run, train, validation, incremental)
+            self._start_trace(run, train, self.batch_size_, first, samples.X)
             self._start_validation(validation)
             if self.solver == "lbfgs":
                 self._fit_lbfgs(run, train, validation, checkpoint)
             else:
-                self._fit_minibatches(run, train, validation, batch_size, checkpoint, incremental)
+                self._fit_minibatches(run, train, validation, checkpoint, incremental)
             self._baseline = compare(self, run, train, samples.y, validation, incremental)
         return self
 
@@ -270,7 +275,7 @@ class BaseDeepNetwork(SuggestsNames, BaseEstimator, metaclass=ABCMeta):
         self._dropout_rates()
         for name, (off, reason) in NOT_FOR_LBFGS.items() if self.solver == "lbfgs" else ():
             value = getattr(self, name)
-            if np.any(value):
+            if np.any(value) and value != "auto":
                 raise ValueError(
                     f"{name} must be {off!r} for solver='lbfgs', {reason}, got {value!r}; take a "
                     "solver that works on minibatches, such as 'adam'."
@@ -369,7 +374,7 @@ class BaseDeepNetwork(SuggestsNames, BaseEstimator, metaclass=ABCMeta):
         self.loss_ = np.nan  # until the first epoch is complete
         self.loss_curve_, self.validation_loss_curve_ = [], None
         self.validation_scores_ = None
-        self.best_loss_ = None if self.early_stopping else np.inf
+        self.best_loss_ = None if self._stops_early else np.inf
         self.best_validation_score_ = None
 
     def _activations(self, n_hidden):
@@ -399,6 +404,9 @@ class BaseDeepNetwork(SuggestsNames, BaseEstimator, metaclass=ABCMeta):
         if isinstance(self.init, (list, tuple)):
             return first_weights(self.init, units, self.dtype)
         return [self.init] * (len(units) - 1)
+
+    # What dropout='auto' stands for in hidden layers.
+    _auto_dropout = 0.1
 
     # What makes the stack that pretrainer='auto' stands for.
     _auto_stack = BernoulliRBMStack
@@ -463,8 +471,9 @@ class BaseDeepNetwork(SuggestsNames, BaseEstimator, metaclass=ABCMeta):
                 continue
             name = activations[min(layer, len(activations) - 1)] if activations else "identity"
             if layer == network.n_layers - 1 and not self._follows_sklearn():
-                name = self.out_activation_
-            W[:], b[:] = initial_weights(init[layer], self._random_state, *W.shape, name)
+                name = "identity"  # as the output is before its own function
+            below = activations[layer - 1] if layer > 0 else None
+            W[:], b[:] = initial_weights(init[layer], self._random_state, *W.shape, name, below)
 
     def _follows_sklearn(self):
         """Whether the output layer is initialised as scikit-learn does, by `activation`."""
@@ -550,7 +559,7 @@ class BaseDeepNetwork(SuggestsNames, BaseEstimator, metaclass=ABCMeta):
         if len(rows) == 0:
             raise ValueError("sample_weight and class_weight leave no row with a label.")
         held_out, data = None, self._training_input(run, samples.X, rows)
-        if self.early_stopping and X_val is None and self.solver != "lbfgs":
+        if self._stops_early and X_val is None and self.solver != "lbfgs":
             rows, held_out = self._split(rows, samples)
         parts = data, samples.targets, samples.weight, self._loss
         train = TrainingSet(*parts, samples.repeated(rows), self._loss_option)
@@ -652,8 +661,8 @@ class BaseDeepNetwork(SuggestsNames, BaseEstimator, metaclass=ABCMeta):
 
     def _start_validation(self, validation):
         """What was best so far, beginning anew where another thing is watched now."""
-        if self.early_stopping != (self.best_loss_ is None):
-            self.best_loss_ = None if self.early_stopping else np.inf
+        if self._stops_early != (self.best_loss_ is None):
+            self.best_loss_ = None if self._stops_early else np.inf
             self.best_validation_score_ = None
             self._no_improvement_count = 0
         # R^2 of targets that are all equal is zero, whatever is predicted.
@@ -665,10 +674,67 @@ class BaseDeepNetwork(SuggestsNames, BaseEstimator, metaclass=ABCMeta):
         if validation is not None and self.best_validation_score_ is None:
             self.best_validation_score_ = self._best_value = -np.inf
 
+    @property
+    def _stops_early(self):
+        """Whether the score of held-out samples ends training."""
+        return self.early_stopping != "refit" and bool(self.early_stopping)
+
+    def _resolve_automatic(self, n_samples, incremental):
+        """What the parameters stand for that say 'auto', as fitted attributes."""
+        self.batch_size_, self.dropout_ = self._batch_size(n_samples), self._dropout_rates()
+        self.learning_rate_ = self.learning_rate
+        if self.learning_rate == "auto":  # a call of partial_fit does not know which is the last
+            self.learning_rate_ = "constant" if incremental else "one_cycle"
+        self.learning_rate_init_ = self.learning_rate_init
+        if self.learning_rate_init == "auto":
+            hidden = [] if self._is_frozen else self._activations(self._network.n_layers - 1)
+            is_annealed = self.learning_rate_ in PLANNED
+            is_pretrained = self.pretrainer_ is not None and not self._is_frozen
+            self.learning_rate_init_ = automatic_learning_rate(
+                self.solver, hidden, is_annealed, is_pretrained
+            )
+
+    def _choose_max_iter(self, run, train, validation, incremental):
+        """How many epochs to train for; 'refit' trains a copy on a part of the samples first."""
+        self.max_iter_, self.held_out_loss_curve_ = self.max_iter, None
+        is_measured = validation is not None or len(train.order) >= LEAST_SAMPLES
+        if self.early_stopping != "refit" or incremental or not is_measured:
+            return
+        if self.solver == "lbfgs":
+            return
+        if validation is None:
+            train, held_out = split_by_target(train, self._random_state)
+        else:
+            held_out = validation.rows
+        losses, rates = self._rehearse(run, train, held_out)
+        if np.isfinite(losses).all():  # otherwise training will diverge, and say so
+            self.max_iter_ = enough_epochs(losses, rates, self._new_schedule().is_planned)
+        self.held_out_loss_curve_ = losses
+
+    def _rehearse(self, run, train, held_out):
+        """Train a copy of the network; the held-out loss and the mean rate of every epoch."""
+        network, order = copy.deepcopy(self._trained), train.order
+        optimiser, schedule = self._new_optimiser(network), self._new_schedule()
+        self._check_warmup(schedule)
+        training = self._new_training(network, train, optimiser)
+        losses, mean_rates = [], []
+        progress = Progress(self.verbose, self, "held-out samples, epoch", self.max_iter)
+        while len(losses) < self.max_iter and np.isfinite(losses).all():
+            if self.shuffle:
+                order = self._random_state.permutation(train.order)
+            rates = schedule.rates(training.n_updates(order))
+            training.epoch(run, order, rates)
+            outputs = network.outputs(run, held_out.data, rows=held_out.order)
+            losses.append(float(held_out.loss_of(outputs)))
+            mean_rates.append(float(rates.mean()))
+            progress.end_epoch({"loss": losses[-1]})
+            schedule.end_epoch(len(losses) * len(order))
+        return losses, mean_rates
+
     def _batch_size(self, n_samples):
         """Rows of a minibatch."""
         if self.batch_size == "auto" or self.solver == "lbfgs":
-            return min(200, n_samples)
+            return automatic_batch_size(n_samples)
         if self.batch_size > n_samples:
             warnings.warn(
                 f"Got `batch_size` larger than sample size: {self.batch_size} > {n_samples}. "
@@ -683,6 +749,9 @@ class BaseDeepNetwork(SuggestsNames, BaseEstimator, metaclass=ABCMeta):
 
     def _dropout_rates(self):
         """Which share of the input's and of the hidden units is dropped."""
+        if isinstance(self.dropout, str):  # 'auto'
+            is_still = self.solver == "lbfgs" or self._is_frozen
+            return 0.0, 0.0 if is_still else self._auto_dropout
         if isinstance(self.dropout, Real):
             return 0.0, float(self.dropout)
         rates = tuple(self.dropout)
@@ -693,36 +762,51 @@ class BaseDeepNetwork(SuggestsNames, BaseEstimator, metaclass=ABCMeta):
             )
         return float(rates[0]), float(rates[1])
 
+    def _new_optimiser(self, network):
+        """An optimiser that has made no update."""
+        return OptimiserState(
+            self.solver,
+            network,
+            momentum=self.momentum,
+            nesterov=self.nesterovs_momentum and self.momentum > 0,
+            beta_1=self.beta_1,
+            beta_2=self.beta_2,
+            epsilon=self.epsilon,
+        )
+
+    def _new_schedule(self, share=1.0):
+        """A schedule at its beginning; a planned one in this share of its time."""
+        for_any_solver = self.solver == "sgd" or self.learning_rate_ in PLANNED
+        name = self.learning_rate_ if for_any_solver else "constant"
+        max_iter, warmup = round(share * self.max_iter), self.warmup_epochs
+        if name in PLANNED:
+            warmup *= share
+        return Schedule(name, self.learning_rate_init_, self.power_t, max_iter, warmup)
+
+    def _check_warmup(self, schedule):
+        """The rate may not still be rising when a planned schedule ends."""
+        if schedule.is_planned and self.warmup_epochs >= self.max_iter:
+            raise ValueError(
+                f"warmup_epochs must be less than max_iter={self.max_iter} with "
+                f"learning_rate={schedule.name!r}, got {self.warmup_epochs}: no epoch would "
+                "be left for the schedule."
+            )
+
     def _start_optimiser(self, incremental):
         """The optimiser of the previous partial_fit, or a new one."""
         trained = self._trained
         goes_on = incremental and self._optimiser is not None
         if not goes_on or self._optimiser.n_parameters != trained.theta.size:
-            self._optimiser = OptimiserState(
-                self.solver,
-                trained,
-                momentum=self.momentum,
-                nesterov=self.nesterovs_momentum and self.momentum > 0,
-                beta_1=self.beta_1,
-                beta_2=self.beta_2,
-                epsilon=self.epsilon,
-            )
+            self._optimiser = self._new_optimiser(trained)
+            self._schedule = self._new_schedule(self.max_iter_ / self.max_iter)
             self._begun_with = {name: getattr(self, name) for name in KEPT}
-            for_any_solver = self.solver == "sgd" or self.learning_rate in PLANNED
-            self._schedule = Schedule(
-                self.learning_rate if for_any_solver else "constant",
-                self.learning_rate_init,
-                self.power_t,
-                warmup_epochs=self.warmup_epochs,
-            )
+        elif self.learning_rate == "auto" and self._schedule.is_planned:
+            self._schedule = self._new_schedule()  # that of fit has ended
+            self._begun_with |= {name: getattr(self, name) for name in OF_SCHEDULE}
         self._warn_of_kept()
-        self._schedule.max_iter = self.max_iter
-        if self._schedule.is_planned and self.warmup_epochs >= self.max_iter:
-            raise ValueError(
-                f"warmup_epochs must be less than max_iter={self.max_iter} with "
-                f"learning_rate={self.learning_rate!r}, got {self.warmup_epochs}: no epoch would "
-                "be left for the schedule."
-            )
+        self._schedule.max_iter = self.max_iter_
+        self.learning_rate_, self.learning_rate_init_ = self._schedule.name, self._schedule.initial
+        self._check_warmup(self._schedule)
         if self._schedule.is_over:
             warnings.warn(
                 f"learning_rate={self._schedule.name!r} came to its end after max_iter="
@@ -744,29 +828,30 @@ class BaseDeepNetwork(SuggestsNames, BaseEstimator, metaclass=ABCMeta):
                 UserWarning,
             )
 
-    def _start_training(self, train, batch_size):
+    def _new_training(self, network, train, optimiser):
         """The updates as the parameters of this call want them."""
-        self._optimiser.set_bounds(
+        optimiser.set_bounds(
             self.alpha, self.l1_ratio, self.clip_value, self.clip_norm, self.max_norm
         )
-        dropout = self._dropout_rates()
-        if any(dropout) and self._optimiser.seed is None:
-            self._optimiser.seed = int(self._random_state.randint(np.iinfo(np.int32).max))
+        dropout = self.dropout_
+        if any(dropout) and optimiser.seed is None:
+            optimiser.seed = int(self._random_state.randint(np.iinfo(np.int32).max))
         if self._is_frozen:  # what enters the output layer are hidden units
             dropout = dropout[1], 0.0
-        return Training(self._trained, train, self._optimiser, batch_size, dropout)
+        return Training(network, train, optimiser, self.batch_size_, dropout)
 
-    def _fit_minibatches(self, run, train, validation, batch_size, checkpoint, incremental):
+    def _fit_minibatches(self, run, train, validation, checkpoint, incremental):
         """Epoch after epoch until the loss or the score no longer improves."""
         self._start_optimiser(incremental)
-        training, n_samples = self._start_training(train, batch_size), len(train.order)
+        training = self._new_training(self._trained, train, self._optimiser)
+        n_samples = len(train.order)
         self._watch(checkpoint, "_network", "_optimiser", "_schedule", "_random_state", "_recorder")
         yardstick = self._yardstick(run, train, incremental)
         best, progress = self._best_so_far(), self._progress("epoch", incremental)
         self.n_iter_ = 0
         order, theta = train.order, self._trained.theta
         stopping = diverged = False
-        max_iter = 1 if incremental else self.max_iter
+        max_iter = 1 if incremental else self.max_iter_
         while self.n_iter_ < max_iter and not stopping:
             before = theta.copy()
             if self.shuffle:
@@ -779,7 +864,7 @@ class BaseDeepNetwork(SuggestsNames, BaseEstimator, metaclass=ABCMeta):
                 break
             yardstick.end_epoch(loss, before)
             self._end_epoch(loss, n_samples)
-            if self._check_improvement(run, validation) and self.early_stopping:
+            if self._check_improvement(run, validation) and self._stops_early:
                 best = theta.copy()
             progress.end_epoch(self._measures(validation))
             self._schedule.end_epoch(self.t_)
@@ -804,7 +889,7 @@ class BaseDeepNetwork(SuggestsNames, BaseEstimator, metaclass=ABCMeta):
 
     def _best_so_far(self):
         """The weights that scored best in the previous fit, if this one goes on with it."""
-        if self.early_stopping and np.isfinite(self._best_value):
+        if self._stops_early and np.isfinite(self._best_value):
             return self._trained.theta.copy()
         return None
 
@@ -836,7 +921,7 @@ class BaseDeepNetwork(SuggestsNames, BaseEstimator, metaclass=ABCMeta):
         loss = yardstick.loss_of(self._trained.theta)
         if yardstick.is_worse(loss):
             self._warn_of_divergence(self.n_iter_, loss, self._return_to(yardstick))
-        elif not (stopping or self._schedule.is_planned):
+        elif not (stopping or self._schedule.is_planned or self.max_iter_ < self.max_iter):
             warnings.warn(
                 f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) "
                 "reached and the optimization hasn't converged yet.",
@@ -852,8 +937,8 @@ class BaseDeepNetwork(SuggestsNames, BaseEstimator, metaclass=ABCMeta):
         kept = "that it began with" if is_first else "of the last good epoch"
         warnings.warn(
             f"Training diverged in epoch {epoch}: the loss is {loss:.3g}. The weights "
-            f"{kept} were kept. Lower learning_rate_init ({self.learning_rate_init}), or scale X "
-            "and y, with StandardScaler for one.",
+            f"{kept} were kept. Lower learning_rate_init ({self.learning_rate_init_:.3g}), or "
+            "scale X and y, with StandardScaler for one.",
             ConvergenceWarning,
         )
 
@@ -867,7 +952,7 @@ class BaseDeepNetwork(SuggestsNames, BaseEstimator, metaclass=ABCMeta):
         """What is told of this call: of one of partial_fit, that it counts on."""
         if incremental:
             return Progress(self.verbose, self, unit, n_before=len(self.loss_curve_))
-        return Progress(self.verbose, self, unit, self.max_iter)
+        return Progress(self.verbose, self, unit, self.max_iter_)
 
     def _measures(self, validation):
         """What an epoch came to."""
@@ -881,7 +966,7 @@ class BaseDeepNetwork(SuggestsNames, BaseEstimator, metaclass=ABCMeta):
         improved = False
         if validation is not None:
             improved = self._validate_epoch(run, validation)
-        if not self.early_stopping:
+        if not self._stops_early:
             stuck = self.loss_ > self.best_loss_ - self.tol
             self.best_loss_ = min(self.best_loss_, self.loss_)
             self._no_improvement_count = self._no_improvement_count + 1 if stuck else 0
@@ -899,7 +984,7 @@ class BaseDeepNetwork(SuggestsNames, BaseEstimator, metaclass=ABCMeta):
         loss = float(rows.loss_of(outputs))
         self.validation_loss_curve_ = [*self.validation_loss_curve_, loss]
         value = -loss if self._judges_by_loss else score
-        if self.early_stopping:
+        if self._stops_early:
             stuck = not value >= self._best_value + self.tol  # NaN is stuck
             self._no_improvement_count = self._no_improvement_count + 1 if stuck else 0
         improved = value > self._best_value
@@ -911,10 +996,10 @@ class BaseDeepNetwork(SuggestsNames, BaseEstimator, metaclass=ABCMeta):
         """Whether training should stop, having told why if verbose."""
         if self._no_improvement_count <= self.n_iter_no_change:
             return False
-        if self._schedule.is_under_way and not self.early_stopping:
+        if self._schedule.is_under_way and not self._stops_early:
             return False
         stopping = self._schedule.on_plateau()
-        what = "Validation score" if self.early_stopping else "Training loss"
+        what = "Validation score" if self._stops_early else "Training loss"
         then = "Stopping." if stopping else f"Setting learning rate to {self._schedule.rate:f}"
         progress.say(
             f"{what} did not improve more than tol={self.tol:f} for "

@@ -74,7 +74,23 @@ def resolve_auto(activation):
     return "lecun_normal" if activation == "selu" else "glorot_uniform"
 
 
-def initial_weights(init, random, fan_in, fan_out, activation):
+def auto(random, fan_in, fan_out, activation, below):
+    """What 'auto' stands for: weights and biases of one layer.
+
+    With ``logistic(z) = (1 + tanh(z / 2)) / 2`` a layer of logistic units on another one computes
+    what one of tanh units does, ``tanh(W (2 h - 1))``, if its weights are 4 W and its biases minus
+    half of their sums. So logistic units have Glorot's weights times 4, and on logistic
+    units the biases that take away their mean of 1/2: deep networks of them then pass gradients
+    as those of tanh units do.
+    """
+    W = INITIALISERS[resolve_auto(activation)](random, fan_in, fan_out)
+    if activation != "logistic":
+        return W, np.zeros(fan_out)
+    W *= 4.0
+    return W, -0.5 * W.sum(axis=0) if below == "logistic" else np.zeros(fan_out)
+
+
+def initial_weights(init, random, fan_in, fan_out, activation, below=None):
     """Weights and biases of one layer.
 
     Parameters
@@ -86,12 +102,14 @@ def initial_weights(init, random, fan_in, fan_out, activation):
     fan_in, fan_out : int
     activation : str
         The layer's activation, which 'auto' and 'sklearn' go by.
+    below : str, default=None
+        That of the hidden layer below; None for the first layer.
 
     Returns
     -------
     weights : ndarray of shape (fan_in, fan_out)
     biases : ndarray of shape (fan_out,)
-        Zeros, except with 'sklearn'.
+        Zeros, except with 'sklearn', and with 'auto' for logistic units on logistic ones.
     """
     zeros = np.zeros(fan_out)
     if isinstance(init, str):
@@ -99,8 +117,9 @@ def initial_weights(init, random, fan_in, fan_out, activation):
             r = np.sqrt((2.0 if activation == "logistic" else 6.0) / (fan_in + fan_out))
             weights = random.uniform(-r, r, (fan_in, fan_out))
             return weights, random.uniform(-r, r, fan_out)
-        name = resolve_auto(activation) if init == "auto" else init
-        return INITIALISERS[name](random, fan_in, fan_out), zeros
+        if init == "auto":
+            return auto(random, fan_in, fan_out, activation, below)
+        return INITIALISERS[init](random, fan_in, fan_out), zeros
     if isinstance(init, numbers.Real):
         return random.normal(0.0, init, (fan_in, fan_out)), zeros
     return np.array(init), zeros

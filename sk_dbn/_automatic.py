@@ -1,0 +1,50 @@
+"""What 'auto' stands for in a network: settings that follow from its layers and its samples.
+
+The numbers were chosen on one half of the data sets of ``examples/benchmarks/defaults.py``.
+"""
+
+import numpy as np
+
+# The highest rate of a schedule for two hidden layers; 0.01 for the solvers related to Adam.
+RATES = {"sgd": 0.1, "rmsprop": 0.003, "adagrad": 0.03}
+
+
+def automatic_batch_size(n_samples):
+    """Size of the minibatches: 40 updates an epoch, where they have 32 to 200 samples.
+
+    Parameters
+    ----------
+    n_samples : int
+
+    Returns
+    -------
+    int
+    """
+    return min(n_samples, int(np.clip(n_samples // 40, 32, 200)))
+
+
+def automatic_learning_rate(solver, activations, is_annealed, is_pretrained):
+    """Initial learning rate.
+
+    Parameters
+    ----------
+    solver : str
+    activations : list of str
+        Of the hidden layers.
+    is_annealed : bool
+        Whether the schedule ends near zero; a rate that stays has to be lower.
+    is_pretrained : bool
+        Whether the layers have learned before, which a high rate would undo.
+
+    Returns
+    -------
+    float
+        Lower for deep networks, in which every layer moves what the next one sees; higher for
+        logistic units, whose weights are larger by a factor of 4 (see `initialisers.auto`).
+    """
+    rate = RATES.get(solver, 0.01) * 2.0 / max(2, len(activations))
+    if activations and set(activations) == {"logistic"}:
+        rate *= 3.0
+    if not is_annealed:
+        rate /= 3.0
+    return rate / 3.0 if is_pretrained else rate
