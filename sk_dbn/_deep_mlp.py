@@ -137,8 +137,8 @@ class DeepMLPRegressor(RegressorMixin, BaseDeepNetwork):
         stops when the score of held-out samples no longer improves, and the weights that scored
         best are kept; these samples, a `validation_fraction`, take no part in training. Where their
         targets are all equal, which leaves no variance to explain, their loss takes the place of
-        the score. With `X_val`, these are the held-out samples. False: all epochs, or until `tol`. Not used by
-        'lbfgs'.
+        the score. With `X_val`, these are the held-out samples. False: all epochs, or until `tol`.
+        Not used by 'lbfgs'.
 
     validation_fraction : float, default=0.1
         Share of the training samples held out by ``early_stopping=True``.

@@ -14,7 +14,7 @@ from sk_dbn._rbm_stack import BernoulliRBMStack
 from sk_dbn.inspection import symptoms
 from sk_dbn.inspection.findings import KINDS, Diagnosis
 from sk_dbn.inspection.fitted import hint_at_inner
-from sk_dbn.inspection.history import History
+from sk_dbn.inspection.history import History, resolved
 
 # The likely cause before what follows from it.
 SYMPTOMS = (
@@ -175,6 +175,8 @@ def _before(estimator, X, y):
         warnings.filterwarnings("ignore", SCALE_WARNING)  # it is found
         twin.fit(X, y)
     if twin.pretrainer_ is None or not isinstance(stack, BernoulliRBMStack):
-        return History(twin, False, parameters)
+        twin.set_params(**{name: parameters[name] for name in ("early_stopping", *STILL_NETWORK)})
+        twin._resolve_automatic(len(X), incremental=False)
+        return History(twin, False, parameters | resolved(twin))
     rate = stack.get_params()["learning_rate"]
     return History(twin.pretrainer_, False, twin.pretrainer_.get_params() | {"learning_rate": rate})

@@ -18,6 +18,23 @@ STACK_STD = 0.01
 UPDATES = 100  # in which an epoch is cut to take the mean of its rates
 
 
+def resolved(network):
+    """What the parameters of a fitted network stood for that said 'auto' or 'refit'.
+
+    Parameters
+    ----------
+    network : DBNClassifier or DeepMLPRegressor
+
+    Returns
+    -------
+    dict
+        With ``early_stopping`` only true if training returned to the best epoch.
+    """
+    names = "batch_size", "dropout", "learning_rate", "learning_rate_init"
+    stops = network.early_stopping != "refit" and bool(network.early_stopping)
+    return {name: getattr(network, f"{name}_") for name in names} | {"early_stopping": stops}
+
+
 @dataclass
 class History:
     """The trace, the losses and the parameters of one estimator.
@@ -52,11 +69,13 @@ class History:
 
     @property
     def _used(self):
-        """Schedule and learning rate that a network was really trained with."""
+        """Schedule, learning rate and what else a network was really trained with."""
+        if not self.is_network:
+            return {}
         schedule = getattr(self.estimator, "_schedule", None)
         if schedule is None or not self.has_minibatches:
-            return {}
-        return {
+            return resolved(self.estimator)
+        return resolved(self.estimator) | {
             "learning_rate": schedule.name,
             "learning_rate_init": schedule.initial,
             "max_iter": schedule.max_iter,
