@@ -110,6 +110,7 @@ class Diagnosis(Sequence):
     >>> from sk_dbn import DeepMLPRegressor
     >>> from sk_dbn.inspection import diagnose
     >>> X, y = load_diabetes(return_X_y=True)
+    >>> y = (y - y.mean()) / y.std()
     >>> diagnosis = diagnose(DeepMLPRegressor((20,) * 10, activation="logistic"), X, y)
     >>> [finding.kind for finding in diagnosis]
     ['vanishing']
