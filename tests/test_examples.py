@@ -381,6 +381,14 @@ def test_gaussian_features_benchmark():
         assert float(rows[-1][column]) > 85
 
 
+def test_units_of_tables_benchmark():
+    """Features of both choices tell benign from malignant far better than a guess, 63 %."""
+    output = run("benchmarks/units_of_tables.py", "--quick")
+    rows = rows_of(output, r"^(auto|gaussian) +(\d+\.\d+) \(\d+\.\d+\)$")
+    assert [row[0] for row in rows] == ["auto", "gaussian"]
+    assert all(float(row[1]) > 85 for row in rows)
+
+
 def test_gaussian_stability_benchmark():
     """No run leaves NaN without a warning, and at the default rate none diverges at all."""
     output = run("benchmarks/gaussian_stability.py", "--quick")
