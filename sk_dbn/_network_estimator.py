@@ -263,6 +263,7 @@ class BaseDeepNetwork(SuggestsNames, BaseEstimator, metaclass=ABCMeta):
             self._choose_max_iter(run, train, validation, incremental)
             self._start_trace(run, train, self.batch_size_, first, samples.X)
             self._start_validation(validation)
+            self._baseline = None  # until training is over
             if self.solver == "lbfgs":
                 self._fit_lbfgs(run, train, validation, checkpoint)
             else:
@@ -367,7 +368,6 @@ class BaseDeepNetwork(SuggestsNames, BaseEstimator, metaclass=ABCMeta):
         self._network, self._optimiser, self._begun_loss = network, None, self._loss
         self._no_improvement_count = 0
         self.n_layers_ = network.n_layers + 1
-        self._baseline = None  # until training is over
         self.n_iter_, self.t_ = 0, 0
         self._usual_loss = 0.0
         self._judges_by_loss, self._best_value = False, -np.inf

@@ -1054,7 +1054,7 @@ def test_a_range_that_cannot_be_divided_by(values, dtype):
     X = np.random.RandomState(0).uniform(*values, size=(60, 5))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        warnings.filterwarnings("ignore", message="X has values")
+        warnings.filterwarnings("ignore", message="X has values|X is not scaled")
         stack = small(visible="bernoulli", dtype=dtype).fit(X)
     assert all(np.isfinite(x).all() for x in parameters(stack))
     assert np.isfinite(stack.transform(X)).all() and np.isfinite(stack.reconstruct(X)).all()

@@ -48,16 +48,16 @@ class VisibleUnits:
             If the largest value less the smallest is infinite.
         """
         mean, variance, low, high = moments
-        if isinstance(kind, str) and kind == "auto":
-            gaussian = gaussian_features(moments)
-        else:
-            gaussian = np.broadcast_to(np.equal(kind, "gaussian"), mean.shape)
         lowest, highest = float(low.min()), float(high.max())
         if not np.isfinite(highest - lowest):
             raise ValueError(
                 f"X must have a range that double precision holds, got values from {lowest:.4g} "
                 f"to {highest:.4g}; divide them by {highest:.1g}."
             )
+        if isinstance(kind, str) and kind == "auto":
+            gaussian = gaussian_features(moments)
+        else:
+            gaussian = np.broadcast_to(np.equal(kind, "gaussian"), mean.shape)
         seen = 0.0, 1.0
         if not gaussian.all():
             seen = float(low[~gaussian].min()), float(high[~gaussian].max())
