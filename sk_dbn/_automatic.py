@@ -6,7 +6,8 @@ The numbers were chosen on one half of the data sets of ``examples/benchmarks/de
 import numpy as np
 
 # The highest rate of a schedule for two hidden layers; 0.01 for the solvers related to Adam.
-RATES = {"sgd": 0.1, "rmsprop": 0.003, "adagrad": 0.03}
+RATES = {"sgd": 0.1, "adagrad": 0.1}
+WIDTH = 200  # units; beyond, the rate falls as 1 / width
 
 
 def automatic_batch_size(n_samples):
@@ -23,7 +24,7 @@ def automatic_batch_size(n_samples):
     return min(n_samples, int(np.clip(n_samples // 40, 32, 200)))
 
 
-def automatic_learning_rate(solver, activations, is_annealed, is_pretrained):
+def automatic_learning_rate(solver, activations, sizes, is_annealed, is_pretrained):
     """Initial learning rate.
 
     Parameters
@@ -31,6 +32,8 @@ def automatic_learning_rate(solver, activations, is_annealed, is_pretrained):
     solver : str
     activations : list of str
         Of the hidden layers.
+    sizes : sequence of int
+        Their numbers of units.
     is_annealed : bool
         Whether the schedule ends near zero; a rate that stays has to be lower.
     is_pretrained : bool
@@ -39,10 +42,13 @@ def automatic_learning_rate(solver, activations, is_annealed, is_pretrained):
     Returns
     -------
     float
-        Lower for deep networks, in which every layer moves what the next one sees; higher for
-        logistic units, whose weights are larger by a factor of 4 (see `initialisers.auto`).
+        Lower for deep networks, in which every layer moves what the next one sees; for wide ones,
+        whose sums have as many terms that move at once (Yang et al., 2021, Tensor programs V,
+        arXiv 2203.03466, table 3); higher for logistic units, whose weights are larger by a factor
+        of 4 (see `initialisers.auto`).
     """
     rate = RATES.get(solver, 0.01) * 2.0 / max(2, len(activations))
+    rate *= min(1.0, WIDTH / max(sizes, default=1))
     if activations and set(activations) == {"logistic"}:
         rate *= 3.0
     if not is_annealed:

@@ -87,9 +87,9 @@ class DeepMLPRegressor(RegressorMixin, BaseDeepNetwork):
         it has come to its end, the last rate stays, and a warning says so.
 
     learning_rate_init : 'auto' or float, default='auto'
-        Initial learning rate; the highest one of 'one_cycle'. 'auto': 0.01 (0.1 with 'sgd', 0.03
-        with 'adagrad', 0.003 with 'rmsprop'), times 3 if all hidden units are logistic, times 2 / L
-        in a network of L > 2 hidden layers, a third of that where the schedule does not end near
+        Initial learning rate; the highest one of 'one_cycle'. 'auto': 0.01 (0.1 with 'sgd' and
+        'adagrad'), times 3 if all hidden units are logistic, times 2 / L
+        in a network of L > 2 hidden layers, times 200 / n where the widest has n > 200 units, a third of that where the schedule does not end near
         zero, and a third where the layers were pre-trained; see `learning_rate_init_`. Not used by
         'lbfgs'.
 

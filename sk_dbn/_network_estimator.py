@@ -687,11 +687,12 @@ class BaseDeepNetwork(SuggestsNames, BaseEstimator, metaclass=ABCMeta):
             self.learning_rate_ = "constant" if incremental else "one_cycle"
         self.learning_rate_init_ = self.learning_rate_init
         if self.learning_rate_init == "auto":
-            hidden = [] if self._is_frozen else self._activations(self._network.n_layers - 1)
+            sizes = [] if self._is_frozen else layer_sizes(self.hidden_layer_sizes)
+            hidden = self._activations(len(sizes)) if sizes else []
             is_annealed = self.learning_rate_ in PLANNED
             is_pretrained = self.pretrainer_ is not None and not self._is_frozen
             self.learning_rate_init_ = automatic_learning_rate(
-                self.solver, hidden, is_annealed, is_pretrained
+                self.solver, hidden, sizes, is_annealed, is_pretrained
             )
 
     def _choose_max_iter(self, run, train, validation, incremental):
