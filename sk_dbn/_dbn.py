@@ -710,7 +710,7 @@ class DBNClassifier(
 
     def _pretraining_pays(self, samples, activations):
         """Where most samples have no label: with all labels it wins on images at most."""
-        return bool(samples.labelled.mean() < 0.5)
+        return bool(np.average(samples.labelled, weights=samples.repeats) < 0.5)
 
     # Noisier gradients than a regressor's: classes overfit sooner than numbers.
     _auto_dropout = 0.2

@@ -135,7 +135,8 @@ class DeepMLPRegressor(RegressorMixin, BaseDeepNetwork):
         100 samples, and `partial_fit`, have no such first pass. True: as in scikit-learn, training
         stops when the score of held-out samples no longer improves, and the weights that scored
         best are kept; these samples, a `validation_fraction`, take no part in training. With
-        `X_val`, these are the held-out samples. False: all epochs, or until `tol`. Not used by 'lbfgs'.
+        `X_val`, these are the held-out samples. False: all epochs, or until `tol`. Not used by
+        'lbfgs'.
 
     validation_fraction : float, default=0.1
         Share of the training samples held out by ``early_stopping=True``.

@@ -40,12 +40,13 @@ def split_by_target(training_set, random):
     return tuple(replace(training_set, order=part) for part in parts)
 
 
-def enough_epochs(losses, rates):
+def enough_epochs(losses, rates, is_planned=True):
     """The number of epochs in which as much is learned as up to the smallest held-out loss.
 
-    A schedule over fewer epochs goes through the same learning rates in less time. What the
-    network has learned is taken to grow with the sum of the rates, so that number is the share
-    that this sum had reached at the best epoch, times all epochs.
+    What the network has learned is taken to grow with the sum of the learning rates. A planned
+    schedule over fewer epochs goes through the same rates in less time, so the number is the
+    share that this sum had reached at the best epoch, times all epochs. Other schedules
+    begin the same whatever the number of epochs, so it is that of the epoch that reaches the sum.
 
     Parameters
     ----------
@@ -53,6 +54,8 @@ def enough_epochs(losses, rates):
         Of the held-out samples, after each epoch.
     rates : sequence of float
         Mean learning rate of each epoch.
+    is_planned : bool, default=True
+        Whether the schedule knows its end.
 
     Returns
     -------
@@ -65,5 +68,9 @@ def enough_epochs(losses, rates):
     best = smooth.argmin()
     if smooth[-1] - smooth[best] <= FLAT * (smooth.max() - smooth[best]):
         return n_epochs
-    share = np.sum(rates[: best + 1]) / np.sum(rates)
-    return int(np.clip(np.ceil(SPARE * share * n_epochs), min(LEAST_EPOCHS, n_epochs), n_epochs))
+    learned = np.cumsum(rates)
+    wanted = SPARE * learned[best]
+    n_wanted = (
+        wanted / learned[-1] * n_epochs if is_planned else np.searchsorted(learned, wanted) + 1
+    )
+    return int(np.clip(np.ceil(n_wanted), min(LEAST_EPOCHS, n_epochs), n_epochs))

@@ -57,9 +57,10 @@ from sk_dbn.models.threads import threads
 MOST_REPEATS = 10
 
 # What an optimiser begins with and keeps through further calls of partial_fit.
+OF_SCHEDULE = ("learning_rate", "learning_rate_init", "power_t", "warmup_epochs")
 KEPT = (
     *("solver", "momentum", "nesterovs_momentum", "beta_1", "beta_2", "epsilon"),
-    *("learning_rate", "learning_rate_init", "power_t", "warmup_epochs"),
+    *OF_SCHEDULE,
 )
 
 # What 'lbfgs' cannot do, the value that stands for not asking it to, and why it cannot.
@@ -645,13 +646,14 @@ class BaseDeepNetwork(SuggestsNames, BaseEstimator, metaclass=ABCMeta):
             held_out = validation.rows
         losses, rates = self._rehearse(run, train, held_out)
         if np.isfinite(losses).all():  # otherwise training will diverge, and say so
-            self.max_iter_ = enough_epochs(losses, rates)
+            self.max_iter_ = enough_epochs(losses, rates, self._new_schedule().is_planned)
         self.held_out_loss_curve_ = losses
 
     def _rehearse(self, run, train, held_out):
         """Train a copy of the network; the held-out loss and the mean rate of every epoch."""
         network, order = copy.deepcopy(self._trained), train.order
-        optimiser, schedule = self._new_optimiser(network), self._new_schedule(self.max_iter)
+        optimiser, schedule = self._new_optimiser(network), self._new_schedule()
+        self._check_warmup(schedule)
         training = self._new_training(network, train, optimiser)
         losses, mean_rates = [], []
         progress = Progress(self.verbose, self, "held-out samples, epoch", self.max_iter)
@@ -664,7 +666,7 @@ class BaseDeepNetwork(SuggestsNames, BaseEstimator, metaclass=ABCMeta):
             losses.append(float(held_out.loss_of(outputs)))
             mean_rates.append(float(rates.mean()))
             progress.end_epoch({"loss": losses[-1]})
-            schedule.end_epoch((len(losses)) * len(order))
+            schedule.end_epoch(len(losses) * len(order))
         return losses, mean_rates
 
     def _batch_size(self, n_samples):
@@ -705,16 +707,23 @@ class BaseDeepNetwork(SuggestsNames, BaseEstimator, metaclass=ABCMeta):
             epsilon=self.epsilon,
         )
 
-    def _new_schedule(self, max_iter):
-        """A schedule at its beginning."""
+    def _new_schedule(self, share=1.0):
+        """A schedule at its beginning; a planned one in this share of its time."""
         for_any_solver = self.solver == "sgd" or self.learning_rate_ in PLANNED
-        return Schedule(
-            self.learning_rate_ if for_any_solver else "constant",
-            self.learning_rate_init_,
-            self.power_t,
-            max_iter,
-            self.warmup_epochs,
-        )
+        name = self.learning_rate_ if for_any_solver else "constant"
+        max_iter, warmup = round(share * self.max_iter), self.warmup_epochs
+        if name in PLANNED:
+            warmup *= share
+        return Schedule(name, self.learning_rate_init_, self.power_t, max_iter, warmup)
+
+    def _check_warmup(self, schedule):
+        """The rate may not still be rising when a planned schedule ends."""
+        if schedule.is_planned and self.warmup_epochs >= self.max_iter:
+            raise ValueError(
+                f"warmup_epochs must be less than max_iter={self.max_iter} with "
+                f"learning_rate={schedule.name!r}, got {self.warmup_epochs}: no epoch would "
+                "be left for the schedule."
+            )
 
     def _start_optimiser(self, incremental):
         """The optimiser of the previous partial_fit, or a new one."""
@@ -722,18 +731,15 @@ class BaseDeepNetwork(SuggestsNames, BaseEstimator, metaclass=ABCMeta):
         goes_on = incremental and self._optimiser is not None
         if not goes_on or self._optimiser.n_parameters != trained.theta.size:
             self._optimiser = self._new_optimiser(trained)
-            self._schedule = self._new_schedule(self.max_iter_)
+            self._schedule = self._new_schedule(self.max_iter_ / self.max_iter)
             self._begun_with = {name: getattr(self, name) for name in KEPT}
         elif self.learning_rate == "auto" and self._schedule.is_planned:
-            self._schedule = self._new_schedule(self.max_iter_)  # that of fit has ended
+            self._schedule = self._new_schedule()  # that of fit has ended
+            self._begun_with |= {name: getattr(self, name) for name in OF_SCHEDULE}
         self._warn_of_kept()
         self._schedule.max_iter = self.max_iter_
-        if self._schedule.is_planned and self.warmup_epochs >= self.max_iter:
-            raise ValueError(
-                f"warmup_epochs must be less than max_iter={self.max_iter} with "
-                f"learning_rate={self.learning_rate!r}, got {self.warmup_epochs}: no epoch would "
-                "be left for the schedule."
-            )
+        self.learning_rate_, self.learning_rate_init_ = self._schedule.name, self._schedule.initial
+        self._check_warmup(self._schedule)
         if self._schedule.is_over:
             warnings.warn(
                 f"learning_rate={self._schedule.name!r} came to its end after max_iter="
@@ -795,7 +801,8 @@ class BaseDeepNetwork(SuggestsNames, BaseEstimator, metaclass=ABCMeta):
             checkpoint.keep()
             before = started_from
         else:
-            if not (stopping or incremental or self._schedule.is_planned):
+            is_chosen = self._schedule.is_planned or self.max_iter_ < self.max_iter
+            if not (stopping or incremental or is_chosen):
                 warnings.warn(
                     f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) "
                     "reached and the optimization hasn't converged yet.",

@@ -23,7 +23,7 @@ NETWORK = {
     "beta_1": {"solver": ("adam", "adamw", "nadam", "rmsprop")},
     "beta_2": {"solver": ("adam", "adamw", "nadam")},
     "epsilon": {"solver": ADAPTIVE},
-    "early_stopping": {"solver": (*SOLVERS,)},
+    ("early_stopping", True): {"solver": (*SOLVERS,)},
     "n_iter_no_change": {"solver": (*SOLVERS,)},
     "validation_fraction": {"solver": (*SOLVERS,), "early_stopping": (True,)},
     "max_fun": {"solver": ("lbfgs",)},

@@ -25,6 +25,7 @@ from sklearn.utils.class_weight import compute_sample_weight
 
 from sk_dbn import BernoulliRBMStack, DBNClassifier, WarmStart
 from tests import reference
+from tests.as_scikit_learn import AS_SCIKIT_LEARN
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
@@ -33,10 +34,10 @@ pytestmark = [
 
 
 def make(**params):
-    """A small classifier without pre-training."""
+    """A small classifier without pre-training, trained as scikit-learn's."""
     small = {"hidden_layer_sizes": (8, 6), "activation": "tanh", "max_iter": 6}
     small |= {"pretrainer": None, "random_state": 0, "batch_size": 32}
-    return DBNClassifier(**(small | params))
+    return DBNClassifier(**(AS_SCIKIT_LEARN[DBNClassifier] | small | params))
 
 
 def pretrained(**params):
@@ -536,16 +537,17 @@ def test_layers_start_as_the_stacks(activation):
 
 
 def test_the_default_is_a_stack_with_its_defaults():
-    """None stands for BernoulliRBMStack(); sizes, activation and dtype are the network's."""
-    X, y = data()
-    estimator = make(pretrainer="auto", activation="logistic", dtype="float64").fit(X, y)
+    """'auto' stands for BernoulliRBMStack(); sizes, activation and dtype are the network's."""
+    X, _, y = few_labels()
+    params = {"unlabeled": -1, "activation": "logistic", "dtype": "float64"}
+    estimator = make(pretrainer="auto", **params).fit(X, y)
     own = {"hidden_layer_sizes": (8, 6), "dtype": "float64"}
     expected = BernoulliRBMStack(**own).get_params()
     mine = estimator.pretrainer_.get_params()
     assert {k for k in expected if mine[k] != expected[k]} == {"random_state"}
     seed = mine["random_state"]
-    same = make(pretrainer=BernoulliRBMStack(random_state=seed), activation="logistic")
-    same.set_params(dtype="float64", random_state=np.random.RandomState(0))
+    same = make(pretrainer=BernoulliRBMStack(random_state=seed), **params)
+    same.set_params(random_state=np.random.RandomState(0))
     np.testing.assert_array_equal(
         same.fit(X, y).pretrainer_.coefs_[0], estimator.pretrainer_.coefs_[0]
     )
@@ -682,8 +684,9 @@ def test_relu_is_pre_trained(wrapper):
 )
 def test_auto_pre_trains_where_a_stack_is_possible(params, is_pretrained):
     """And is no error elsewhere, where to ask for a stack is one: it is the default of searches."""
-    X, y = data()
+    X, _, y = few_labels()
     settings = {"hidden_layer_sizes": (8, 6), "max_iter": 2, "random_state": 0, **params}
+    settings["unlabeled"] = -1
     estimator = DBNClassifier(**settings).fit(X, y)
     assert (estimator.pretrainer_ is not None) == is_pretrained
     explicit = DBNClassifier(**settings, pretrainer=BernoulliRBMStack())
@@ -691,6 +694,30 @@ def test_auto_pre_trains_where_a_stack_is_possible(params, is_pretrained):
         np.testing.assert_array_equal(parameters(explicit.fit(X, y)), parameters(estimator))
     else:
         assert_refused(explicit, X, y, "set pretrainer=None|needs pretrainer=None")
+
+
+@pytest.mark.parametrize(("n_labelled", "is_pretrained"), [(90, False), (45, False), (44, True)])
+def test_auto_pre_trains_where_most_samples_have_no_label(n_labelled, is_pretrained):
+    """More than half; in other cases the network is, bit by bit, that without a stack."""
+    X, y = data()
+    y = np.where(np.arange(90) < n_labelled, y, -1)
+    settings = {"hidden_layer_sizes": (8, 6), "max_iter": 2, "random_state": 0, "unlabeled": -1}
+    estimator = DBNClassifier(**settings).fit(X, y)
+    assert (estimator.pretrainer_ is not None) == is_pretrained
+    without = DBNClassifier(**settings, pretrainer=None).fit(X, y)
+    assert np.array_equal(parameters(without), parameters(estimator)) != is_pretrained
+
+
+def test_auto_counts_samples_as_often_as_they_weigh():
+    """A weight of two is the same as listing a sample twice, and one of zero as leaving it out."""
+    X, y = data()
+    settings = {"hidden_layer_sizes": (8, 6), "max_iter": 2, "random_state": 0, "unlabeled": -1}
+    y = np.where(np.arange(90) < 50, y, -1)
+    for w in (np.where(y == -1, 2, 1), np.where(np.arange(90) < 20, 0, 1)):
+        weighted = DBNClassifier(**settings).fit(X, y, sample_weight=w)
+        listed = DBNClassifier(**settings).fit(np.repeat(X, w, axis=0), np.repeat(y, w))
+        assert weighted.pretrainer_ is not None
+        np.testing.assert_array_equal(parameters(weighted), parameters(listed))
 
 
 def test_a_search_over_activations_never_fails():
@@ -806,20 +833,27 @@ def test_learns_a_curve_where_the_same_network_finds_a_line():
 
 
 @pytest.mark.parametrize("seed", range(2))
-def test_pre_training_is_a_head_start(seed):
-    """On digits of which 100 have labels: after as many epochs the pre-trained network is ahead."""
+@pytest.mark.parametrize("is_default", [False, True])
+def test_pre_training_is_a_head_start(is_default, seed):
+    """On digits of which 100 have labels: after as many epochs the pre-trained network is ahead.
+
+    By 0.03 where both are trained slowly, from Glorot's weights; and still by something where both
+    are trained as well as the defaults know.
+    """
     X, y = load_digits(return_X_y=True)
     X_train, X_test, y_train, y_test = train_test_split(X / 16, y, random_state=seed)
     y_train = np.where(np.arange(len(y_train)) < 100, y_train, -1)
     params = {"unlabeled": -1, "max_iter": 100, "random_state": seed}
     stack = BernoulliRBMStack(random_state=seed)
+    if not is_default:
+        params |= AS_SCIKIT_LEARN[DBNClassifier] | {"batch_size": 100}
     scores = [
-        DBNClassifier((100,), pretrainer=start, **params)
+        DBNClassifier((100,), pretrainer=start, init=init, **params)
         .fit(X_train, y_train)
         .score(X_test, y_test)
-        for start in (stack, None)
+        for start, init in ((stack, "auto"), (None, "auto" if is_default else "glorot_uniform"))
     ]
-    assert scores[0] > scores[1] + 0.03
+    assert scores[0] > scores[1] + (0.0 if is_default else 0.03)
 
 
 # ---------------------------------------------------------------------------

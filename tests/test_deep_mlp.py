@@ -14,6 +14,7 @@ from sklearn.neural_network import MLPRegressor
 
 from sk_dbn import BernoulliRBMStack, DeepMLPRegressor
 from tests import reference
+from tests.as_scikit_learn import AS_SCIKIT_LEARN
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -21,9 +22,10 @@ SKLEARN_HAS_POISSON = "loss" in inspect.signature(MLPRegressor).parameters
 
 
 def make(**params):
-    """A small network."""
+    """A small network, trained as scikit-learn's."""
     small = {"hidden_layer_sizes": (8, 6), "activation": "tanh", "max_iter": 6}
-    return DeepMLPRegressor(**(small | {"random_state": 0, "batch_size": 32} | params))
+    small |= {"random_state": 0, "batch_size": 32}
+    return DeepMLPRegressor(**(AS_SCIKIT_LEARN[DeepMLPRegressor] | small | params))
 
 
 def data(n=90, seed=0):
@@ -187,7 +189,8 @@ def test_every_poisson_step_is_scikit_learns(solver):
     params |= {"hidden_layer_sizes": (7, 4), "activation": "tanh", "max_iter": 20, "tol": 0}
     params |= {"random_state": 3, "learning_rate_init": 0.01}
     theirs = MLPRegressor(**params).fit(X, y)
-    mine = DeepMLPRegressor(**params, init="sklearn", dtype="float64").fit(X, y)
+    own = AS_SCIKIT_LEARN[DeepMLPRegressor] | {"init": "sklearn", "dtype": "float64"}
+    mine = DeepMLPRegressor(**(own | params)).fit(X, y)
     for p, q in zip(mine.coefs_ + mine.intercepts_, theirs.coefs_ + theirs.intercepts_):
         np.testing.assert_allclose(p, q, rtol=0, atol=1e-10)
     np.testing.assert_allclose(mine.predict(X), theirs.predict(X), rtol=1e-10)
@@ -430,9 +433,7 @@ def test_a_score_that_is_not_a_number_counts_as_no_improvement():
     """NaN compares as false with everything: it must neither reset the count nor be the best."""
     random = np.random.RandomState(0)
     X, y = random.normal(size=(30, 3)), random.normal(size=30)
-    net = DeepMLPRegressor(
-        (3,), max_iter=50, early_stopping=True, n_iter_no_change=2, random_state=0
-    )
+    net = make(max_iter=50, early_stopping=True, n_iter_no_change=2)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         net.fit(X, y, X_val=X[:1], y_val=y[:1])  # R^2 of one row is undefined
@@ -444,8 +445,8 @@ def test_adamw_reports_what_it_minimises():
     """Its decay is not a penalty of the loss: with zero rate the loss does not know alpha."""
     random = np.random.RandomState(0)
     X, y = random.normal(size=(30, 3)), random.normal(size=30)
-    settings = {"solver": "adamw", "learning_rate_init": 1e-30, "max_iter": 1, "random_state": 0}
+    settings = {"solver": "adamw", "learning_rate_init": 1e-30, "max_iter": 1}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        losses = [DeepMLPRegressor((3,), alpha=a, **settings).fit(X, y).loss_ for a in (0, 10)]
+        losses = [make(alpha=a, **settings).fit(X, y).loss_ for a in (0, 10)]
     assert losses[0] == losses[1]
