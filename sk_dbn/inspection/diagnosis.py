@@ -139,6 +139,14 @@ def _before(estimator, X, y):
         warnings.filterwarnings("ignore", "Parameters that have no effect")  # with its solver
         twin.fit(X, y)
     if twin.pretrainer_ is None or not isinstance(stack, BernoulliRBMStack):
-        return History(twin, False, parameters)
+        return History(twin, False, parameters | _automatic(twin, parameters))
     rate = stack.get_params()["learning_rate"]
     return History(twin.pretrainer_, False, twin.pretrainer_.get_params() | {"learning_rate": rate})
+
+
+def _automatic(twin, parameters):
+    """What these parameters of a network stand for where they say 'auto', of its fitted twin."""
+    twin.set_params(**{name: parameters[name] for name in STILL_NETWORK})
+    twin._resolve_automatic(twin.t_, False)
+    names = ("batch_size", "learning_rate", "learning_rate_init", "dropout")
+    return {name: getattr(twin, f"{name}_") for name in names}

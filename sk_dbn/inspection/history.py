@@ -11,7 +11,8 @@ from sk_dbn.models.network import branch_factor
 from sk_dbn.models.schedules import Schedule
 
 # Activations whose weights have standard deviation sqrt(2 / fan_in) by init='auto', and
-# sqrt(1 / fan_in); those of others have sqrt(2 / (fan_in + fan_out)), those of stacks 0.01.
+# sqrt(1 / fan_in); those of others have sqrt(2 / (fan_in + fan_out)), 'logistic' four times that,
+# those of stacks 0.01.
 HE = {"relu", "leaky_relu", "elu", "gelu", "swish", "softplus"}
 LECUN = {"selu"}
 STACK_STD = 0.01
@@ -39,12 +40,19 @@ class History:
     def __post_init__(self):
         self.trace = trace_of(self.estimator, "diagnose")
         if self.parameters is None:
-            self.parameters = self.estimator.get_params(deep=False)
+            self.parameters = self.estimator.get_params(deep=False) | self._used
         self.is_network = hasattr(self.estimator, "out_activation_")
         self.shapes = [W.shape for W in self.estimator.coefs_]
         self.n_hidden = self.trace.n_layers - self.is_network
         names = self.parameters["activation"]
         self.activations = [names] * self.n_hidden if isinstance(names, str) else list(names)
+
+    @property
+    def _used(self):
+        """What a network was really trained with, where its parameters say 'auto' or 'refit'."""
+        names = ("batch_size", "learning_rate", "learning_rate_init", "dropout", "max_iter")
+        fitted = vars(self.estimator)
+        return {name: fitted[f"{name}_"] for name in names if f"{name}_" in fitted}
 
     def in_words(self, layers):
         """What layers are called, runs of them shortened."""
@@ -166,6 +174,8 @@ class History:
                 std = STACK_STD
             elif name in HE | LECUN:
                 std = np.sqrt((2.0 if name in HE else 1.0) / fan_in)
+            elif name == "logistic":
+                std *= 4.0
             gains.append(std * np.sqrt(fan_in * fan_out))
         return self.trace.weight_norm[0] / np.array(gains)
 
