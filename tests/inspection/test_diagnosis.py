@@ -304,6 +304,20 @@ def test_frozen_layers_are_not_the_networks(parts):
     assert not_its_own.isdisjoint(kinds(diagnose(frozen)))
 
 
+def test_before_training_auto_is_what_it_will_be(parts):
+    """The network where that is to be trained from `init`, the stack where one will start it."""
+    from sk_dbn.inspection.diagnosis import _before
+
+    X, _, y, _ = parts
+    network = DBNClassifier((30,) * 4, unlabeled=-1, random_state=0)
+    for labels, subject in ((y, "DBNClassifier"), (np.where(y < 3, y, -1), "BernoulliRBMStack")):
+        assert repr(diagnose(network, X, labels)) == f"{subject} before training: nothing found"
+    before = _before(network, X, y).parameters
+    after = clone(network).set_params(max_iter=1).fit(X, y)
+    for name in ("batch_size", "learning_rate", "learning_rate_init", "dropout"):
+        assert before[name] == getattr(after, f"{name}_") != network.get_params()[name]
+
+
 @pytest.mark.filterwarnings("ignore:Training of layer")
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 @pytest.mark.parametrize(
