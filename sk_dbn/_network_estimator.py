@@ -834,8 +834,8 @@ class BaseDeepNetwork(SuggestsNames, BaseEstimator, metaclass=ABCMeta):
         kept = "of the last good epoch" if self.n_iter_ else "that it began with"
         warnings.warn(
             f"Training diverged in epoch {self.n_iter_ + 1}: the loss is {loss:.3g}. The weights "
-            f"{kept} were kept. Lower learning_rate_init ({self.learning_rate_init_:.3g}), or scale "
-            "X and y, with StandardScaler for one.",
+            f"{kept} were kept. Lower learning_rate_init ({self.learning_rate_init_:.3g}), or "
+            "scale X and y, with StandardScaler for one.",
             ConvergenceWarning,
         )
 
