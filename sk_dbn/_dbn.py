@@ -175,7 +175,7 @@ class DBNClassifier(
         - 'auto': 'he_normal' for 'relu' and its relatives ('leaky_relu', 'elu', 'gelu',
           'swish', 'softplus'), 'lecun_normal' for 'selu', 'glorot_uniform' otherwise; for hidden
           'logistic' units that times 4, and biases that take away the mean of logistic units
-          below, with which they train as tanh units of half the input do;
+          below, with which they train as tanh units of twice the input do;
         - 'glorot_normal', 'glorot_uniform': variance 2 / (fan_in + fan_out) [1]_;
         - 'he_normal', 'he_uniform': variance 2 / fan_in [2]_;
         - 'lecun_normal', 'lecun_uniform': variance 1 / fan_in [3]_;

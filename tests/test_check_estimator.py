@@ -11,12 +11,15 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.estimator_checks import check_estimator
 
 from sk_dbn import BernoulliRBMStack, DBNClassifier, DeepMLPRegressor
+from tests.as_scikit_learn import AS_SCIKIT_LEARN
 
 ROOT = Path(__file__).resolve().parents[1]
 
 # A small network that passes the checks' demands on accuracy within its epochs.
 SMALL = {"hidden_layer_sizes": (10,), "max_iter": 100, "learning_rate_init": 0.02}
 PLAIN = {**SMALL, "pretrainer": None}
+PRETRAINED = {**AS_SCIKIT_LEARN[DBNClassifier], **SMALL, "pretrainer": BernoulliRBMStack()}
+SGD = {"hidden_layer_sizes": (10,), "solver": "sgd"}
 
 SETTINGS = [
     DeepMLPRegressor(),
@@ -28,8 +31,9 @@ SETTINGS = [
     BernoulliRBMStack((5,), visible="gaussian", activation="relu", dropout=0.2, max_iter=2),
     BernoulliRBMStack((5,), algorithm="pt", sparsity_target=0.1, n_chains=5, max_iter=2),
     BernoulliRBMStack((5,), visible="gaussian", learn_variance=False, max_iter=2),
-    DBNClassifier(**SMALL, activation="tanh"),
-    DBNClassifier(**SMALL, activation="relu"),
+    DBNClassifier(**SMALL, pretrainer=BernoulliRBMStack()),
+    DBNClassifier(**{**PRETRAINED, "activation": "tanh"}),
+    DBNClassifier(**{**PRETRAINED, "activation": "relu"}),
     DBNClassifier(**PLAIN, dtype="float64"),
     DBNClassifier(**{**PLAIN, "hidden_layer_sizes": ()}, trace=None),
     DeepMLPRegressor(**SMALL, dtype="float64"),
@@ -40,8 +44,10 @@ SETTINGS = [
         for solver in ("adamw", "nadam", "rmsprop", "lbfgs")
     ],
     *[DBNClassifier(**PLAIN, solver=solver) for solver in ("adamw", "nadam", "rmsprop", "lbfgs")],
-    DeepMLPRegressor((10,), solver="sgd", learning_rate_init=0.01, learning_rate="adaptive"),
-    DBNClassifier((10,), solver="sgd", learning_rate_init=0.1, pretrainer=None),
+    DeepMLPRegressor(**SGD, learning_rate="adaptive", early_stopping=False),
+    DBNClassifier(**{**AS_SCIKIT_LEARN[DBNClassifier], **SGD, "learning_rate_init": 0.1}),
+    DeepMLPRegressor(**SGD),
+    DBNClassifier(**SGD),
     *[DeepMLPRegressor(**SMALL, loss=loss) for loss in ("absolute_error", "huber")],
     *[DeepMLPRegressor(**SMALL, activation="tanh", loss=loss) for loss in ("poisson", "gamma")],
     DeepMLPRegressor(**SMALL, loss="quantile", quantile=0.5),
@@ -103,4 +109,5 @@ def test_array_api_checks_run():
 def test_convergence_warnings_are_scikit_learns():
     """The category that searches and checks know how to silence."""
     with pytest.warns(ConvergenceWarning, match="Maximum iterations"):
-        DeepMLPRegressor((3,), max_iter=1).fit([[0.0], [1.0]], [0.0, 1.0])
+        params = AS_SCIKIT_LEARN[DeepMLPRegressor]
+        DeepMLPRegressor((3,), max_iter=1, **params).fit([[0.0], [1.0]], [0.0, 1.0])

@@ -176,7 +176,7 @@ def _before(estimator, X, y):
         twin.fit(X, y)
     if twin.pretrainer_ is None or not isinstance(stack, BernoulliRBMStack):
         twin.set_params(**{name: parameters[name] for name in ("early_stopping", *STILL_NETWORK)})
-        twin._resolve_automatic(len(X), incremental=False)
+        twin._resolve_automatic(twin.t_, incremental=False)
         return History(twin, False, parameters | resolved(twin))
     rate = stack.get_params()["learning_rate"]
     return History(twin.pretrainer_, False, twin.pretrainer_.get_params() | {"learning_rate": rate})

@@ -11,7 +11,8 @@ from sk_dbn.models.network import branch_factor
 from sk_dbn.models.schedules import PLANNED, RISING_SHARE, Schedule
 
 # Activations whose weights have standard deviation sqrt(2 / fan_in) by init='auto', and
-# sqrt(1 / fan_in); those of others have sqrt(2 / (fan_in + fan_out)), those of stacks 0.01.
+# sqrt(1 / fan_in); those of others have sqrt(2 / (fan_in + fan_out)), 'logistic' four times that,
+# those of stacks 0.01.
 HE = {"relu", "leaky_relu", "elu", "gelu", "swish", "softplus"}
 LECUN = {"selu"}
 STACK_STD = 0.01
@@ -236,6 +237,8 @@ class History:
                 std = STACK_STD
             elif name in HE | LECUN:
                 std = np.sqrt((2.0 if name in HE else 1.0) / fan_in)
+            elif name == "logistic":
+                std *= 4.0
             gains.append(std * np.sqrt(fan_in * fan_out))
         return self.trace.weight_norm[0] / np.array(gains)
 

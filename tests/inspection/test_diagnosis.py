@@ -18,8 +18,10 @@ from sklearn.pipeline import make_pipeline
 from sk_dbn import BernoulliRBMStack, DBNClassifier, DeepMLPRegressor, WarmStart
 from sk_dbn.inspection import Diagnosis, diagnose
 from sk_dbn.inspection.findings import KINDS
+from tests.as_scikit_learn import AS_SCIKIT_LEARN
 
-COMMON = {"pretrainer": None, "batch_size": 32, "max_iter": 30, "random_state": 0}
+PLAIN = AS_SCIKIT_LEARN[DBNClassifier]
+COMMON = PLAIN | {"pretrainer": None, "batch_size": 32, "max_iter": 30, "random_state": 0}
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +68,10 @@ def assert_remedy_helps(network, finding, parts, gain):
 @pytest.mark.parametrize("solver", ["adam", "sgd"])
 @pytest.mark.parametrize(
     "sick",
-    [{"activation": "logistic"}, {"activation": "tanh", "init": 0.01}],
+    [
+        {"activation": "logistic", "init": "glorot_uniform"},
+        {"activation": "tanh", "init": 0.01},
+    ],
     ids=["logistic", "small weights"],
 )
 def test_vanishing(parts, solver, sick):
@@ -369,7 +374,8 @@ def test_clipping_holds_what_explodes(parts):
 def test_pretrained_network(parts):
     """It is sound after training; before, it is the stack that is looked at."""
     X_train, _, y_train, _ = parts
-    network = DBNClassifier((30,) * 4, max_iter=20, random_state=0)
+    start = BernoulliRBMStack()
+    network = DBNClassifier((30,) * 4, pretrainer=start, max_iter=20, random_state=0, **PLAIN)
     assert repr(diagnose(network, X_train, y_train)) == (
         "BernoulliRBMStack before training: nothing found"
     )
@@ -377,7 +383,7 @@ def test_pretrained_network(parts):
     assert not diagnose(network.fit(X_train, y_train))
     assert not diagnose(network.pretrainer_)
     assert not diagnose(FrozenEstimator(network.pretrainer_))
-    frozen = DBNClassifier((30,) * 4, pretrainer=FrozenEstimator(network.pretrainer_))
+    frozen = DBNClassifier((30,) * 4, pretrainer=FrozenEstimator(network.pretrainer_), **PLAIN)
     assert repr(diagnose(frozen, X_train, y_train)) == (
         "DBNClassifier before training: nothing found"
     )
@@ -390,11 +396,26 @@ def test_frozen_layers_are_not_the_networks(parts):
     X_train, _, y_train, _ = parts
     stack = BernoulliRBMStack((30,), max_iter=1, random_state=0).fit(X_train)
     stack.coefs_[0][:], stack.intercepts_hidden_[0][:] = 0.0, 50.0
-    frozen = DBNClassifier((30,), pretrainer=FrozenEstimator(stack), max_iter=5, random_state=0)
+    frozen = DBNClassifier((30,), pretrainer=FrozenEstimator(stack), **PLAIN)
+    frozen.set_params(max_iter=5, random_state=0)
     trace = frozen.fit(X_train, y_train).gradient_trace_
     assert (trace.saturated_fraction[:, 0] == 1).all()
     not_its_own = {"saturated units", "dead units", "vanishing", "stalled layer"}
     assert not_its_own.isdisjoint(kinds(diagnose(frozen)))
+
+
+def test_before_training_auto_is_what_it_will_be(parts):
+    """The network where that is to be trained from `init`, the stack where one will start it."""
+    from sk_dbn.inspection.diagnosis import _before
+
+    X, _, y, _ = parts
+    network = DBNClassifier((30,) * 4, unlabeled=-1, random_state=0)
+    for labels, subject in ((y, "DBNClassifier"), (np.where(y < 3, y, -1), "BernoulliRBMStack")):
+        assert repr(diagnose(network, X, labels)) == f"{subject} before training: nothing found"
+    before = _before(network, X, y).parameters
+    after = clone(network).set_params(max_iter=1).fit(X, y)
+    for name in ("batch_size", "learning_rate", "learning_rate_init", "dropout"):
+        assert before[name] == getattr(after, f"{name}_") != network.get_params()[name]
 
 
 @pytest.mark.filterwarnings("ignore:Training of layer")
@@ -430,7 +451,9 @@ def test_regressor():
     random = np.random.default_rng(0)
     X = random.normal(size=(300, 8))
     y = np.sin(X[:, 0]) + X[:, 1] * X[:, 2]
-    network = DeepMLPRegressor((20,) * 8, activation="logistic", max_iter=40, random_state=0)
+    params = AS_SCIKIT_LEARN[DeepMLPRegressor] | {"batch_size": 200, "init": "glorot_uniform"}
+    network = DeepMLPRegressor((20,) * 8, activation="logistic", **params)
+    network.set_params(max_iter=40, random_state=0)
     assert kinds(diagnose(network, X, y)) == ["vanishing"]
     finding = find("vanishing", diagnose(network.fit(X, y)))
     cured = clone(network).set_params(**finding.parameters).fit(X, y)
@@ -443,7 +466,7 @@ def test_a_linear_model_has_no_layers_to_look_at(parts, solver):
     """Nothing is found in one that learns; steps that are too small are found in any."""
     network = DBNClassifier((), solver=solver, **COMMON).fit(parts[0], parts[2])
     assert not diagnose(network)
-    slow = DBNClassifier((), learning_rate_init=1e-8, **COMMON).fit(parts[0], parts[2])
+    slow = DBNClassifier((), **(COMMON | {"learning_rate_init": 1e-8})).fit(parts[0], parts[2])
     assert kinds(diagnose(slow)) == ["stalled layer"] and diagnose(slow)[0].where == "output"
 
 

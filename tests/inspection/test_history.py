@@ -6,6 +6,7 @@ import pytest
 from sk_dbn import BernoulliRBMStack, DBNClassifier, DeepMLPRegressor
 from sk_dbn.inspection.history import History, latest, typical
 from sk_dbn.models.initialisers import initial_weights
+from tests.as_scikit_learn import AS_SCIKIT_LEARN
 
 ACTIVATIONS = ["relu", "selu", "tanh", "logistic", "elu", "softplus", "identity"]
 
@@ -13,6 +14,7 @@ ACTIVATIONS = ["relu", "selu", "tanh", "logistic", "elu", "softplus", "identity"
 def network(digits, **parameters):
     """A classifier after two epochs."""
     common = {"pretrainer": None, "max_iter": 2, "batch_size": 50, "random_state": 0}
+    common |= AS_SCIKIT_LEARN[DBNClassifier]
     return DBNClassifier((12, 9), **(common | parameters)).fit(*digits)
 
 

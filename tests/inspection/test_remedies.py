@@ -8,10 +8,12 @@ from sklearn.base import clone
 
 from sk_dbn import BernoulliRBMStack, DBNClassifier, DeepMLPRegressor
 from sk_dbn.inspection import diagnose
+from tests.as_scikit_learn import AS_SCIKIT_LEARN
 
 COMMON = {"pretrainer": None, "batch_size": 50, "max_iter": 5, "random_state": 0}
+PLAIN = AS_SCIKIT_LEARN[DBNClassifier]
 SICK = [
-    {"activation": "logistic"},
+    {"activation": "logistic", "init": "glorot_uniform"},
     {"activation": "tanh", "init": 0.001},
     {"activation": "relu", "init": "standard_normal"},
     {"activation": "tanh", "init": 5.0},
@@ -27,7 +29,7 @@ def findings(digits):
     X, y = digits
     for sick in SICK:
         for network in (DBNClassifier((10,) * 8), DeepMLPRegressor((10,) * 8)):
-            network.set_params(**(COMMON | sick))
+            network.set_params(**(AS_SCIKIT_LEARN[type(network)] | COMMON | sick))
             for finding in (*diagnose(network, X, y), *diagnose(clone(network).fit(X, y))):
                 yield network, finding
 
@@ -51,7 +53,8 @@ def test_remedies_can_be_applied(digits):
 def test_rates_are_round_and_smaller(digits):
     """One digit, and at most a third of what was too much."""
     X, y = digits
-    network = DBNClassifier((10,) * 3, activation="tanh", learning_rate_init=2.0, **COMMON)
+    params = PLAIN | COMMON | {"learning_rate_init": 2.0}
+    network = DBNClassifier((10,) * 3, activation="tanh", **params)
     (finding,) = diagnose(network, X, y)
     rate = finding.parameters["learning_rate_init"]
     assert 0 < rate <= 2.0 / 3 and float(f"{rate:.0e}") == rate
@@ -69,7 +72,8 @@ def test_rates_of_a_stack_are_one_or_one_for_each_layer(digits):
 def test_shortcuts_do_without_a_stack(digits):
     """What is advised to a pre-trained network can be set."""
     X, y = digits
-    network = DBNClassifier((10,) * 12, pretrainer=BernoulliRBMStack(max_iter=1), random_state=0)
+    start = BernoulliRBMStack(max_iter=1)
+    network = DBNClassifier((10,) * 12, pretrainer=start, random_state=0, **PLAIN)
     finding = diagnose(network.set_params(max_iter=2).fit(X, y))[0]
     assert finding.kind == "vanishing"
     assert "shortcut=True, pretrainer=None" in finding.remedy
@@ -78,7 +82,8 @@ def test_shortcuts_do_without_a_stack(digits):
 def test_what_is_already_done_is_not_advised(digits):
     """Shortcuts, a warm-up and a bound that are there; of the bound, a tighter one."""
     X, y = digits
-    network = DBNClassifier((10,) * 8, **COMMON).set_params(activation="logistic")
+    network = DBNClassifier((10,) * 8, **PLAIN | COMMON)
+    network.set_params(activation="logistic", init="glorot_uniform")
     assert "shortcut=True" in diagnose(network, X, y)[0].remedy
     fast = clone(network).set_params(activation="tanh", solver="sgd", learning_rate_init=1e6)
     advised = "".join(finding.remedy for finding in diagnose(fast.fit(X, y)))

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import scipy.special
 import scipy.stats
 from sklearn.neural_network import MLPRegressor
 
@@ -24,8 +25,8 @@ SEEDS = range(4)
 ALPHA = 1e-4  # family-wise error of each statistical test
 
 
-def weights(init, shape, seed=0, activation="tanh"):
-    return initial_weights(init, np.random.RandomState(seed), *shape, activation)
+def weights(init, shape, seed=0, activation="tanh", below=None):
+    return initial_weights(init, np.random.RandomState(seed), *shape, activation, below)
 
 
 @pytest.mark.parametrize("name", VARIANCES)
@@ -99,10 +100,37 @@ def test_zeros():
     ],
 )
 def test_auto(activation, name):
-    """He for the relu family, LeCun for selu, Glorot otherwise: the same draw by another name."""
+    """He for the relu family, LeCun for selu, Glorot otherwise: the same draw by another name.
+
+    That of logistic units is four times as large.
+    """
     assert resolve_auto(activation) == name
     auto, named = (weights(init, (6, 5), 3, activation)[0] for init in ("auto", name))
-    assert np.array_equal(auto, named)
+    assert np.array_equal(auto, 4 * named if activation == "logistic" else named)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_auto_makes_tanh_units_of_logistic_ones(seed):
+    """h = (1 + t) / 2 in every layer, t the units of a tanh network with Glorot's weights.
+
+    That is an identity, logistic(z) = (1 + tanh(z / 2)) / 2; the tanh network has twice the input.
+    """
+    sizes, rng = (7, 9, 4, 8, 5), np.random.default_rng(seed)
+    x = rng.normal(size=(20, sizes[0]))
+    h, t = x, 2 * x
+    randoms = np.random.RandomState(seed), np.random.RandomState(seed)
+    for below, *shape in zip((None, *["logistic"] * 3), sizes[:-1], sizes[1:], strict=True):
+        W, b = initial_weights("auto", randoms[0], *shape, "logistic", below)
+        V, c = initial_weights("auto", randoms[1], *shape, "tanh", below)
+        h, t = scipy.special.expit(h @ W + b), np.tanh(t @ V + c)
+        np.testing.assert_allclose(h, (1 + t) / 2, rtol=0, atol=1e-14)
+
+
+@pytest.mark.parametrize("below", [None, "tanh", "relu"])
+def test_auto_takes_away_the_mean_of_logistic_units_alone(below):
+    """What is not known to be 1/2 in the mean is left as it is, and so is the output."""
+    assert not weights("auto", (6, 5), 0, "logistic", below)[1].any()
+    assert not weights("auto", (6, 5), 0, "identity", "logistic")[1].any()
 
 
 @pytest.mark.parametrize("sd", [0, 0.5, np.float32(0.25), 3])
@@ -121,7 +149,7 @@ def test_an_array_is_taken_as_it_is():
 
 @pytest.mark.parametrize("init", [*(n for n in NAMES if n != "sklearn"), 0.1])
 def test_biases_are_zero(init):
-    """Only scikit-learn draws biases."""
+    """Only scikit-learn draws biases; 'auto' has some for logistic units on logistic ones."""
     _, b = weights(init, (6, 5))
     assert b.shape == (5,) and not b.any()
 
