@@ -206,8 +206,8 @@ def compare(costs, others):
 
 
 def study(sets, is_classification, arguments):
-    """One record for each set, scaler and model."""
-    records = []
+    """Add a record for each set, scaler and model; all of a set are written when it is done."""
+    records = arguments.records
     for half, loaders in sets.items():
         for name, load in loaders.items():
             if arguments.sets and name not in arguments.sets:
@@ -239,7 +239,8 @@ def study(sets, is_classification, arguments):
                         record["lead"], record["standard_error"] = lead
                     records.append(record)
                     print(".", end="", flush=True)
-    return records
+            if arguments.json:
+                arguments.json.write_text(json.dumps(records))
 
 
 def report(records):
@@ -299,7 +300,7 @@ if __name__ == "__main__":
     X, y = datasets.load_iris(return_X_y=True)  # compiles, so that no time below is compilation
     for network in DBNClassifier(max_iter=1), DeepMLPRegressor(max_iter=1):
         network.fit(X, y)
-    found = study(CLASSIFICATION, True, arguments) + study(REGRESSION, False, arguments)
-    if arguments.json:
-        arguments.json.write_text(json.dumps(found))
-    report(found)
+    arguments.records = []
+    study(CLASSIFICATION, True, arguments)
+    study(REGRESSION, False, arguments)
+    report(arguments.records)
