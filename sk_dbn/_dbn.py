@@ -98,10 +98,10 @@ class DBNClassifier(
 
     learning_rate_init : 'auto' or float, default='auto'
         Initial learning rate; the highest one of 'one_cycle'. 'auto': 0.01 (0.1 with 'sgd' and
-        'adagrad'), times 3 if all hidden units are logistic, times 2 / L
-        in a network of L > 2 hidden layers, times 200 / n where the widest has n > 200 units, a third of that where the schedule does not end near
-        zero, and a third where the layers were pre-trained; see `learning_rate_init_`. Not used by
-        'lbfgs'.
+        'adagrad'), times 3 if all hidden units are logistic; times 2 / L in a network of L > 2
+        hidden layers; times 200 / n where the widest of them has n > 200 units; times 1 / 3 where
+        the schedule does not end near zero, and again where the layers were pre-trained. See
+        `learning_rate_init_`. Not used by 'lbfgs'.
 
     power_t : float, default=0.5
         Exponent of 'invscaling'.
