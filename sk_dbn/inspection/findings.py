@@ -103,8 +103,8 @@ class Diagnosis(Sequence):
     >>> from sk_dbn import DeepMLPRegressor
     >>> from sk_dbn.inspection import diagnose
     >>> X, y = load_diabetes(return_X_y=True)
-    >>> diagnosis = diagnose(DeepMLPRegressor((20,) * 10, activation="logistic"), X, y)
-    >>> [finding.kind for finding in diagnosis]
+    >>> network = DeepMLPRegressor((20,) * 10, init="glorot_uniform", random_state=0)
+    >>> [finding.kind for finding in diagnose(network, X, y)]
     ['vanishing']
     """
 
