@@ -1,9 +1,9 @@
 """A deep belief network on scikit-learn's digits, with a look at its gradients and filters.
 
 Trains a logistic regression, scikit-learn's multilayer perceptron and a DBNClassifier on the same
-scaled images, all with their defaults, and a DBNClassifier whose layers a stack of RBMs pre-trains.
-Prints their test accuracies and how the gradients of the last developed, layer by layer; draws these
-and the features that its first layer found without labels (with matplotlib,
+scaled images, all with their defaults, and a DBNClassifier that a stack of RBMs pre-trains. Prints
+their test accuracies and how the gradients of the last developed, layer by layer; draws these and
+the features that its first layer found without labels (with matplotlib,
 `pip install '.[plot]'`).
 
     python examples/quickstart.py
@@ -30,7 +30,7 @@ TRACED_EPOCHS = (0, 1, 2, 5, 10, 20, 50, 100, 200)
 
 
 def models():
-    """What is compared, by name; by default a network is pre-trained where most labels are missing."""
+    """What is compared, by name. By default, missing labels alone are a reason to pre-train."""
     return {
         "LogisticRegression": LogisticRegression(),
         "MLPClassifier": MLPClassifier(random_state=0),
