@@ -25,6 +25,16 @@ RECIPES = {
     "logistic, standard normal": {"activation": "logistic", "init": "standard_normal"},
     "selu, LeCun": {"activation": "selu", "init": "lecun_normal"},
 }
+COMMON = {
+    "pretrainer": None,
+    "learning_rate": "constant",
+    "learning_rate_init": 0.001,
+    "batch_size": 200,
+    "early_stopping": False,
+    "dropout": 0.0,
+    "label_smoothing": 0.0,
+    "random_state": 0,
+}
 
 
 def fit_all(max_iter):
@@ -33,9 +43,7 @@ def fit_all(max_iter):
     X_train, X_test, y_train, y_test = train_test_split(X / 16, y, stratify=y, random_state=0)
     networks, accuracies = {}, {}
     for name, recipe in RECIPES.items():
-        network = DBNClassifier(
-            (30,) * 10, **recipe, pretrainer=None, max_iter=max_iter, random_state=0
-        )
+        network = DBNClassifier((30,) * 10, **recipe, **COMMON, max_iter=max_iter)
         networks[name] = network.fit(X_train, y_train)
         accuracies[name] = network.score(X_test, y_test)
     return networks, accuracies

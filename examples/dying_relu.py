@@ -43,9 +43,13 @@ def train(recipe, data, later_epochs, seed):
     network = DBNClassifier(
         (50, 50, 50),
         **recipe,
+        learning_rate="constant",
         batch_size=32,
         max_iter=FIRST_EPOCHS,
+        early_stopping=False,
         n_iter_no_change=np.inf,
+        dropout=0.0,
+        label_smoothing=0.0,
         pretrainer=None,
         warm_start=True,
         random_state=seed,

@@ -37,7 +37,15 @@ N_IMAGES = 1000
 # Norms of the gradients of the biases of the hidden layers, from the first to the last.
 BOOK = {2: (0.07, 0.31), 3: (0.012, 0.060, 0.283), 4: (0.003, 0.017, 0.070, 0.285)}
 # One epoch whose step is too small to matter: what is looked at is there before it.
-ONE_LOOK = {"solver": "sgd", "learning_rate_init": 1e-12, "max_iter": 1, "dtype": "float64"}
+ONE_LOOK = {
+    "solver": "sgd",
+    "learning_rate": "constant",
+    "learning_rate_init": 1e-12,
+    "max_iter": 1,
+    "early_stopping": False,
+    "dropout": 0.0,
+    "dtype": "float64",
+}
 
 
 def load(path):
@@ -83,7 +91,14 @@ def initial_norms(X, Y, depth, seed):
     weights = [random.normal(0, m**-0.5, (m, n)) for m, n in pairwise(units)]
     biases = [random.normal(size=n) for n in units[1:]]
     # A column of zeros and ones for each class makes logistic outputs and the book's loss.
-    network = DBNClassifier((30,) * depth, pretrainer=None, batch_size=len(X), n_jobs=1, **ONE_LOOK)
+    network = DBNClassifier(
+        (30,) * depth,
+        pretrainer=None,
+        batch_size=len(X),
+        label_smoothing=0.0,
+        n_jobs=1,
+        **ONE_LOOK,
+    )
     # Row 0 is measured on a sample of the images, row 1 on the first minibatch: all of them.
     return look(network, X, Y, weights, biases).bias_grad_norm[1, :-1]
 

@@ -36,14 +36,17 @@ INITS = (
 def problems(quick):
     """What is searched: title, estimator, X, y."""
     common = {"batch_size": 32, "max_iter": 60, "trace": None, "random_state": 0}
+    # As scikit-learn trains: other schedules and regularisers would be worth a search of their own.
+    common |= {"learning_rate": "constant", "learning_rate_init": 0.001}
+    common |= {"early_stopping": False, "dropout": 0.0}
     if quick:
         common |= {"max_iter": 10, "learning_rate_init": 0.01}
     X, y = load_digits(return_X_y=True)
     n = 300 if quick else len(X)
-    dbn = DBNClassifier(pretrainer=None, **common)
+    dbn = DBNClassifier(pretrainer=None, label_smoothing=0.0, **common)
     yield "digits, logistic, accuracy", dbn, X[:n] / 16, y[:n]
     X, y = load_diabetes(return_X_y=True)
-    mlp = DeepMLPRegressor(**common)
+    mlp = DeepMLPRegressor(activation="relu", **common)
     yield "diabetes, relu, R^2", mlp, X / X.std(axis=0), (y - y.mean()) / y.std()
 
 

@@ -33,6 +33,9 @@ COMMON = {
     "learning_rate": "one_cycle",
     "learning_rate_init": 0.1,
     "clip_norm": 0.1,
+    "early_stopping": False,
+    "dropout": 0.0,
+    "label_smoothing": 0.0,
 }
 RECIPES = {
     "selu, LeCun": {"activation": "selu", "init": "lecun_normal"},

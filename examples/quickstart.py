@@ -1,9 +1,10 @@
 """A deep belief network on scikit-learn's digits, with a look at its gradients and filters.
 
-Trains a logistic regression, a multilayer perceptron and a deep belief network, the last with
-and without pre-training, on the same scaled images, all with their defaults. Prints their test
-accuracies and how the network's gradients developed, layer by layer; draws the gradients and
-the features that the first layer found without labels (with matplotlib, `pip install '.[plot]'`).
+Trains a logistic regression, scikit-learn's multilayer perceptron and a DBNClassifier on the same
+scaled images, all with their defaults, and a DBNClassifier that a stack of RBMs pre-trains. Prints
+their test accuracies and how the gradients of the last developed, layer by layer; draws these and
+the features that its first layer found without labels (with matplotlib,
+`pip install '.[plot]'`).
 
     python examples/quickstart.py
     python examples/quickstart.py --output some/folder
@@ -22,20 +23,19 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler
 
-from sk_dbn import DBNClassifier
+from sk_dbn import BernoulliRBMStack, DBNClassifier
 from sk_dbn.inspection import GradientTraceDisplay, RBMFiltersDisplay
 
 TRACED_EPOCHS = (0, 1, 2, 5, 10, 20, 50, 100, 200)
 
 
 def models():
-    """What is compared, by name, each with its defaults."""
-    not_pretrained = DBNClassifier(pretrainer=None, random_state=0)
+    """What is compared, by name. By default, missing labels alone are a reason to pre-train."""
     return {
         "LogisticRegression": LogisticRegression(),
         "MLPClassifier": MLPClassifier(random_state=0),
-        "DBNClassifier, not pre-trained": not_pretrained,
         "DBNClassifier": DBNClassifier(random_state=0),
+        "DBNClassifier, pre-trained": DBNClassifier(pretrainer=BernoulliRBMStack(), random_state=0),
     }
 
 
@@ -44,10 +44,10 @@ def print_gradients(trace):
     n_hidden = trace.n_layers - 1
     names = [f"hidden {layer}" for layer in range(1, n_hidden + 1)] + ["output"]
     print("epoch" + "".join(f"{name:>12}" for name in names))
-    for epoch in TRACED_EPOCHS:
-        if epoch < len(trace.epoch):
-            norms = trace.weight_grad_norm[epoch]
-            print(f"{epoch:>5}" + "".join(f"{norm:>12.4f}" for norm in norms))
+    last = len(trace.epoch) - 1
+    for epoch in sorted({last, *(epoch for epoch in TRACED_EPOCHS if epoch < last)}):
+        norms = trace.weight_grad_norm[epoch]
+        print(f"{epoch:>5}" + "".join(f"{norm:>12.4f}" for norm in norms))
 
 
 def plot_gradients(dbn, path):
@@ -57,7 +57,7 @@ def plot_gradients(dbn, path):
     figure, axes = plt.subplots(1, 2, figsize=(9, 3.4), sharey=True, layout="constrained")
     GradientTraceDisplay.from_estimator(dbn.pretrainer_, kind="lines", ax=axes[0])
     GradientTraceDisplay.from_estimator(dbn, kind="lines", ax=axes[1])
-    axes[0].set_title("Pre-training, one machine after the other")
+    axes[0].set_title("Pre-training, one RBM after the other")
     axes[1].set(title="Fine-tuning", ylabel="")
     figure.savefig(path, dpi=100)
     plt.close(figure)
@@ -99,7 +99,7 @@ def main():
         help="folder for the pictures (default: output/ beside this script)",
     )
     arguments = parser.parse_args()
-    warnings.simplefilter("ignore", ConvergenceWarning)  # the default number of epochs will do
+    warnings.simplefilter("ignore", ConvergenceWarning)  # of MLPClassifier
     X, y = load_digits(return_X_y=True)
     X_train, X_test, y_train, y_test = train_test_split(X, y, stratify=y, random_state=0)
     print(f"digits: {len(X_train)} images to train on, {len(X_test)} to test\n")
@@ -111,7 +111,7 @@ def main():
         accuracy = pipeline.score(X_test, y_test)
         print(f"  {name:<32} {accuracy:.3f}   ({seconds:.1f} s)", flush=True)
     dbn = pipeline[-1]
-    print("\nDBNClassifier, norm of the gradient of each layer's weights")
+    print("\nDBNClassifier, pre-trained: norm of the gradient of each layer's weights")
     print_gradients(dbn.gradient_trace_)
     draw(dbn, arguments.output)
 

@@ -96,6 +96,7 @@ def ours(n_rows, quick, n_jobs):
         learning_rate_init=0.005,
         batch_size=32,
         max_iter=epochs(n_rows, quick),
+        early_stopping=False,
         trace=None,
         random_state=0,
         n_jobs=1,

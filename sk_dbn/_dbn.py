@@ -400,11 +400,11 @@ class DBNClassifier(
     >>> from sklearn.model_selection import train_test_split
     >>> X, y = load_digits(return_X_y=True)
     >>> X_train, X_test, y_train, y_test = train_test_split(X / 16, y, random_state=0)
-    >>> dbn = DBNClassifier((100, 60), learning_rate_init=0.01, random_state=0)
-    >>> bool(dbn.fit(X_train, y_train).score(X_test, y_test) > 0.9)
-    True
+    >>> dbn = DBNClassifier(random_state=0).fit(X_train, y_train)
+    >>> dbn.score(X_test, y_test)
+    0.98
     >>> dbn.transform(X_test).shape
-    (450, 60)
+    (450, 128)
     """
 
     _parameter_constraints: dict = {

@@ -69,7 +69,14 @@ def start(units, n_rows, seed=0, **settings):
     X, y = random.normal(size=(n_rows, units[0])), random.normal(size=n_rows)
     # Minibatches of one row: the norms are means over rows, not those of the mean gradient.
     network = DeepMLPRegressor(
-        units[1:], solver="sgd", batch_size=1, dtype="float64", random_state=seed, **settings
+        units[1:],
+        solver="sgd",
+        learning_rate_init=0.001,
+        batch_size=1,
+        dropout=0.0,
+        dtype="float64",
+        random_state=seed,
+        **settings,
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # where the gradient explodes
@@ -82,7 +89,7 @@ def variances(units):
     print(f"{units[1]} x {units[2]} weights; ratio to what the formula says")
     print(f"  {'init':<16}{'formula':<26}" + f"{'variance':>9}{'ratio':>7}" * 2)
     for init, (text, formula) in FORMULAS.items():
-        norms = start(units, n_rows=32, init=init).weight_norm[0]
+        norms = start(units, n_rows=32, init=init, activation="relu").weight_norm[0]
         cells = ""
         for norm, m, n in zip(norms, units, units[1:]):
             variance, expected = norm**2 / (m * n), formula(m, n)  # the mean is zero

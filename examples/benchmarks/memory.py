@@ -105,7 +105,9 @@ def main():
     shape, sizes = ((4_000, 200), (50, 50)) if arguments.quick else ((60_000, 784), (500, 250))
     estimators = (
         BernoulliRBMStack(sizes, max_iter=2, batch_size=100),
-        DBNClassifier(sizes, max_iter=2, pretrainer=None),
+        DBNClassifier(
+            sizes, max_iter=2, batch_size=200, early_stopping=False, dropout=0.0, pretrainer=None
+        ),
     )
     print(f"{shape[0]:,} x {shape[1]} input, hidden layers {sizes}")
     print(f"{'estimator':<18} {'X':<8} {'at its peak':>11} {'beyond 6 x':>11}", flush=True)

@@ -66,7 +66,9 @@ def contestants(X, y, width, depth, batch_size, n_epochs):
         "max_iter": n_epochs,
         "n_iter_no_change": n_epochs,
     }
-    ways = {"sk_dbn": partial(DeepMLPRegressor(**common).fit, X, y)}
+    common |= {"activation": "relu", "learning_rate_init": 0.001, "early_stopping": False}
+    ours = DeepMLPRegressor(**common, learning_rate="constant", dropout=0.0)
+    ways = {"sk_dbn": partial(ours.fit, X, y)}
     for dtype in ("float32", "float64"):
         data = X.astype(dtype), y.astype(dtype)
         ways[f"sklearn {dtype}"] = partial(MLPRegressor(**common).fit, *data)

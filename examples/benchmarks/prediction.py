@@ -27,7 +27,7 @@ def fitted_pairs(dtype, hidden_layer_sizes, n_features, rng):
     X = rng.random((N_TRAINED, n_features)).astype(dtype)
     y = np.arange(N_TRAINED) % 10
     common = {"hidden_layer_sizes": hidden_layer_sizes, "activation": "logistic", "max_iter": 1}
-    ours = DBNClassifier(**common, pretrainer=None).fit(X, y)
+    ours = DBNClassifier(**common, early_stopping=False, pretrainer=None).fit(X, y)
     theirs = MLPClassifier(**common).fit(X, y)
     yield "predict_proba", ours.predict_proba, theirs.predict_proba
     n_hidden = hidden_layer_sizes[0]

@@ -16,14 +16,16 @@ from sklearn.exceptions import ConvergenceWarning
 
 from sk_dbn import BernoulliRBMStack, DeepMLPRegressor
 
+# Epochs alone, and a known number of them.
+PLAIN = {"activation": "relu", "learning_rate": "constant", "early_stopping": False, "dropout": 0.0}
 CASES = [  # name, rows, features, estimator
-    ("20-100x10-1", 10_000, 20, DeepMLPRegressor((100,) * 10, batch_size=32)),
-    ("20-100x10-1", 10_000, 20, DeepMLPRegressor((100,) * 10, batch_size=200)),
-    ("784-500x3-1", 10_000, 784, DeepMLPRegressor((500,) * 3, batch_size=128)),
+    ("20-100x10-1", 10_000, 20, DeepMLPRegressor((100,) * 10, batch_size=32, **PLAIN)),
+    ("20-100x10-1", 10_000, 20, DeepMLPRegressor((100,) * 10, batch_size=200, **PLAIN)),
+    ("784-500x3-1", 10_000, 784, DeepMLPRegressor((500,) * 3, batch_size=128, **PLAIN)),
     ("784-500 stack", 10_000, 784, BernoulliRBMStack((500,), batch_size=100)),
 ]
 QUICK_CASES = [
-    ("20-50x5-1", 1_000, 20, DeepMLPRegressor((50,) * 5, batch_size=32)),
+    ("20-50x5-1", 1_000, 20, DeepMLPRegressor((50,) * 5, batch_size=32, **PLAIN)),
     ("100-50 stack", 1_000, 100, BernoulliRBMStack((50,), batch_size=100)),
 ]
 

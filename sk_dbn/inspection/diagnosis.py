@@ -93,7 +93,7 @@ def diagnose(estimator, X=None, y=None):
     >>> from sk_dbn import DBNClassifier
     >>> from sk_dbn.inspection import diagnose
     >>> X, y = load_digits(return_X_y=True)
-    >>> network = DBNClassifier((30,) * 10, pretrainer=None, random_state=0)
+    >>> network = DBNClassifier((30,) * 10, init="glorot_uniform", random_state=0)
     >>> diagnose(network, X / 16, y)
     DBNClassifier before training: 1 finding
       vanishing: hidden 1-..., from epoch 0 on

@@ -111,7 +111,8 @@ class Diagnosis(Sequence):
     >>> from sk_dbn.inspection import diagnose
     >>> X, y = load_diabetes(return_X_y=True)
     >>> y = (y - y.mean()) / y.std()
-    >>> diagnosis = diagnose(DeepMLPRegressor((20,) * 10, activation="logistic"), X, y)
+    >>> network = DeepMLPRegressor((20,) * 10, init="glorot_uniform", random_state=0)
+    >>> diagnosis = diagnose(network, X, y)
     >>> [finding.kind for finding in diagnosis]
     ['vanishing']
     """
