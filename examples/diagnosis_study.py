@@ -478,9 +478,9 @@ def stacks():
 
 # A schedule, dropout and a number of epochs found by itself would treat the sick.
 PLAIN = {"learning_rate": "constant", "early_stopping": False, "dropout": 0.0}
-SCALES = (inputs_off_scale, targets_off_scale)
 DISEASES = (
-    *SCALES,
+    inputs_off_scale,
+    targets_off_scale,
     vanishing,
     exploding,
     saturated,

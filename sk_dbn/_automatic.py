@@ -24,7 +24,9 @@ def automatic_batch_size(n_samples):
     return min(n_samples, int(np.clip(n_samples // 40, 32, 200)))
 
 
-def automatic_learning_rate(solver, activations, sizes, is_annealed, is_pretrained):
+def automatic_learning_rate(
+    solver, activations, sizes, is_annealed, is_pretrained, has_shortcuts=False
+):
     """Initial learning rate.
 
     Parameters
@@ -38,6 +40,8 @@ def automatic_learning_rate(solver, activations, sizes, is_annealed, is_pretrain
         Whether the schedule ends near zero; a rate that stays has to be lower.
     is_pretrained : bool
         Whether the layers have learned before, which a high rate would undo.
+    has_shortcuts : bool, default=False
+        Whether a layer's branch is divided by their number, as a lower rate would be.
 
     Returns
     -------
@@ -47,7 +51,9 @@ def automatic_learning_rate(solver, activations, sizes, is_annealed, is_pretrain
         arXiv 2203.03466, table 3); higher for logistic units, whose weights are larger by a factor
         of 4 (see `initialisers.auto`).
     """
-    rate = RATES.get(solver, 0.01) * 2.0 / max(2, len(activations))
+    rate = RATES.get(solver, 0.01)
+    if not has_shortcuts:
+        rate *= 2.0 / max(2, len(activations))
     rate *= min(1.0, WIDTH / max(sizes, default=1))
     if activations and set(activations) == {"logistic"}:
         rate *= 3.0

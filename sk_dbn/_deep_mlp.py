@@ -89,9 +89,9 @@ class DeepMLPRegressor(RegressorMixin, BaseDeepNetwork):
     learning_rate_init : 'auto' or float, default='auto'
         Initial learning rate; the highest one of 'one_cycle'. 'auto': 0.01 (0.1 with 'sgd' and
         'adagrad'), times 3 if all hidden units are logistic; times 2 / L in a network of L > 2
-        hidden layers; times 200 / n where the widest of them has n > 200 units; times 1 / 3 where
-        the schedule does not end near zero, and again where the layers were pre-trained. See
-        `learning_rate_init_`. Not used by 'lbfgs'.
+        hidden layers without `shortcut`; times 200 / n where the widest of them has n > 200 units;
+        times 1 / 3 where the schedule does not end near zero, and again where the layers were
+        pre-trained. See `learning_rate_init_`. Not used by 'lbfgs'.
 
     power_t : float, default=0.5
         Exponent of 'invscaling'.
@@ -132,13 +132,14 @@ class DeepMLPRegressor(RegressorMixin, BaseDeepNetwork):
         the target is spread as in the rest; then the network is trained on all samples for
         `max_iter_` epochs, with the schedule shortened to them: `max_iter` if the loss of the
         held-out samples was still falling at the end, else as many as make the sum of the
-        learning rates 1.5 times what it was when that loss was smallest. Training with fewer than
-        100 samples, and `partial_fit`, have no such first pass. True: as in scikit-learn, training
-        stops when the score of held-out samples no longer improves, and the weights that scored
-        best are kept; these samples, a `validation_fraction`, take no part in training. Where their
-        targets are all equal, which leaves no variance to explain, their loss takes the place of
-        the score. With `X_val`, these are the held-out samples. False: all epochs, or until `tol`.
-        Not used by 'lbfgs'.
+        learning rates 1.5 times what it was when that loss was smallest (with `X_val`, which
+        then is what is held out, as large). Training with fewer than 100 samples, training that
+        goes on without `X_val`, and `partial_fit` have no such first pass. True: as in
+        scikit-learn, training stops when the score of held-out samples no longer improves, and the weights
+        that scored best are kept; these samples, a `validation_fraction`, take no part in training.
+        Where their targets are all equal, which leaves no variance to explain, their loss takes the
+        place of the score. With `X_val`, these are the held-out samples. False: all epochs, or
+        until `tol`. Not used by 'lbfgs'.
 
     validation_fraction : float, default=0.1
         Share of the training samples held out by ``early_stopping=True``.

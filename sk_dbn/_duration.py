@@ -40,7 +40,7 @@ def split_by_target(training_set, random):
     return tuple(replace(training_set, order=part) for part in parts)
 
 
-def enough_epochs(losses, rates, is_planned=True):
+def enough_epochs(losses, rates, spare=SPARE, is_planned=True):
     """The number of epochs in which as much is learned as up to the smallest held-out loss.
 
     What the network has learned is taken to grow with the sum of the learning rates. A planned
@@ -54,6 +54,8 @@ def enough_epochs(losses, rates, is_planned=True):
         Of the held-out samples, after each epoch.
     rates : sequence of float
         Mean learning rate of each epoch.
+    spare : float
+        Times how much as up to that loss.
     is_planned : bool, default=True
         Whether the schedule knows its end.
 
@@ -69,7 +71,7 @@ def enough_epochs(losses, rates, is_planned=True):
     if smooth[-1] - smooth[best] <= FLAT * (smooth.max() - smooth[best]):
         return n_epochs
     learned = np.cumsum(rates)
-    wanted = SPARE * learned[best]
+    wanted = spare * learned[best]
     n_wanted = (
         wanted / learned[-1] * n_epochs if is_planned else np.searchsorted(learned, wanted) + 1
     )

@@ -22,7 +22,7 @@ from sk_dbn._architecture import PRECISIONS, check_layers_fit, first_weights, la
 from sk_dbn._assignment import assignable
 from sk_dbn._automatic import automatic_batch_size, automatic_learning_rate
 from sk_dbn._baseline import compare
-from sk_dbn._duration import LEAST_SAMPLES, enough_epochs, split_by_target
+from sk_dbn._duration import LEAST_SAMPLES, SPARE, enough_epochs, split_by_target
 from sk_dbn._input import read_input
 from sk_dbn._names import Names, SuggestsNames, did_you_mean
 from sk_dbn._pretraining import (
@@ -260,7 +260,7 @@ class BaseDeepNetwork(SuggestsNames, BaseEstimator, metaclass=ABCMeta):
             if first:
                 self._note_scales(samples, train)
             self._resolve_automatic(len(train.order), incremental)
-            self._choose_max_iter(run, train, validation, incremental)
+            self._choose_max_iter(run, train, validation, first, incremental)
             self._start_trace(run, train, self.batch_size_, first, samples.X)
             self._start_validation(validation)
             self._baseline = None  # until training is over
@@ -692,24 +692,26 @@ class BaseDeepNetwork(SuggestsNames, BaseEstimator, metaclass=ABCMeta):
             is_annealed = self.learning_rate_ in PLANNED
             is_pretrained = self.pretrainer_ is not None and not self._is_frozen
             self.learning_rate_init_ = automatic_learning_rate(
-                self.solver, hidden, sizes, is_annealed, is_pretrained
+                self.solver, hidden, sizes, is_annealed, is_pretrained, self.shortcut
             )
 
-    def _choose_max_iter(self, run, train, validation, incremental):
+    def _choose_max_iter(self, run, train, validation, first, incremental):
         """How many epochs to train for; 'refit' trains a copy on a part of the samples first."""
         self.max_iter_, self.held_out_loss_curve_ = self.max_iter, None
-        is_measured = validation is not None or len(train.order) >= LEAST_SAMPLES
-        if self.early_stopping != "refit" or incremental or not is_measured:
+        if self.early_stopping != "refit" or incremental or self.solver == "lbfgs":
             return
-        if self.solver == "lbfgs":
-            return
-        if validation is None:
-            train, held_out = split_by_target(train, self._random_state)
-        else:
+        spare = 1.0  # both passes see the same samples
+        if validation is not None:
             held_out = validation.rows
+        elif first and len(train.order) >= LEAST_SAMPLES:
+            train, held_out = split_by_target(train, self._random_state)
+            spare = SPARE
+        else:  # too few, or samples that the network has been trained on
+            return
         losses, rates = self._rehearse(run, train, held_out)
         if np.isfinite(losses).all():  # otherwise training will diverge, and say so
-            self.max_iter_ = enough_epochs(losses, rates, self._new_schedule().is_planned)
+            is_planned = self._new_schedule().is_planned
+            self.max_iter_ = enough_epochs(losses, rates, spare, is_planned)
         self.held_out_loss_curve_ = losses
 
     def _rehearse(self, run, train, held_out):

@@ -26,10 +26,10 @@ def test_batch_size(n_samples, size):
 
 def test_rates_of_the_solvers():
     """Those that normalise the gradient have one rate, the others each their own."""
-    rates = {s: automatic_learning_rate(s, ["relu"] * 2, True, False) for s in SOLVERS}
+    rates = {s: automatic_learning_rate(s, ["relu"] * 2, [100] * 2, True, False) for s in SOLVERS}
     assert rates == {
-        **{"sgd": 0.1, "rmsprop": 0.003, "adagrad": 0.03},
-        **dict.fromkeys(("adam", "adamw", "nadam"), 0.01),
+        **dict.fromkeys(("sgd", "adagrad"), 0.1),
+        **dict.fromkeys(("adam", "adamw", "nadam", "rmsprop"), 0.01),
     }
 
 
@@ -37,8 +37,10 @@ def test_rates_of_the_solvers():
 def test_rates(solver):
     """Each circumstance is one factor, and they multiply."""
 
-    def rate(activations, is_annealed=True, is_pretrained=False):
-        return automatic_learning_rate(solver, activations, is_annealed, is_pretrained)
+    def rate(activations, is_annealed=True, is_pretrained=False, width=100, **shortcut):
+        sizes = [50, *[width] * (len(activations) - 1)] if activations else []
+        circumstances = is_annealed, is_pretrained
+        return automatic_learning_rate(solver, activations, sizes, *circumstances, **shortcut)
 
     plain = rate(["relu"] * 2)
     assert rate([]) == rate(["relu"]) == rate(["tanh", "logistic"]) == plain
@@ -47,6 +49,9 @@ def test_rates(solver):
     assert rate(["logistic"] * 2) == pytest.approx(3 * plain)
     assert rate(["relu"] * 2, is_annealed=False) == pytest.approx(plain / 3)
     assert rate(["relu"] * 2, is_pretrained=True) == pytest.approx(plain / 3)
+    assert rate(["relu"] * 2, width=200) == plain
+    assert rate(["relu"] * 2, width=800) == pytest.approx(plain / 4)
+    assert rate(["relu"] * 8, has_shortcuts=True) == plain
     together = rate(["logistic"] * 4, is_annealed=False, is_pretrained=True)
     assert together == pytest.approx(plain * 3 / 2 / 9)
 

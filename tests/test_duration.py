@@ -93,7 +93,7 @@ U_SHAPED = (np.arange(100) - 40.0) ** 2  # its moving average is smallest at the
 def test_all_epochs_where_the_loss_does_not_rise(losses):
     """Also where it is negative, or where there is one epoch."""
     for is_planned in (True, False):
-        assert enough_epochs(losses, np.ones(len(losses)), is_planned) == len(losses)
+        assert enough_epochs(losses, np.ones(len(losses)), is_planned=is_planned) == len(losses)
 
 
 def test_a_rise_that_is_small_is_none():
@@ -124,9 +124,9 @@ def test_bounds():
     """At least ten epochs, or all where there are fewer; never more than all."""
     rising, late = np.arange(100.0), np.r_[np.arange(100.0, 5, -1), 20.0, 40.0, 60.0, 80.0, 99.0]
     for is_planned in (True, False):
-        assert enough_epochs(rising, np.ones(100), is_planned) == 10
-        assert enough_epochs(rising[:7], np.ones(7), is_planned) == 7
-        assert enough_epochs(late, np.ones(100), is_planned) == 100
+        assert enough_epochs(rising, np.ones(100), is_planned=is_planned) == 10
+        assert enough_epochs(rising[:7], np.ones(7), is_planned=is_planned) == 7
+        assert enough_epochs(late, np.ones(100), is_planned=is_planned) == 100
 
 
 def test_a_single_lucky_epoch_is_not_the_best():
@@ -253,7 +253,9 @@ def test_weights_that_are_no_counts_weigh_the_held_out_loss(kind, monkeypatch):
     w = np.random.RandomState(0).uniform(0.1, 2, size=200)
     seen, loss_of = [], TrainingSet.loss_of
 
-    def listen(self, outputs):
+    def listen(self, outputs, rows=None):
+        if rows is not None:  # those that divergence is judged by
+            return loss_of(self, outputs, rows)
         alone = [replace(self, order=self.order[[i]]) for i in range(len(self.order))]
         losses = [one.loss_of_(outputs[[i]]) for i, one in enumerate(alone)]
         seen.append(np.average(losses, weights=w[self.order]))
@@ -294,11 +296,13 @@ def test_threads_do_not_change_a_bit(kind):
 @both
 @pytest.mark.parametrize("params", [{"max_iter": 1}, {"shuffle": False}, {"warm_start": True}])
 def test_edges(kind, params):
-    """One epoch, no shuffling, and training that goes on."""
+    """One epoch, no shuffling; training that goes on holds out no samples it has seen before."""
     X, y = data(kind)
-    network = make(kind, **params).fit(X, y).fit(X, y)
-    assert network.n_iter_ == network.max_iter_ <= network.max_iter
+    network = make(kind, **params).fit(X, y)
     assert np.isfinite(network.held_out_loss_curve_).all()
+    assert network.fit(X, y).n_iter_ == network.max_iter_ <= network.max_iter
+    if network.warm_start:
+        assert network.held_out_loss_curve_ is None and network.n_iter_ == network.max_iter
 
 
 def test_targets_of_every_form():
@@ -375,9 +379,9 @@ def test_an_interrupt_in_the_first_pass_changes_nothing(kind, is_fitted, monkeyp
             raise KeyboardInterrupt
         return np.zeros(1)
 
-    monkeypatch.setattr(TrainingSet, "loss_of", lambda self, outputs: float(interrupt()[0]))
+    monkeypatch.setattr(TrainingSet, "loss_of", lambda self, *_: float(interrupt()[0]))
     with pytest.raises(KeyboardInterrupt):
-        network.fit(X, y)
+        network.fit(X, y, X_val=X[:20], y_val=y[:20])  # which has a first pass also when it goes on
     assert vars(network).keys() == before.keys()
     assert all(vars(network)[name] is value for name, value in before.items())
     if is_fitted:

@@ -215,7 +215,7 @@ def test_nothing_to_learn(parts):
 
 def test_training_that_stops_without_a_gradient_says_so(parts):
     """Where it stops since the loss no longer falls, and no gradient reaches the first layers."""
-    network = classifier(8, activation="logistic", max_iter=100)
+    network = classifier(8, activation="logistic", init="glorot_uniform", max_iter=100)
     diagnosis = diagnose(network.fit(parts[0], parts[2]))
     assert network.n_iter_ < 100
     assert any("no gradient arrives in hidden 1-" in note for note in diagnosis.notes)
@@ -486,11 +486,15 @@ def test_the_estimator_is_left_as_it_is(parts):
 
 
 def test_before_training_nothing_is_learned(parts):
-    """The gradients are those of the first weights: the same as in row 0 of a real fit."""
+    """The gradients are those of the first weights: the same as in row 0 of a real fit.
+
+    In double precision, as 'lbfgs' works in it whatever `dtype` is.
+    """
     from sk_dbn.inspection.diagnosis import _before
 
     X_train, _, y_train, _ = parts
-    network = classifier(3, activation="tanh", solver="lbfgs", early_stopping=True)
+    params = {"solver": "lbfgs", "early_stopping": True, "dtype": "float64"}
+    network = classifier(3, activation="tanh", **params)
     history = _before(network, X_train, y_train)
     network.fit(X_train, y_train)
     for name in ("weight_norm", "weight_grad_norm", "activation_std"):
