@@ -145,11 +145,12 @@ class DBNClassifier(
         learning rates 1.5 times what it was when that loss was smallest (with `X_val`, which
         then is what is held out, as large). Training with fewer than 100 samples, training that
         goes on without `X_val`, and `partial_fit` have no such first pass. True: as in
-        scikit-learn, training stops when the score of held-out samples no longer improves, and the weights
-        that scored best are kept; these samples, a `validation_fraction`, take no part in training.
-        They are stratified by class except in a multi-label problem or where a class is too rare:
-        then at random, but for a sample of each class that stays among the others. With `X_val`,
-        these are the held-out samples. False: all epochs, or until `tol`. Not used by 'lbfgs'.
+        scikit-learn, training stops when the score of held-out samples no longer improves, and the
+        weights that scored best are kept; these samples, a `validation_fraction`, take no part in
+        training. They are stratified by class except in a multi-label problem or where a class is
+        too rare: then at random, but for a sample of each class that stays among the others. With
+        `X_val`, these are the held-out samples. False: all epochs, or until `tol`. Not used by
+        'lbfgs'.
 
     validation_fraction : float, default=0.1
         Share of the training samples held out by ``early_stopping=True``.
@@ -410,6 +411,7 @@ class DBNClassifier(
 
     _parameter_constraints: dict = {
         **BaseDeepNetwork._parameter_constraints,
+        "dropout": [StrOptions({"auto"}), *BaseDeepNetwork._parameter_constraints["dropout"]],
         "class_weight": [StrOptions({"balanced"}), dict, list, None],
         "label_smoothing": [Interval(Real, 0, 1, closed="left")],
         "unlabeled": [object],
@@ -716,9 +718,6 @@ class DBNClassifier(
     def _pretraining_pays(self, samples, activations):
         """Where most samples have no label: with all labels it wins on images at most."""
         return bool(np.average(samples.labelled, weights=samples.repeats) < 0.5)
-
-    # Noisier gradients than a regressor's: classes overfit sooner than numbers.
-    _auto_dropout = 0.2
 
     def _labelled(self, y):
         if self.unlabeled is None:

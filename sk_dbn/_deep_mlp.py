@@ -135,11 +135,11 @@ class DeepMLPRegressor(RegressorMixin, BaseDeepNetwork):
         learning rates 1.5 times what it was when that loss was smallest (with `X_val`, which
         then is what is held out, as large). Training with fewer than 100 samples, training that
         goes on without `X_val`, and `partial_fit` have no such first pass. True: as in
-        scikit-learn, training stops when the score of held-out samples no longer improves, and the weights
-        that scored best are kept; these samples, a `validation_fraction`, take no part in training.
-        Where their targets are all equal, which leaves no variance to explain, their loss takes the
-        place of the score. With `X_val`, these are the held-out samples. False: all epochs, or
-        until `tol`. Not used by 'lbfgs'.
+        scikit-learn, training stops when the score of held-out samples no longer improves, and the
+        weights that scored best are kept; these samples, a `validation_fraction`, take no part in
+        training. Where their targets are all equal, which leaves no variance to explain, their
+        loss takes the place of the score. With `X_val`, these are the held-out samples. False: all
+        epochs, or until `tol`. Not used by 'lbfgs'.
 
     validation_fraction : float, default=0.1
         Share of the training samples held out by ``early_stopping=True``.
@@ -205,13 +205,12 @@ class DeepMLPRegressor(RegressorMixin, BaseDeepNetwork):
         and in the output: after each update, longer ones are scaled down to it [10]_. None: no
         bound. Not for 'lbfgs'.
 
-    dropout : 'auto', float or pair of floats, default='auto'
+    dropout : float or pair of floats, default=0.0
         Share of the hidden units that takes no part in an update, others for each sample, or
         the shares of the input and of the hidden units [10]_. What is left counts for more, so
         that predictions need no correction; of 'selu' such that mean and variance stay [7]_.
         `loss_` and `loss_curve_` are those of the units left; predictions, validation and the
-        trace's activations have all of them. 'auto': 0.1 of the hidden units, none where only the
-        output layer is trained and with 'lbfgs', for which no other is possible.
+        trace's activations have all of them. Not for 'lbfgs'.
 
     clip_norm : float, default=None
         The most that the gradient of all layers together may have as L2 norm, penalty
@@ -433,7 +432,7 @@ class DeepMLPRegressor(RegressorMixin, BaseDeepNetwork):
         warmup_epochs=0,
         l1_ratio=0.0,
         max_norm=None,
-        dropout="auto",
+        dropout=0.0,
         clip_norm=None,
         clip_value=None,
         shortcut=False,

@@ -59,6 +59,9 @@ from sk_dbn.models.scales import Scales
 from sk_dbn.models.schedules import PLANNED, SCHEDULES, Schedule
 from sk_dbn.models.threads import threads
 
+# The share of a classifier's hidden units that dropout='auto' drops.
+AUTO_DROPOUT = 0.2
+
 # Integer weights up to this mean stand for repeated rows, beyond it they multiply losses.
 MOST_REPEATS = 10
 
@@ -175,7 +178,7 @@ class BaseDeepNetwork(SuggestsNames, BaseEstimator, metaclass=ABCMeta):
         "max_fun": [Interval(Integral, 1, None, closed="left")],
         "l1_ratio": [Interval(Real, 0, 1, closed="both")],
         "max_norm": [Interval(Real, 0, None, closed="neither"), None],
-        "dropout": [StrOptions({"auto"}), Interval(Real, 0, 1, closed="left"), list, tuple],
+        "dropout": [Interval(Real, 0, 1, closed="left"), list, tuple],
         "clip_norm": [Interval(Real, 0, None, closed="neither"), None],
         "clip_value": [Interval(Real, 0, None, closed="neither"), None],
         "shortcut": ["boolean"],
@@ -404,9 +407,6 @@ class BaseDeepNetwork(SuggestsNames, BaseEstimator, metaclass=ABCMeta):
         if isinstance(self.init, (list, tuple)):
             return first_weights(self.init, units, self.dtype)
         return [self.init] * (len(units) - 1)
-
-    # What dropout='auto' stands for in hidden layers.
-    _auto_dropout = 0.1
 
     # What makes the stack that pretrainer='auto' stands for.
     _auto_stack = BernoulliRBMStack
@@ -754,7 +754,7 @@ class BaseDeepNetwork(SuggestsNames, BaseEstimator, metaclass=ABCMeta):
         """Which share of the input's and of the hidden units is dropped."""
         if isinstance(self.dropout, str):  # 'auto'
             is_still = self.solver == "lbfgs" or self._is_frozen
-            return 0.0, 0.0 if is_still else self._auto_dropout
+            return 0.0, 0.0 if is_still else AUTO_DROPOUT
         if isinstance(self.dropout, Real):
             return 0.0, float(self.dropout)
         rates = tuple(self.dropout)

@@ -63,7 +63,7 @@ def test_auto_is_shown_in_fitted_attributes(kind):
     auto = kind(**params).fit(X, Y[kind])
     assert (auto.batch_size_, auto.learning_rate_, auto.max_iter_) == (32, "one_cycle", 3)
     assert auto.learning_rate_init_ == pytest.approx(0.03)
-    assert auto.dropout_ == (0.0, 0.2 if kind is DBNClassifier else 0.1)
+    assert auto.dropout_ == (0.0, 0.2 if kind is DBNClassifier else 0.0)
     names = ("batch_size", "learning_rate", "learning_rate_init", "dropout", "max_iter")
     params |= {name: getattr(auto, f"{name}_") for name in names}
     given = kind(**params).fit(X, Y[kind])
