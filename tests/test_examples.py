@@ -5,6 +5,7 @@ one. What is asked of the numbers are facts with a wide margin: ten classes make
 once in ten times, and so on. Times are printed and never judged.
 """
 
+import json
 import os
 import re
 import struct
@@ -416,6 +417,25 @@ def test_diagnosis_study():
     n_sick = sum(int(made[name]) for name, *_ in rows)
     assert n_sick > 25 and sum(int(made[name]) > 0 for name, *_ in rows) >= 7
     assert sum(int(regained) for *_, regained in rows) >= 0.9 * n_sick
+
+
+def test_defaults_benchmark(tmp_path):
+    """Scores of both networks and scikit-learn's, above chance, as printed and as written."""
+    path = tmp_path / "records.json"
+    output = run("benchmarks/defaults.py", "--quick", "--json", path)
+    records = json.loads(path.read_text())
+    models = {"sk_dbn", "sk_dbn 2", "scikit-learn", "scikit-learn 2"}
+    assert {record["set"]: {r["model"] for r in records} for record in records} == {
+        "digits": models,
+        "diabetes": models,
+    }
+    for record in records:
+        score = record["score"]
+        assert score > 0.5 if record["task"] == "accuracy" else score < 1.0
+    assert len(rows_of(output, r"^(sk_dbn(?: 2)?) +standard +1 ")) == 4
+    assert output.count("mean rank") == 2
+    again = run("benchmarks/defaults.py", "--reports", path)
+    assert again.strip() == output.strip(". \n")
 
 
 def test_network_epoch_benchmark():
