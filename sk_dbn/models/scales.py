@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse
 
-BLOCK_VALUES = 2**18  # of a matrix that are looked at together
+BLOCK_VALUES = 2**15  # of a matrix that are looked at together
 
 # Root mean square of all features together: where outputs or steps grow with it without a bound,
 # in regression and gradient descent, and elsewhere.
