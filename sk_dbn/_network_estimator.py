@@ -940,8 +940,8 @@ class BaseDeepNetwork(SuggestsNames, BaseEstimator, metaclass=ABCMeta):
         kept = "that it began with" if is_first else "of the last good epoch"
         warnings.warn(
             f"Training diverged in epoch {epoch}: the loss is {loss:.3g}. The weights "
-            f"{kept} were kept. Lower learning_rate_init ({self.learning_rate_init_:.3g}), or "
-            "scale X and y, with StandardScaler for one.",
+            f"{kept} were kept. Scale X and y, with StandardScaler for one, or lower "
+            f"learning_rate_init, which was {self.learning_rate_init_:.3g}.",
             ConvergenceWarning,
         )
 

@@ -139,8 +139,8 @@ def warn_of_features(estimator):
     if columns:
         warnings.warn(
             f"X is not scaled: {feature_words(estimator, columns)}, mean ± standard deviation, "
-            f"{'is' if len(columns) == 1 else 'are'} {what}, and {type(estimator).__name__} learns "
-            f"badly from that. Use {feature_remedy(estimator)}, from sklearn.preprocessing and "
+            f"{'is' if len(columns) == 1 else 'are'} {what}, and {type(estimator).__name__} often "
+            f"learns badly from that. Use {feature_remedy(estimator)}, from sklearn.preprocessing and "
             "sklearn.pipeline.",
             UserWarning,
         )
@@ -164,6 +164,7 @@ def warn_of_targets(estimator):
         )
         warnings.warn(
             f"y is not scaled: {target_words(estimator, columns)}, mean ± standard deviation, is "
-            f"not of order 1, and {type(estimator).__name__} learns badly from that. {remedy}.",
+            f"not of order 1, and {type(estimator).__name__} often learns badly from that. "
+            f"{remedy}.",
             UserWarning,
         )

@@ -190,9 +190,10 @@ def test_pieces_add_up_to_the_same_bits():
     """Units in several calls, one after another: how work is cut is no matter of the result."""
     W, b, c = machine(40, 5)
     V, out = np.random.RandomState(3).normal(size=(20, 40)), np.zeros(20)
+    visible = np.full(40, IDENTITY)
     for first, end in ((0, 1), (1, 4), (4, 7)):
         kernel = pseudo_log_likelihood.serial
-        kernel(IDENTITY, LOGISTIC, V, V @ W + c, W, b, 7, first, end, out)
+        kernel(visible, LOGISTIC, V, V @ W + c, W, b, 7, first, end, out)
     np.testing.assert_array_equal(out, scores(IDENTITY, LOGISTIC, V, W, b, c, 7))
 
 
