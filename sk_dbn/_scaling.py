@@ -140,8 +140,8 @@ def warn_of_features(estimator):
         warnings.warn(
             f"X is not scaled: {feature_words(estimator, columns)}, mean ± standard deviation, "
             f"{'is' if len(columns) == 1 else 'are'} {what}, and {type(estimator).__name__} often "
-            f"learns badly from that. Use {feature_remedy(estimator)}, from sklearn.preprocessing and "
-            "sklearn.pipeline.",
+            f"learns badly from that. Use {feature_remedy(estimator)}, from sklearn.preprocessing "
+            "and sklearn.pipeline.",
             UserWarning,
         )
 
