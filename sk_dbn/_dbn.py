@@ -715,7 +715,7 @@ class DBNClassifier(
             y = column_or_1d(y, warn=True)
         return X, y
 
-    def _pretraining_pays(self, samples, activations):
+    def _pretraining_pays(self, samples):
         """Where most samples have no label: with all labels it wins on images at most."""
         return bool(np.average(samples.labelled, weights=samples.repeats) < 0.5)
 

@@ -1,6 +1,5 @@
 """What DBNClassifier and DeepMLPRegressor share: the network under scikit-learn's contract."""
 
-import copy
 import math
 import warnings
 from abc import ABCMeta, abstractmethod
@@ -411,7 +410,7 @@ class BaseDeepNetwork(SuggestsNames, BaseEstimator, metaclass=ABCMeta):
     # What makes the stack that pretrainer='auto' stands for.
     _auto_stack = BernoulliRBMStack
 
-    def _pretraining_pays(self, samples, activations):
+    def _pretraining_pays(self, samples):
         """Whether pretrainer='auto' pre-trains a network that a stack can start."""
         return True
 
@@ -420,7 +419,7 @@ class BaseDeepNetwork(SuggestsNames, BaseEstimator, metaclass=ABCMeta):
         if self.pretrainer != "auto":
             return self.pretrainer
         is_possible = not self.shortcut and is_pretrainable(hidden, activations)
-        pays = is_possible and self._pretraining_pays(samples, activations)
+        pays = is_possible and self._pretraining_pays(samples)
         return self._auto_stack() if pays else None
 
     def _make_stack(self, hidden, activations, samples):
@@ -685,6 +684,8 @@ class BaseDeepNetwork(SuggestsNames, BaseEstimator, metaclass=ABCMeta):
         self.learning_rate_ = self.learning_rate
         if self.learning_rate == "auto":  # a call of partial_fit does not know which is the last
             self.learning_rate_ = "constant" if incremental else "one_cycle"
+        elif self.solver != "sgd" and self.learning_rate not in PLANNED:
+            self.learning_rate_ = "constant"  # the others are for 'sgd' alone
         self.learning_rate_init_ = self.learning_rate_init
         if self.learning_rate_init == "auto":
             sizes = [] if self._is_frozen else layer_sizes(self.hidden_layer_sizes)
@@ -710,13 +711,13 @@ class BaseDeepNetwork(SuggestsNames, BaseEstimator, metaclass=ABCMeta):
             return
         losses, rates = self._rehearse(run, train, held_out)
         if np.isfinite(losses).all():  # otherwise training will diverge, and say so
-            is_planned = self._new_schedule().is_planned
+            is_planned = self.learning_rate_ in PLANNED
             self.max_iter_ = enough_epochs(losses, rates, spare, is_planned)
         self.held_out_loss_curve_ = losses
 
     def _rehearse(self, run, train, held_out):
         """Train a copy of the network; the held-out loss and the mean rate of every epoch."""
-        network, order = copy.deepcopy(self._trained), train.order
+        network, order = self._trained.with_parameters(self._trained.theta.copy()), train.order
         optimiser, schedule = self._new_optimiser(network), self._new_schedule()
         self._check_warmup(schedule)
         training = self._new_training(network, train, optimiser)
@@ -779,11 +780,8 @@ class BaseDeepNetwork(SuggestsNames, BaseEstimator, metaclass=ABCMeta):
 
     def _new_schedule(self, share=1.0):
         """A schedule at its beginning; a planned one in this share of its time."""
-        for_any_solver = self.solver == "sgd" or self.learning_rate_ in PLANNED
-        name = self.learning_rate_ if for_any_solver else "constant"
-        max_iter, warmup = round(share * self.max_iter), self.warmup_epochs
-        if name in PLANNED:
-            warmup *= share
+        name, max_iter = self.learning_rate_, round(share * self.max_iter)
+        warmup = self.warmup_epochs * (share if name in PLANNED else 1.0)
         return Schedule(name, self.learning_rate_init_, self.power_t, max_iter, warmup)
 
     def _check_warmup(self, schedule):
@@ -940,8 +938,8 @@ class BaseDeepNetwork(SuggestsNames, BaseEstimator, metaclass=ABCMeta):
         kept = "that it began with" if is_first else "of the last good epoch"
         warnings.warn(
             f"Training diverged in epoch {epoch}: the loss is {loss:.3g}. The weights "
-            f"{kept} were kept. Scale X and y, with StandardScaler for one, or lower "
-            f"learning_rate_init, which was {self.learning_rate_init_:.3g}.",
+            f"{kept} were kept. Lower learning_rate_init, which was "
+            f"{self.learning_rate_init_:.3g}, or scale X and y, with StandardScaler for one.",
             ConvergenceWarning,
         )
 

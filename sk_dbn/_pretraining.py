@@ -17,7 +17,7 @@ STACK_ACTIVATIONS = ("logistic", "tanh", "relu")
 
 
 def is_pretrainable(hidden, activations):
-    """Whether a stack of machines can have these layers.
+    """Whether a stack of RBMs can have these layers.
 
     Parameters
     ----------

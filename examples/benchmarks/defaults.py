@@ -123,18 +123,15 @@ REGRESSION = {
 }
 
 
-def is_there(load, name, data):
-    """Whether the package or the file of a set is."""
-    try:
-        load(name, data)
-    except (ImportError, OSError, AttributeError, TypeError):
-        return False
-    return True
-
-
 def read(load, name, data, n_rows, is_classification):
-    """At most n_rows samples, drawn once; classes with fewer than 10 of them are left out."""
-    X, y = load(name, data)
+    """At most n_rows samples, drawn once; classes with fewer than 10 of them are left out.
+
+    None where the package or the file of the set is not there.
+    """
+    try:
+        X, y = load(name, data)
+    except (ImportError, OSError, AttributeError, TypeError):
+        return None
     y = np.asarray(y)
     if len(y) > n_rows:
         rows = np.sort(np.random.RandomState(0).choice(len(y), n_rows, replace=False))
@@ -212,9 +209,10 @@ def study(sets, is_classification, arguments):
         for name, load in loaders.items():
             if arguments.sets and name not in arguments.sets:
                 continue
-            if not is_there(load, name, arguments.data):
+            found = read(load, name, arguments.data, arguments.rows, is_classification)
+            if found is None:
                 continue
-            X, y = read(load, name, arguments.data, arguments.rows, is_classification)
+            X, y = found
             for scaler in arguments.scalers:
                 costs = {}
                 for model, make in models(is_classification, arguments.depths).items():

@@ -8,7 +8,7 @@ from sklearn.frozen import FrozenEstimator
 
 from sk_dbn.inspection.fitted import layer_names, trace_of
 from sk_dbn.models.network import branch_factor
-from sk_dbn.models.schedules import PLANNED, RISING_SHARE, Schedule
+from sk_dbn.models.schedules import RISING_SHARE, Schedule
 
 # Activations whose weights have standard deviation sqrt(2 / fan_in) by init='auto', and
 # sqrt(1 / fan_in); those of others have sqrt(2 / (fan_in + fan_out)), 'logistic' four times that,
@@ -32,8 +32,8 @@ def resolved(network):
         With ``early_stopping`` only true if training returned to the best epoch.
     """
     names = "batch_size", "dropout", "learning_rate", "learning_rate_init"
-    stops = network.early_stopping != "refit" and bool(network.early_stopping)
-    return {name: getattr(network, f"{name}_") for name in names} | {"early_stopping": stops}
+    used = {name: getattr(network, f"{name}_") for name in names}
+    return used | {"early_stopping": network._stops_early}
 
 
 @dataclass
@@ -59,10 +59,6 @@ class History:
         self.is_network = hasattr(self.estimator, "out_activation_")
         if self.parameters is None:
             self.parameters = self.estimator.get_params(deep=False) | self._used
-        if self.is_network and self.parameters["solver"] != "sgd":
-            name = self.parameters["learning_rate"]
-            used = name if name in PLANNED else "constant"  # others are not for this solver
-            self.parameters = self.parameters | {"learning_rate": used}
         self.shapes = [W.shape for W in self.estimator.coefs_]
         self.n_hidden = self.trace.n_layers - self.is_network
         names = self.parameters["activation"]
@@ -76,12 +72,8 @@ class History:
         schedule = getattr(self.estimator, "_schedule", None)
         if schedule is None or not self.has_minibatches:
             return resolved(self.estimator)
-        return resolved(self.estimator) | {
-            "learning_rate": schedule.name,
-            "learning_rate_init": schedule.initial,
-            "max_iter": schedule.max_iter,
-            "warmup_epochs": schedule.warmup_epochs,
-        }
+        of_schedule = {"max_iter": schedule.max_iter, "warmup_epochs": schedule.warmup_epochs}
+        return resolved(self.estimator) | of_schedule
 
     def in_words(self, layers):
         """What layers are called, runs of them shortened."""

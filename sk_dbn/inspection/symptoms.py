@@ -279,7 +279,7 @@ def stalled(history):
 def overfitting(history):
     """A loss of validation rows that rises again while their score falls."""
     losses, scores = history.validation_losses, history.validation_scores
-    returns = history.parameters["early_stopping"] not in (False, "refit") and history.has_steps
+    returns = history.parameters["early_stopping"] and history.has_steps
     if len(losses) == 0 or returns:  # to the best epoch
         return None
     risen, lost = (losses[-1] - losses.min()) / abs(losses.min()), np.nanmax(scores) - scores[-1]
