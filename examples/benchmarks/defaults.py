@@ -26,6 +26,7 @@ import time
 import warnings
 from pathlib import Path
 
+import numba
 import numpy as np
 import pandas as pd
 from sklearn import datasets
@@ -143,8 +144,8 @@ def read(load, name, data, n_rows, is_classification):
     return X, y
 
 
-def models(is_classification, depths):
-    """Makers of estimators by name; pairs that are compared are named alike."""
+def models(is_classification, depths, chosen):
+    """Makers of estimators by name, of the chosen ones; pairs that are compared are named alike."""
     ours, theirs = (
         (DBNClassifier, MLPClassifier) if is_classification else (DeepMLPRegressor, MLPRegressor)
     )
@@ -164,12 +165,13 @@ def models(is_classification, depths):
 
         kind = "Classifier" if is_classification else "Regressor"
         real_mlp = getattr(pytabkit, f"RealMLP_TD_S_{kind}")
-        makers["RealMLP"] = lambda seed: real_mlp(random_state=seed, device="cpu", verbosity=0)
+        setting = {"device": "cpu", "n_threads": numba.get_num_threads(), "verbosity": 0}
+        makers["RealMLP"] = lambda seed: real_mlp(random_state=seed, **setting)
     for depth in depths:
         sizes = {"hidden_layer_sizes": (100,) * depth}
         makers[f"scikit-learn {depth}"] = lambda seed, s=sizes: theirs(random_state=seed, **s)
         makers[f"sk_dbn {depth}"] = lambda seed, s=sizes: ours(random_state=seed, **s)
-    return makers
+    return {name: makers[name] for name in makers if not chosen or name.split()[0] in chosen}
 
 
 def evaluate(make, X, y, scaler, is_classification):
@@ -215,9 +217,8 @@ def study(sets, is_classification, arguments):
             X, y = found
             for scaler in arguments.scalers:
                 costs = {}
-                for model, make in models(is_classification, arguments.depths).items():
-                    if arguments.models and model.split()[0] not in arguments.models:
-                        continue
+                makers = models(is_classification, arguments.depths, arguments.models)
+                for model, make in makers.items():
                     costs[model], seconds = evaluate(make, X, y, scaler, is_classification)
                     mean = costs[model].mean()
                     record = {
@@ -295,9 +296,10 @@ if __name__ == "__main__":
     if arguments.reports:
         report([record for path in arguments.reports for record in json.loads(path.read_text())])
         raise SystemExit
-    X, y = datasets.load_iris(return_X_y=True)  # compiles, so that no time below is compilation
-    for network in DBNClassifier(max_iter=1), DeepMLPRegressor(max_iter=1):
-        network.fit(X, y)
+    X, y = datasets.load_iris(return_X_y=True)
+    for is_classification in (True, False):  # so that no time below is of compilation or imports
+        for make in models(is_classification, [], arguments.models).values():
+            make(0).fit(X, y)
     arguments.records = []
     study(CLASSIFICATION, True, arguments)
     study(REGRESSION, False, arguments)
