@@ -45,6 +45,7 @@ AUTO = {"init": "auto"}
 KINDS = (
     "scale of X",
     "scale of y",
+    "equal units",
     "vanishing",
     "exploding",
     "saturated units",
@@ -224,6 +225,11 @@ def weights_with(layer, change):
     return init
 
 
+def constant(value):
+    """An `init` of weights that are all the same."""
+    return lambda units: [np.full(shape, value) for shape in pairwise(units)]
+
+
 def one_column(change):
     """What changes the first feature that varies, and leaves the others."""
 
@@ -309,6 +315,15 @@ def vanishing():
                 parameters = common | {"activation": name, "init": std}
                 title, cure = f"{name} from {std} {depth} {solver}", AUTO
                 yield Recipe("vanishing", title, parameters, cure, **where)
+
+
+def equal():
+    """Units that begin as one, in networks without dropout and in stacks."""
+    for name, init in (("tanh", 0.1), ("relu", 0.1), ("logistic", 0.1), ("logistic", 0.0)):
+        for solver, steps in (("adam", ADAM), ("sgd", SGD)):
+            same = {"hidden_layer_sizes": deep(2), "activation": name, "init": constant(init)}
+            title = f"{name} {solver}, weights of {init}"
+            yield Recipe("equal units", title, same | steps, AUTO, layers=(0, 1))
 
 
 def exploding():
@@ -470,6 +485,8 @@ def stacks():
             for std in (5.0, 20.0):
                 large = plain | {"init": std}
                 yield Recipe("saturated units", f"{title} from {std:g}", large, AUTO)
+            same = plain | {"init": "zeros"}
+            yield Recipe("equal units", f"{title} from zeros", same, AUTO, layers=(0, 1))
         for scale in (0.001, 0.0001):
             small = usual | {"activation": name, "visible": "bernoulli"}
             inputs, title = (lambda X, scale=scale: scale * X), f"{name}, X times {scale:g}"
@@ -490,6 +507,7 @@ DISEASES = (
     unstable,
     overfitting,
     flat,
+    equal,
 )
 GROUPS = (*DISEASES, stacks, healthy)
 

@@ -92,7 +92,7 @@ def target_words(estimator, columns):
 
 
 def feature_remedy(estimator):
-    """What to put before an estimator, as code.
+    """What to put before an estimator, as code; and around it, where targets are off scale too.
 
     Parameters
     ----------
@@ -108,7 +108,8 @@ def feature_remedy(estimator):
         scaler = "MinMaxScaler()"
     if estimator._input_scales.is_sparse:  # whose zeros should stay zeros
         scaler = "MaxAbsScaler()"
-    return f"make_pipeline({scaler}, {type(estimator).__name__}(...))"
+    pipeline = f"make_pipeline({scaler}, {type(estimator).__name__}(...))"
+    return _around(pipeline) if _are_both_off_scale(estimator) else pipeline
 
 
 def target_remedy(estimator):
@@ -124,8 +125,20 @@ def target_remedy(estimator):
     """
     if estimator.loss in EXPONENTIAL:
         return "divide y by its mean, and multiply predictions by it"
-    name = type(estimator).__name__
-    return f"TransformedTargetRegressor({name}(...), transformer=StandardScaler())"
+    if _are_both_off_scale(estimator):
+        return feature_remedy(estimator)
+    return _around(f"{type(estimator).__name__}(...)")
+
+
+def _around(regressor):
+    return f"TransformedTargetRegressor({regressor}, transformer=StandardScaler())"
+
+
+def _are_both_off_scale(estimator):
+    """Whether one scaler has to go around a regressor and another before it."""
+    if not off_scale_outputs(estimator) or estimator.loss in EXPONENTIAL:
+        return False
+    return bool(off_scale_features(estimator)[0]) and not estimator._input_scales.is_constant
 
 
 def warn_of_features(estimator):
@@ -140,8 +153,7 @@ def warn_of_features(estimator):
         warnings.warn(
             f"X is not scaled: {feature_words(estimator, columns)}, mean ± standard deviation, "
             f"{'is' if len(columns) == 1 else 'are'} {what}, and {type(estimator).__name__} often "
-            f"learns badly from that. Use {feature_remedy(estimator)}, from sklearn.preprocessing "
-            "and sklearn.pipeline.",
+            f"learns badly from that. {_in_use(feature_remedy(estimator))}.",
             UserWarning,
         )
 
@@ -155,16 +167,22 @@ def warn_of_targets(estimator):
     """
     columns = off_scale_outputs(estimator)
     if columns:
-        remedy = target_remedy(estimator)
-        is_code = remedy.startswith("Transformed")
-        remedy = (
-            f"Use {remedy}, from sklearn.compose and sklearn.preprocessing"
-            if is_code
-            else (remedy.capitalize())
-        )
         warnings.warn(
             f"y is not scaled: {target_words(estimator, columns)}, mean ± standard deviation, is "
             f"not of order 1, and {type(estimator).__name__} often learns badly from that. "
-            f"{remedy}.",
+            f"{_in_use(target_remedy(estimator))}.",
             UserWarning,
         )
+
+
+def _in_use(remedy):
+    """A remedy as a sentence, with where its parts are in scikit-learn."""
+    modules = {
+        "TransformedTargetRegressor": "sklearn.compose",
+        "make_pipeline": "sklearn.pipeline",
+        "Scaler": "sklearn.preprocessing",
+    }
+    needed = [module for part, module in modules.items() if part in remedy]
+    if not needed:
+        return remedy.capitalize()
+    return f"Use {remedy}, from {', '.join(needed[:-1])} and {needed[-1]}"

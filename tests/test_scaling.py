@@ -52,7 +52,11 @@ def test_targets(X):
     assert "outputs of y 1 (" in message
     (message,) = messages(regressor(loss="poisson"), X, 1e6 * np.exp(X[:, 0]))
     assert "Divide y by its mean" in message
-    assert len(messages(regressor(), 1e6 * X, 1e6 * X[:, 0])) == 2
+    for message in (both := messages(regressor(), 1e6 * X, 1e6 * X[:, 0])):
+        both_scalers = "(make_pipeline(StandardScaler(), DeepMLPRegressor(...)), transformer=Sta"
+        assert f"Use TransformedTargetRegressor{both_scalers}" in message
+        assert ", from sklearn.compose, sklearn.pipeline and sklearn.preprocessing." in message
+    assert len(both) == 2
 
 
 def test_well_scaled_data_are_not_warned_of(X):

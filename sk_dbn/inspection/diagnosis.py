@@ -12,7 +12,7 @@ from sk_dbn._dbn import DBNClassifier
 from sk_dbn._deep_mlp import DeepMLPRegressor
 from sk_dbn._rbm_stack import BernoulliRBMStack
 from sk_dbn.inspection import symptoms
-from sk_dbn.inspection.findings import KINDS, Diagnosis
+from sk_dbn.inspection.findings import KINDS, SCALES, Diagnosis
 from sk_dbn.inspection.fitted import hint_at_inner
 from sk_dbn.inspection.history import History, resolved
 
@@ -20,6 +20,7 @@ from sk_dbn.inspection.history import History, resolved
 SYMPTOMS = (
     symptoms.scale_of_X,
     symptoms.scale_of_y,
+    symptoms.equal_units,
     symptoms.exploding,
     symptoms.vanishing,
     symptoms.saturated,
@@ -30,9 +31,9 @@ SYMPTOMS = (
     symptoms.overfitting,
     symptoms.no_better,
 )
-SCALES = {"scale of X", "scale of y"}
 # What is no finding of its own where its cause was found.
 CONSEQUENCES = {
+    "equal units": {"vanishing", "exploding", "saturated units", "dead units", "stalled layer"},
     "vanishing": {"dead units", "stalled layer"},
     "exploding": {"vanishing", "unstable step size"},
     "diverged": {"saturated units", "dead units"},
@@ -116,7 +117,7 @@ def _notes(history, kinds):
     if kinds & SCALES:
         notes.append("other symptoms may come from that; scale, fit again, then diagnose again")
     lost = symptoms.without_gradient(history)
-    if len(lost):
+    if len(lost) and not kinds & SCALES:
         notes.append(
             f"training stopped in epoch {history.estimator.n_iter_} because the loss no longer "
             f"fell: no gradient arrives in {history.in_words(lost)}"

@@ -7,6 +7,7 @@ from html import escape
 KINDS = (
     "scale of X",
     "scale of y",
+    "equal units",
     "vanishing",
     "exploding",
     "dead units",
@@ -17,6 +18,8 @@ KINDS = (
     "overfitting",
     "no better than a constant",
 )
+# What concerns the data, at any time.
+SCALES = {"scale of X", "scale of y"}
 
 
 @dataclass(frozen=True)
@@ -25,9 +28,9 @@ class Finding:
 
     Parameters
     ----------
-    kind : {'scale of X', 'scale of y', 'vanishing', 'exploding', 'dead units', \
-            'saturated units', 'stalled layer', 'diverged', 'unstable step size', 'overfitting', \
-            'no better than a constant'}
+    kind : {'scale of X', 'scale of y', 'equal units', 'vanishing', 'exploding', \
+            'dead units', 'saturated units', 'stalled layer', 'diverged', 'unstable step size', \
+            'overfitting', 'no better than a constant'}
         What it is.
     layers : tuple of int
         Where it is: indices into `coefs_`, and so columns of the gradient trace. Empty where
@@ -36,7 +39,7 @@ class Finding:
         The same in words, counted as the displays do: 'hidden 1' has index 0. Of scales the
         features or targets, with mean and standard deviation.
     epoch : float
-        When it is first seen; 0 is before the first update.
+        When it is first seen; 0 is before the first update, and of scales.
     evidence : dict of str to float
         The numbers that it rests on, by name.
     remedy : str
@@ -131,7 +134,8 @@ class Diagnosis(Sequence):
     def __repr__(self):
         lines = [self._title()]
         for finding in self.findings:
-            lines.append(f"  {finding.kind}: {finding.where}, from epoch {finding.epoch:g} on")
+            since = "" if finding.kind in SCALES else f", from epoch {finding.epoch:g} on"
+            lines.append(f"  {finding.kind}: {finding.where}{since}")
             lines.append(f"    seen:   {finding.numbers}")
             lines.append(f"    remedy: {finding.remedy}")
         lines += [f"  note: {note}" for note in self.notes]
@@ -140,7 +144,8 @@ class Diagnosis(Sequence):
     def _repr_html_(self):
         rows = "".join(
             f"<tr><td>{escape(finding.kind)}</td><td>{escape(finding.where)}</td>"
-            f"<td>{finding.epoch:g}</td><td>{escape(finding.numbers)}</td>"
+            f"<td>{'' if finding.kind in SCALES else f'{finding.epoch:g}'}</td>"
+            f"<td>{escape(finding.numbers)}</td>"
             f"<td>{escape(finding.remedy)}</td></tr>"
             for finding in self.findings
         )

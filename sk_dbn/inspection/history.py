@@ -140,11 +140,16 @@ class History:
 
     @property
     def has_stopped(self):
-        """Whether training ended before its last epoch, since the loss no longer fell."""
+        """Whether training ended before its last epoch, since the loss no longer fell.
+
+        And not because it diverged, was interrupted, or went on by `partial_fit`.
+        """
         stops = self.is_network and self.is_trained and self.has_steps
         if not stops or self.parameters["early_stopping"]:
             return False
-        return self.estimator.n_iter_ < self.parameters["max_iter"]
+        is_stuck = self.estimator._no_improvement_count > self.parameters["n_iter_no_change"]
+        is_one_fit = self.estimator.n_iter_ == len(self.losses)
+        return is_stuck and is_one_fit and self.estimator.n_iter_ < self.parameters["max_iter"]
 
     @property
     def mean_steps(self):
@@ -235,6 +240,22 @@ class History:
         return self.trace.weight_norm[0] / np.array(gains)
 
     @property
+    def differences(self):
+        """How far each hidden layer's units are from their mean, over the size of their weights.
+
+        Of incoming weights, biases or outgoing weights, whichever differ most: (n_hidden,). Zero
+        where all units are the same and compute one number.
+        """
+        of_hidden = "intercepts_" if self.is_network else "intercepts_hidden_"
+        coefs, biases = self.estimator.coefs_, getattr(self.estimator, of_hidden)
+        return np.array(
+            [
+                max(map(_difference, (coefs[i].T, biases[i], *coefs[i + 1 : i + 2])))
+                for i in range(self.n_hidden)
+            ]
+        )
+
+    @property
     def shrinkage(self):
         """Norm of the last weights over that of the first, of the layer that shrank most."""
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -315,6 +336,12 @@ def latest(values, summary=np.median):
     columns = [column[~np.isnan(column)] for column in values.T]
     last = [column[-max(1, len(column) // 4) :] for column in columns]
     return np.array([summary(column) if len(column) else np.nan for column in last])
+
+
+def _difference(units):
+    """How far the rows of an array are from their mean, over the size of all."""
+    size = np.linalg.norm(units)
+    return np.linalg.norm(units - units.mean(axis=0)) / size if size else 0.0
 
 
 def _finite(values):

@@ -54,6 +54,11 @@ def no_better(history, in_training):
     return _advice(history, _larger_rate(history), "larger max_iter", "smaller batch_size")
 
 
+def equal_units(history):
+    """Weights that chance makes different."""
+    return _advice(history, {"init": "auto"}, afresh=True)
+
+
 def vanishing(history, layers):
     """Usual weights, or units that pass derivatives on."""
     is_small = history.gain[: history.n_hidden].min() < SMALL

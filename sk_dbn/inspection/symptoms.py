@@ -29,6 +29,7 @@ UNSTABLE_OUTPUT = 0.5  # of the output's very first step, which is long until it
 UNSTABLE_MACHINE = 0.05  # the same of a machine of 0/1 units, mean over training; of others twice
 RISEN = 0.25  # divergence of a reconstruction above its least, over what it had fallen
 FEW_NATS = 0.1  # divergences that make no difference
+EQUAL = 1e-3  # difference of units over their weights; rounding makes it 1e-7, chance 1
 WORSE = 1.0  # rise of the loss over its first value
 OVERFITTED = 0.1  # rise of the loss of validation rows over its least value
 LOST = 0.05  # how far their score has fallen from its best
@@ -92,6 +93,23 @@ def no_better(history):
             kind, epoch = "no better than a constant", float(history.trace.epoch[-1])
             return Finding(kind, (), rows, epoch, evidence, *remedy)
     return None
+
+
+def equal_units(history):
+    """Hidden layers whose units begin as one, get equal gradients, and so stay one."""
+    if not history.is_trained and np.ravel(history.parameters["dropout"])[-1] > 0:
+        return None  # which leaves out one unit and not another, and so makes them different
+    hidden = slice(history.n_hidden)
+    has_weights = history.trace.weight_norm[-1, hidden] > 0
+    has_weights |= not history.is_network  # those of a network stay zero where it stalls
+    has_many = np.array([fan_out for _, fan_out in history.shapes[hidden]]) > 1
+    differences = history.differences
+    layers = np.flatnonzero((differences < EQUAL) & has_weights & has_many)
+    if len(layers) == 0:
+        return None
+    evidence = {"difference of units over their weights": differences[layers].max()}
+    remedy = remedies.equal_units(history)
+    return _finding(history, "equal units", layers, 0.0, evidence, remedy)
 
 
 def without_gradient(history):
@@ -240,7 +258,7 @@ def diverged(history):
         layers = np.flatnonzero(np.array(history.estimator.n_iter_) == 0)
         evidence = {"epochs completed": 0}
         remedy = remedies.diverged(history)
-        return _finding(history, "diverged", layers, 0.0, evidence, remedy) if len(layers) else None
+        return _finding(history, "diverged", layers, 1.0, evidence, remedy) if len(layers) else None
     trace, losses = history.trace, history.losses
     risen = (losses[-1] - losses[0]) / abs(losses[0]) if len(losses) else np.inf
     if np.ceil(trace.epoch[-1]) <= len(losses) and not risen > WORSE:
@@ -250,7 +268,8 @@ def diverged(history):
     evidence = {"epochs completed": len(losses)}
     if len(losses):
         evidence["rise of the loss"] = risen
-    return _finding(history, "diverged", layers, len(losses), evidence, remedies.diverged(history))
+    epoch, remedy = np.ceil(trace.epoch[-1]), remedies.diverged(history)
+    return _finding(history, "diverged", layers, epoch, evidence, remedy)
 
 
 def stalled(history):

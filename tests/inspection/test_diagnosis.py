@@ -7,13 +7,16 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+import scipy.sparse
 from sklearn.base import clone
+from sklearn.compose import TransformedTargetRegressor
 from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import train_test_split
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import MaxAbsScaler, StandardScaler
 
 from sk_dbn import BernoulliRBMStack, DBNClassifier, DeepMLPRegressor, WarmStart
 from sk_dbn.inspection import Diagnosis, diagnose
@@ -21,6 +24,10 @@ from sk_dbn.inspection.findings import KINDS
 from tests.as_scikit_learn import AS_SCIKIT_LEARN
 
 PLAIN = AS_SCIKIT_LEARN[DBNClassifier]
+NAMES = {
+    part.__name__: part
+    for part in (TransformedTargetRegressor, make_pipeline, MaxAbsScaler, StandardScaler)
+}
 COMMON = PLAIN | {"pretrainer": None, "batch_size": 32, "max_iter": 30, "random_state": 0}
 
 
@@ -63,6 +70,78 @@ def assert_remedy_helps(network, finding, parts, gain):
     assert finding.kind not in kinds(diagnose(cured)), finding
     before, after = (model.score(X_test, y_test) for model in (network, cured))
     assert after > before + gain, (before, after)
+
+
+def equal_weights(depth):
+    """Constant weights for digits: all units of a layer are the same."""
+    return [np.full(shape, 0.1) for shape in pairwise([64, *[30] * depth, 10])]
+
+
+@pytest.mark.parametrize("activation", ["tanh", "logistic", "relu"])
+@pytest.mark.parametrize(
+    "change",
+    [{}, {"solver": "sgd"}, {"solver": "lbfgs"}, {"shortcut": True}, {"dropout": (0.2, 0.0)}],
+    ids=str,
+)
+def test_equal_units(parts, activation, change):
+    """Units that begin as one get the same gradient, whatever is made of it, and stay one."""
+    network = classifier(2, activation=activation, init=equal_weights(2), **change)
+    X_train, _, y_train, _ = parts
+    for diagnosis in (
+        diagnose(network, X_train, y_train),
+        diagnose(network.fit(X_train, y_train)),
+    ):
+        (finding,) = [finding for finding in diagnosis if finding.kind == "equal units"]
+        assert finding.layers == (0, 1) and finding.parameters == {"init": "auto"}
+        assert not {"vanishing", "stalled layer"} & set(kinds(diagnosis))
+    cured = clone(network).set_params(init="auto").fit(X_train, y_train)
+    assert "equal units" not in kinds(diagnose(cured))
+
+
+def test_equal_units_from_zeros(parts):
+    """Units that are not zero where their weights are: these change, and by the same."""
+    network = classifier(2, activation="logistic", init="zeros").fit(parts[0], parts[2])
+    (finding,) = diagnose(network)
+    assert finding.kind == "equal units"
+    assert_remedy_helps(network, finding, parts, 0.3)
+
+
+@pytest.mark.parametrize("algorithm", ["cd", "pcd"])
+def test_equal_units_of_a_stack(parts, algorithm):
+    """What they see is sampled, but all of them see the same; the chains of 'pcd' differ a bit."""
+    stack = BernoulliRBMStack((30, 30), init="zeros", algorithm=algorithm, max_iter=5)
+    for diagnosis in diagnose(stack, parts[0]), diagnose(stack.fit(parts[0])):
+        finding = find("equal units", diagnosis)
+        assert 1 in finding.layers
+        cured = clone(stack).set_params(**finding.parameters).fit(parts[0])
+        assert "equal units" not in kinds(diagnose(cured))
+    network = classifier(2, activation="logistic", pretrainer=WarmStart(stack))
+    finding = find("equal units", diagnose(network.fit(parts[0], parts[2])))
+    assert finding.parameters["pretrainer"] is None
+    assert_remedy_helps(network, finding, parts, 0.1)
+
+
+def test_units_that_become_different(parts):
+    """By dropout, by what lies above or below them, or since there is but one in a layer."""
+    X_train, _, y_train, _ = parts
+    random = weights(2, 0, lambda W: W)
+    inits = [
+        [random[0], *equal_weights(2)[1:]],
+        [equal_weights(2)[0], *random[1:]],
+        [equal_weights(2)[0], random[1], equal_weights(2)[2]],
+    ]
+    networks = [classifier(2, activation="tanh", init=init) for init in inits[1:]]
+    networks.append(classifier(2, activation="tanh", init=equal_weights(2), dropout=0.2))
+    networks.append(DBNClassifier((1, 1), init="glorot_normal", **COMMON))
+    for network in networks:
+        for diagnosis in (
+            diagnose(network, X_train, y_train),
+            diagnose(network.fit(X_train, y_train)),
+        ):
+            assert "equal units" not in kinds(diagnosis)
+    below = classifier(2, activation="tanh", init=inits[0])
+    (finding,) = [f for f in diagnose(below, X_train, y_train) if f.kind == "equal units"]
+    assert finding.layers == (1,)
 
 
 @pytest.mark.parametrize("solver", ["adam", "sgd"])
@@ -160,6 +239,25 @@ def test_scale_of_X(parts, activation, change):
         is_curable = "StandardScaler(), DBNClassifier(...)" in diagnosis[0].remedy
         assert is_curable or diagnosis[0].where == "all features"
         assert any("scale, fit again" in note for note in diagnosis.notes)
+        assert "epoch" not in repr(diagnosis)
+
+
+@pytest.mark.filterwarnings("ignore:X is not scaled", "ignore:y is not scaled")
+@pytest.mark.parametrize("sparse", [False, True])
+def test_both_scales_have_one_remedy(sparse):
+    """What is printed can be run as it is, with both scalers in it."""
+    random = np.random.default_rng(0)
+    X = 1e4 * random.normal(size=(150, 5)) * (random.random((150, 5)) < 0.5)
+    y = 1e6 * (np.tanh(X[:, 0] / 1e4) + np.sin(X[:, 1] / 1e4))
+    X = scipy.sparse.csr_array(X) if sparse else X
+    network = DeepMLPRegressor((20,), max_iter=60, random_state=0)
+    for diagnosis in diagnose(network, X, y), diagnose(clone(network).fit(X, y)):
+        assert kinds(diagnosis) == ["scale of X", "scale of y"]
+        (remedy,) = {finding.remedy for finding in diagnosis}
+        model = eval(
+            remedy.replace("DeepMLPRegressor(...)", "network"), NAMES | {"network": network}
+        )
+        assert model.fit(X, y).score(X, y) > 0.7
 
 
 @pytest.mark.filterwarnings("ignore:y is not scaled")
@@ -221,6 +319,25 @@ def test_training_that_stops_without_a_gradient_says_so(parts):
     assert any("no gradient arrives in hidden 1-" in note for note in diagnosis.notes)
     network = classifier(1, activation="relu", max_iter=5).fit(parts[0], parts[2])
     assert not any("gradient" in note for note in diagnose(network).notes)
+
+
+@pytest.mark.filterwarnings("ignore:Training diverged", "ignore:. is not scaled")
+@pytest.mark.parametrize("scale", [1.0, 1e6])
+def test_training_that_diverges_did_not_stop_for_want_of_a_gradient(scale):
+    """Nor did one that was interrupted, or that goes on by calls of partial_fit."""
+    random = np.random.default_rng(0)
+    X, y = random.normal(size=(200, 5)), scale * random.normal(size=200)
+    common = {"activation": "relu", "solver": "sgd", "learning_rate": "constant"}
+    network = DeepMLPRegressor((50, 50), **common, early_stopping=False, random_state=0)
+    network.set_params(learning_rate_init=1e5)
+    diagnosis = diagnose(network.fit(scale * X, y))
+    assert network.n_iter_ == 0 and not any("stopped" in note for note in diagnosis.notes)
+    if scale == 1.0:
+        assert find("diverged", diagnosis).epoch == 1
+    network.set_params(learning_rate_init=1e-9, n_iter_no_change=1)
+    for _ in range(5):
+        network.partial_fit(X, 0 * y + 1)
+    assert not any("stopped" in note for note in diagnose(network).notes)
 
 
 def test_what_was_not_looked_for(parts):

@@ -1,5 +1,6 @@
 """A diagnosis is a sequence, and reads as a table, in a terminal and in a notebook."""
 
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
@@ -56,6 +57,10 @@ def test_text():
     assert repr(Diagnosis([FINDING] * 2, "A")).startswith("A: 2 findings")
     assert repr(Diagnosis([], "A", ["b", "c"])) == "A: nothing found\n  note: b\n  note: c"
     assert repr(Diagnosis([], "A")) == "A: nothing found"
+    scale = replace(FINDING, kind="scale of X", layers=(), where="feature 3", epoch=0.0)
+    assert "  scale of X: feature 3\n" in repr(Diagnosis([scale], "A"))
+    texts = Cells(Diagnosis([scale], "A")._repr_html_()).texts
+    assert texts[-3:] == ["feature 3", scale.numbers, scale.remedy]
 
 
 def test_html():
