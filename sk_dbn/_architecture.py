@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
-from numbers import Integral
+from numbers import Integral, Real
 
 import numpy as np
 from sklearn.utils._param_validation import Options
@@ -99,10 +99,17 @@ def first_weights(init, units, dtype):
     Raises
     ------
     ValueError
-        If there are too few or too many, or one of them has another shape, or holds
-        something else than finite real numbers.
+        If there are too few or too many; if one of them is a name or a number, has another
+        shape, or holds something else than finite real numbers.
     """
     shapes = list(pairwise(units))
+    for layer, W in enumerate(init):
+        if isinstance(W, str | Real):
+            raise ValueError(
+                "init must be one name or one float for all layers, or a list with an array of "
+                f"shape (fan_in, fan_out) for each of the {len(shapes)}, got {W!r} as "
+                f"init[{layer}]. Set init={W!r}, for all layers."
+            )
     if len(init) != len(shapes):
         raise ValueError(
             f"init must have one array for each of the {len(shapes)} layers that connect "

@@ -9,6 +9,12 @@ from sklearn.utils._missing import is_pandas_na, is_scalar_nan
 
 # Kinds of an array's dtype, and which type a label in it has.
 NUMBERS, STRINGS, BOOLEANS = "iuf", "US", "b"
+WORDS = {
+    **dict.fromkeys("iu", "integers, set unlabeled to one"),
+    "f": "numbers, set unlabeled to one",
+    **dict.fromkeys(STRINGS, "strings, set unlabeled to one"),
+    BOOLEANS: "booleans, so no third label is possible: give y as integers",
+}
 
 
 def check_unlabeled(unlabeled, y):
@@ -41,8 +47,8 @@ def check_unlabeled(unlabeled, y):
         fits = of_kind.get(kind, True)  # an array of objects holds anything
     if not fits:
         raise ValueError(
-            f"unlabeled must be of the type that labels have, y is of {y.dtype}, got "
-            f"{unlabeled!r} of {type(unlabeled).__name__}, which no label can equal."
+            f"unlabeled must be of the type that labels have, got {unlabeled!r}, of type "
+            f"{type(unlabeled).__name__}, which no label can equal. y has {WORDS[kind]}."
         )
 
 

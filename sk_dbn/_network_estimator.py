@@ -27,6 +27,7 @@ from sk_dbn._names import Names, SuggestsNames, did_you_mean
 from sk_dbn._pretraining import (
     WRAPPERS,
     check_pretrainable,
+    check_pretrainer,
     fitted_stack,
     is_pretrainable,
     warn_of_overruled,
@@ -149,7 +150,7 @@ class BaseDeepNetwork(SuggestsNames, BaseEstimator, metaclass=ABCMeta):
             list,
             tuple,
         ],
-        "pretrainer": [StrOptions({"auto"}), BernoulliRBMStack, *WRAPPERS, None],
+        "pretrainer": "no_validation",  # by check_pretrainer
         "solver": [Names({*SOLVERS, "lbfgs"})],
         "alpha": [Interval(Real, 0, None, closed="left")],
         "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
@@ -209,12 +210,17 @@ class BaseDeepNetwork(SuggestsNames, BaseEstimator, metaclass=ABCMeta):
         """
         pretrainer = params.get("pretrainer", self.pretrainer)
         of_stack = sorted(name for name in params if name.startswith("pretrainer__"))
-        if of_stack and not hasattr(pretrainer, "set_params"):
+        is_object = hasattr(pretrainer, "set_params") and not isinstance(pretrainer, type)
+        if of_stack and not is_object:
             raise ValueError(
                 f"{of_stack[0]} is a parameter of a stack, and there is none in "
                 f"pretrainer={pretrainer!r}; set pretrainer=BernoulliRBMStack() first."
             )
         return super().set_params(**params)
+
+    def _validate_params(self):
+        super()._validate_params()
+        check_pretrainer(self.pretrainer)
 
     # Subclasses: how y becomes targets, and how outputs are scored.
 

@@ -4,6 +4,7 @@ import warnings
 
 import numpy as np
 from sklearn.frozen import FrozenEstimator
+from sklearn.utils._param_validation import InvalidParameterError
 from sklearn.utils.validation import check_is_fitted
 
 from sk_dbn._rbm_stack import BernoulliRBMStack
@@ -14,6 +15,30 @@ WRAPPERS = (FrozenEstimator, WarmStart)
 
 # Activations that the hidden units of a BernoulliRBMStack have.
 STACK_ACTIVATIONS = ("logistic", "tanh", "relu")
+
+
+def check_pretrainer(pretrainer):
+    """Check that a network can start from this, or from nothing.
+
+    Parameters
+    ----------
+    pretrainer : object
+
+    Raises
+    ------
+    InvalidParameterError
+        A ValueError and a TypeError, if it is neither None, 'auto', a stack nor a fitted one.
+    """
+    is_auto = isinstance(pretrainer, str) and pretrainer == "auto"
+    if pretrainer is None or is_auto or isinstance(pretrainer, (BernoulliRBMStack, *WRAPPERS)):
+        return
+    is_class = isinstance(pretrainer, type)
+    given = f"the class {pretrainer.__name__}" if is_class else repr(pretrainer)
+    raise InvalidParameterError(
+        "pretrainer must be 'auto', None, a BernoulliRBMStack of sk_dbn, or WarmStart(stack) or "
+        f"FrozenEstimator(stack) of a fitted one, got {given}. For pre-training set "
+        "pretrainer=BernoulliRBMStack(), with parentheses, for none pretrainer=None."
+    )
 
 
 def is_pretrainable(hidden, activations):

@@ -2048,8 +2048,8 @@ BAD_PARAMETERS = {
     "other byte order": ({"dtype": np.dtype("float32").newbyteorder()}, "'dtype' .* Got .*[<>]f4"),
     "no threads": ({"n_jobs": 0}, "n_jobs must not be 0"),
     "half a thread": ({"n_jobs": 1.5}, "'n_jobs' .* 1.5"),
-    "unknown pretrainer": ({"pretrainer": "rbm"}, "'pretrainer' .* 'rbm'"),
-    "other pretrainer": ({"pretrainer": StandardScaler()}, "'pretrainer' .* StandardScaler"),
+    "unknown pretrainer": ({"pretrainer": "rbm"}, "pretrainer must be .* 'rbm'"),
+    "other pretrainer": ({"pretrainer": StandardScaler()}, "pretrainer must be .* StandardScaler"),
     "activation of no stack": (
         {"pretrainer": BernoulliRBMStack(), "activation": "selu"},
         "pre-training exists .* 'selu'.*pretrainer=None",

@@ -7,6 +7,7 @@ import pytest
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
+from sklearn.neural_network import BernoulliRBM
 
 from sk_dbn import BernoulliRBMStack, DBNClassifier, DeepMLPRegressor, WarmStart
 from sk_dbn._pretraining import STACK_ACTIVATIONS, WRAPPERS, check_pretrainable, fitted_stack
@@ -48,6 +49,32 @@ def test_other_networks_cannot(hidden, activations, rule):
     """No layer, another activation, two activations: the remedy is to train without a stack."""
     with pytest.raises(ValueError, match=rule):
         check_pretrainable(hidden, activations)
+
+
+@pytest.mark.parametrize(
+    ("pretrainer", "given"),
+    [
+        (BernoulliRBMStack, "the class BernoulliRBMStack"),
+        ("rbm", "'rbm'"),
+        (True, "True"),
+        (False, "False"),
+        (BernoulliRBM(), r"BernoulliRBM\(\)"),
+        ([BernoulliRBMStack()], r"\[BernoulliRBMStack\(\)\]"),
+    ],
+    ids=repr,
+)
+@pytest.mark.parametrize("kind", [DBNClassifier, DeepMLPRegressor])
+def test_what_is_no_pretrainer(kind, pretrainer, given):
+    """The error shows what was given, names what may be, in public names, and says what to do."""
+    network, y = kind((4, 3), pretrainer=pretrainer, max_iter=1), np.arange(20) % 2
+    for fit in network.fit, network.partial_fit:
+        with pytest.raises(TypeError, match=f"pretrainer must be .* got {given}. For ") as error:
+            fit(X, y)
+        assert isinstance(error.value, ValueError) and "._" not in str(error.value)
+        assert "pretrainer=BernoulliRBMStack()" in str(error.value)
+    if not hasattr(pretrainer, "get_params") or isinstance(pretrainer, type):
+        with pytest.raises(ValueError, match=r"set pretrainer=BernoulliRBMStack\(\) first"):
+            network.set_params(pretrainer__max_iter=2)
 
 
 def pretrained(network=None, **params):
