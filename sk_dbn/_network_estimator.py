@@ -37,7 +37,7 @@ from sk_dbn._progress import Progress
 from sk_dbn._rbm_stack import BernoulliRBMStack
 from sk_dbn._scaling import warn_of_features, warn_of_targets
 from sk_dbn._transaction import all_or_nothing
-from sk_dbn._unused import NETWORK, warn_of_unused
+from sk_dbn._unused import NETWORK, STOPPING, warn_of_unused
 from sk_dbn.models import memory
 from sk_dbn.models.data import Data, canonical_order
 from sk_dbn.models.divergence import Yardstick
@@ -256,7 +256,7 @@ class BaseDeepNetwork(SuggestsNames, BaseEstimator, metaclass=ABCMeta):
         with all_or_nothing(self) as checkpoint, threads(self.n_jobs) as run, in_range:
             first = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
             if first or not incremental:
-                self._warn_of_unused()
+                self._warn_of_unused(incremental)
             samples = self._read_samples(run, X, y, sample_weight, first, incremental, classes)
             if first or not incremental:
                 self._random_state = check_random_state(self.random_state)
@@ -290,9 +290,9 @@ class BaseDeepNetwork(SuggestsNames, BaseEstimator, metaclass=ABCMeta):
                     "solver that works on minibatches, such as 'adam'."
                 )
 
-    def _warn_of_unused(self):
-        """What was asked for and has no effect."""
-        warn_of_unused(self, NETWORK)
+    def _warn_of_unused(self, incremental):
+        """What was asked for and has no effect. A call of partial_fit ends after one epoch."""
+        warn_of_unused(self, NETWORK if incremental else NETWORK | STOPPING)
         if self._is_frozen and self._dropout_rates()[0] > 0:
             warnings.warn(
                 f"dropout={self.dropout!r}: that of the input has no effect where the layers above "

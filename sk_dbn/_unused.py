@@ -4,13 +4,15 @@ import inspect
 import warnings
 
 from sk_dbn.models.network import SOLVERS
+from sk_dbn.models.schedules import PLANNED, SCHEDULES
 
 SET = "a value"  # anything but None
 ADAPTIVE = tuple(name for name in SOLVERS if name != "sgd")
 HELD_OUT = (True, "reconstruction", "free_energy")
+UNPLANNED = tuple(name for name in SCHEDULES if name not in PLANNED)
 
-# What a parameter is used with: others, and the values that they have to have. A pair of a name and
-# a value: that value alone.
+# What a parameter is used with: others, and the values that they have to have; one of several such
+# where they are in a tuple. A pair of a name and a value: that value alone.
 NETWORK = {
     "batch_size": {"solver": (*SOLVERS,)},
     "learning_rate": {"solver": (*SOLVERS,)},
@@ -24,10 +26,21 @@ NETWORK = {
     "beta_2": {"solver": ("adam", "adamw", "nadam")},
     "epsilon": {"solver": ADAPTIVE},
     ("early_stopping", True): {"solver": (*SOLVERS,)},
-    "n_iter_no_change": {"solver": (*SOLVERS,)},
     "validation_fraction": {"solver": (*SOLVERS,), "early_stopping": (True,)},
     "max_fun": {"solver": ("lbfgs",)},
     "delta": {"loss": ("huber",)},
+}
+# Of what ends training, which a schedule with a plan does not but where scores are watched.
+STOPPING = {
+    "tol": (
+        {"learning_rate": UNPLANNED},
+        {"early_stopping": (True,)},
+        {"solver": ("lbfgs",)},
+    ),
+    "n_iter_no_change": (
+        {"learning_rate": UNPLANNED, "solver": (*SOLVERS,)},
+        {"early_stopping": (True,), "solver": (*SOLVERS,)},
+    ),
 }
 STACK = {
     "n_chains": {"algorithm": ("pcd", "fpcd", "pt")},
@@ -35,6 +48,8 @@ STACK = {
     "sparsity_cost": {"sparsity_target": SET},
     "validation_fraction": {"early_stopping": HELD_OUT},
 }
+# What is done in place of a value that has no effect.
+INSTEAD = {("learning_rate", name): "the rate is constant" for name in ("invscaling", "adaptive")}
 
 
 def warn_of_unused(estimator, table):
@@ -45,7 +60,7 @@ def warn_of_unused(estimator, table):
     estimator : object
         What it has by default was not set.
     table : dict
-        ``NETWORK`` or ``STACK``.
+        ``NETWORK``, ``NETWORK | STOPPING`` or ``STACK``.
     """
     params = estimator.get_params(deep=False)
     defaults = inspect.signature(type(estimator)).parameters
@@ -55,13 +70,20 @@ def warn_of_unused(estimator, table):
         if name not in params or params[name] != value or value == defaults[name].default:
             continue
         lacking = [
-            f"{other}={SET if values is SET else ' or '.join(map(repr, values))}, not "
-            f"{params[other]!r}"
-            for other, values in needs.items()
-            if not (params[other] is not None if values is SET else params[other] in values)
+            _lacking(params, each) for each in (needs if isinstance(needs, tuple) else (needs,))
         ]
-        if lacking:
-            found.setdefault(f"{name}={value!r}", " and ".join(lacking))
+        if all(lacking):
+            instead = f" ({INSTEAD[key]})" if key in INSTEAD else ""
+            found.setdefault(f"{name}={value!r}", f"{', or '.join(lacking)}{instead}")
     if found:
         said = "; ".join(f"{what} needs {lacking}" for what, lacking in found.items())
         warnings.warn(f"Parameters that have no effect: {said}.", UserWarning)
+
+
+def _lacking(params, needs):
+    """Which parameters do not have what is needed, in words; empty where all have."""
+    return " and ".join(
+        f"{other}={SET if values is SET else ' or '.join(map(repr, values))}, not {params[other]!r}"
+        for other, values in needs.items()
+        if not (params[other] is not None if values is SET else params[other] in values)
+    )

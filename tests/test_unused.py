@@ -9,7 +9,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.frozen import FrozenEstimator
 
 from sk_dbn import BernoulliRBMStack, DBNClassifier, DeepMLPRegressor
-from sk_dbn._unused import NETWORK, STACK
+from sk_dbn._unused import NETWORK, STACK, STOPPING
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -23,7 +23,7 @@ OTHER = {
     **{"batch_size": 7, "learning_rate_init": 0.003, "power_t": 0.3, "momentum": 0.4},
     **{"nesterovs_momentum": False, "beta_1": 0.8, "beta_2": 0.99, "epsilon": 1e-6},
     **{"n_iter_no_change": 3, "validation_fraction": 0.2, "max_fun": 99, "delta": 2.0},
-    **{"n_chains": 7, "n_temperatures": 3, "sparsity_cost": 0.2},
+    **{"tol": 0.03, "n_chains": 7, "n_temperatures": 3, "sparsity_cost": 0.2},
 }
 
 
@@ -64,8 +64,18 @@ def test_each_parameter_by_solver(kind, solver):
         ({"solver": "lbfgs", "early_stopping": True}, "early_stopping=True needs solver='sgd' or"),
         ({"solver": "lbfgs", "learning_rate": "cosine"}, "learning_rate='cosine' needs solver="),
         ({"solver": "lbfgs", "batch_size": 5}, "batch_size=5 needs .*, not 'lbfgs'"),
-        ({"learning_rate": "adaptive"}, "learning_rate='adaptive' needs solver='sgd', not 'adam'"),
-        ({"learning_rate": "invscaling"}, "learning_rate='invscaling' needs solver='sgd'"),
+        (
+            {"learning_rate": "adaptive"},
+            r"learning_rate='adaptive' needs solver='sgd', not 'adam' \(the rate is constant\)",
+        ),
+        ({"learning_rate": "invscaling"}, r"='invscaling' needs solver='sgd'.* rate is constant"),
+        ({"tol": 0.01}, "tol=0.01 needs learning_rate='constant' or .*, not 'auto', or early_st"),
+        ({"tol": 0.01, "learning_rate": "cosine"}, "tol=0.01 needs .* not 'cosine', or .*='lbfgs'"),
+        (
+            {"n_iter_no_change": 3},
+            "n_iter_no_change=3 needs .*, or early_stopping=True, not 'refit'",
+        ),
+        ({"n_iter_no_change": 3, "solver": "lbfgs"}, "n_iter_no_change=3 needs .* not 'lbfgs'"),
         ({"momentum": 0.5, "nesterovs_momentum": False}, "momentum=0.5 .*; nesterovs_mom.*=False"),
         ({"solver": "sgd", "beta_1": 0.5}, "beta_1=0.5 needs .*, not 'sgd'"),
         ({"solver": "rmsprop", "beta_2": 0.5}, "beta_2=0.5 needs"),
@@ -91,6 +101,9 @@ def test_what_the_warning_says(kind, params, said):
         {"solver": "rmsprop", "beta_1": 0.8, "epsilon": 1e-5, "learning_rate": "cosine"},
         {"early_stopping": True, "validation_fraction": 0.2, "batch_size": 5},
         {"solver": "lbfgs", "momentum": 0.9, "beta_1": 0.9},
+        {"tol": 0.01, "n_iter_no_change": 3, "learning_rate": "constant"},
+        {"tol": 0.01, "n_iter_no_change": 3, "early_stopping": True},
+        {"tol": 0.01, "n_iter_no_change": 3, "solver": "sgd", "learning_rate": "adaptive"},
     ],
     ids=str,
 )
@@ -132,9 +145,20 @@ def test_the_tables_know_their_parameters():
     of_networks = {*inspect.signature(DBNClassifier).parameters}
     of_networks |= {*inspect.signature(DeepMLPRegressor).parameters}
     of_stack = {*inspect.signature(BernoulliRBMStack).parameters}
-    for table, known in ((NETWORK, of_networks), (STACK, of_stack)):
+    for table, known in ((NETWORK | STOPPING, of_networks), (STACK, of_stack)):
         names = {key if isinstance(key, str) else key[0] for key in table}
-        assert names | {other for needs in table.values() for other in needs} <= known
+        needs = [each for x in table.values() for each in (x if isinstance(x, tuple) else (x,))]
+        assert names | {other for each in needs for other in each} <= known
+
+
+@both
+def test_what_ends_training_is_not_for_partial_fit(kind):
+    """Nothing is said of it there: the caller ends the training, whatever the schedule."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        estimator = network(kind, tol=0.01, n_iter_no_change=3)
+        classes = {"classes": [0, 1]} if kind is DBNClassifier else {}
+        estimator.partial_fit(X, Y[kind], **classes)
 
 
 @both
