@@ -1,10 +1,13 @@
 """The input, checked before anything follows the indices in it."""
 
+import numpy as np
 import scipy.sparse
 from sklearn import get_config
 from sklearn.utils.validation import validate_data
 
 COMPRESSED = ("csr", "csc", "bsr")
+MOST_NAMED = 5  # columns
+OF_WORDS = "could not convert string"  # in NumPy's and pandas' errors
 
 
 def read_input(estimator, X, y="no_validation", **rules):
@@ -25,9 +28,34 @@ def read_input(estimator, X, y="no_validation", **rules):
     Raises
     ------
     ValueError
-        If scikit-learn refuses them, or `check_sparse` does.
+        If scikit-learn refuses them, or `check_sparse` does; words in a data frame with the
+        names of their columns.
     """
-    return validate_data(estimator, check_sparse(X, "X"), check_sparse(y, "y"), **rules)
+    try:
+        return validate_data(estimator, check_sparse(X, "X"), check_sparse(y, "y"), **rules)
+    except ValueError as error:
+        names = _columns_of_words(X) if OF_WORDS in str(error) else []
+        if not names:
+            raise
+        more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+        raise ValueError(
+            f"X has words in {'column' if len(names) == 1 else 'columns'} "
+            f"{', '.join(map(repr, names[:MOST_NAMED]))}{more}, and must have numbers: {error}. "
+            "Encode categories in a pipeline, by make_column_transformer((OneHotEncoder("
+            "handle_unknown='ignore'), columns), remainder=StandardScaler()), from sklearn.compose "
+            "and sklearn.preprocessing."
+        ) from error
+
+
+def _columns_of_words(X):
+    """Names of the columns of a data frame that cannot be read as numbers."""
+    names = []
+    for name in getattr(X, "columns", ()):
+        try:
+            np.asarray(X[name], dtype=np.float64)
+        except (TypeError, ValueError) as error:
+            names += [name] * (OF_WORDS in str(error))
+    return names
 
 
 def check_sparse(A, name):

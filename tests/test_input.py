@@ -153,6 +153,55 @@ def test_sparse_labels_are_checked(fitted):
         classifier.score(valid(), y)
 
 
+def table(n_words, **columns):
+    """A data frame with a column of numbers and some of words."""
+    pd = pytest.importorskip("pandas")
+    words = {f"w{i}": ["a", "b"] * 6 for i in range(n_words)}
+    return pd.DataFrame({"x": np.arange(12.0) / 12, **words, **columns})
+
+
+@pytest.mark.parametrize("dtype", [object, "string", "category"])
+@pytest.mark.parametrize(
+    ("n_words", "said"),
+    [
+        (1, "column 'w0', and"),
+        (2, "columns 'w0', 'w1', and"),
+        (7, "columns 'w0'.*, 'w4' and 2 more, and"),
+    ],
+)
+def test_words_are_named_by_their_columns(dtype, n_words, said):
+    """In every estimator; numbers written as words can be read, missing ones are another matter."""
+    X = table(0, n=[1, None] * 6, s=["1.5"] * 12).assign(
+        **table(n_words).drop(columns="x").astype(dtype)
+    )
+    y = np.arange(12) % 2
+    for fit in (
+        lambda: BernoulliRBMStack((2,)).fit(X),
+        lambda: DBNClassifier((2,)).fit(X, y),
+        lambda: DeepMLPRegressor((2,)).fit(X, y),
+        lambda: DeepMLPRegressor((2,), max_iter=1).partial_fit(X, y),
+    ):
+        with pytest.raises(
+            ValueError, match=f"X has words in {said} must have numbers: could"
+        ) as e:
+            fit()
+        assert "OneHotEncoder" in str(e.value) and "'n'" not in str(e.value)
+
+
+def test_other_errors_of_a_table_are_scikit_learns():
+    """Words in y, in an array, and columns that fit did not see."""
+    X, y = table(0), np.arange(12) % 2
+    network = DeepMLPRegressor((2,), max_iter=1).fit(X, y)
+    with pytest.raises(ValueError, match="^could not convert string"):
+        network.fit(X, ["a", "b"] * 6)
+    with pytest.raises(ValueError, match="^could not convert string"):
+        network.fit(table(1).to_numpy(), y)
+    with pytest.raises(ValueError, match="^The feature names should match"):
+        network.predict(table(1))
+    with pytest.raises(ValueError, match="X has words in column 'x'"):
+        network.predict(X.assign(x="a"))
+
+
 def test_there_is_one_way_in():
     """scikit-learn's validation does not look at indices, so nothing calls it but `_input`."""
     package = Path(sk_dbn.__file__).parent
