@@ -26,7 +26,12 @@ from sklearn.utils.validation import (
 )
 
 from sk_dbn._input import check_sparse, read_input
-from sk_dbn._labels import check_not_missing, check_unlabeled, warn_of_minus_one
+from sk_dbn._labels import (
+    check_no_minus_one,
+    check_not_missing,
+    check_unlabeled,
+    warn_of_minus_one,
+)
 from sk_dbn._network_estimator import BaseDeepNetwork, is_stochastic
 
 
@@ -763,6 +768,8 @@ class DBNClassifier(
     def _define_classes(self, y, classes, incremental):
         """What the outputs stand for."""
         check_classification_targets(y)
+        if y.ndim == 2:
+            check_no_minus_one(y, "y")
         self._is_multilabel = type_of_target(y).startswith("multilabel")
         if y.ndim == 2 and not self._is_multilabel:
             raise ValueError(
@@ -800,6 +807,7 @@ class DBNClassifier(
                     f"{name} must have {len(self.classes_)} columns of zeros and ones, as y of "
                     f"the first call, got shape {y.shape}."
                 )
+            check_no_minus_one(y, name)
             if not np.isin(y, (0, 1)).all():
                 raise ValueError(
                     f"{name} must hold only zeros and ones in a multi-label problem, got "

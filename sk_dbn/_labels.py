@@ -83,6 +83,29 @@ def _is_missing(value):
     return value is None or is_scalar_nan(value) or is_pandas_na(value)
 
 
+def check_no_minus_one(y, name):
+    """Check that no label of a multi-label matrix is -1 among zeros and ones.
+
+    Parameters
+    ----------
+    y : ndarray of shape (n_samples, n_labels)
+        Without the rows that have no label.
+    name : str
+        What it is called in the error.
+
+    Raises
+    ------
+    ValueError
+        If one is.
+    """
+    if y.dtype.kind in NUMBERS and {-1, 0} <= {*np.unique(y).tolist()} <= {-1, 0, 1}:
+        raise ValueError(
+            f"{name} has -1 in {int((y == -1).any(axis=1).sum())} rows of a multi-label matrix of "
+            "zeros and ones. If it means 'no label', set unlabeled=-1, and all labels of such a "
+            "row to -1: a row has all of its labels or none."
+        )
+
+
 def warn_of_minus_one(classes):
     """Warn of classes among which -1 looks like "no label".
 

@@ -123,3 +123,24 @@ def test_nullable_labels_of_pandas():
         y = pd.Series(["0", "1", None] * 4).astype(dtype)
         with pytest.raises(ValueError, match="NaN or None"):
             network().fit(X, y)
+
+
+@pytest.mark.parametrize("dtype", [int, float])
+@pytest.mark.parametrize("unlabeled", [None, -1])
+def test_minus_one_among_many_labels(dtype, unlabeled):
+    """A row has all of its labels or none, in y and in y_val; two classes may be -1 and 1."""
+    Y = np.c_[cycle(0, 1, 0), cycle(0, 1)].astype(dtype)
+    partly, without = Y.copy(), Y.copy()
+    partly[2, 0] = partly[5, 1] = without[3] = -1
+    rule = "has -1 in {} rows .* set unlabeled=-1, and all labels of such a row to -1"
+    with pytest.raises(ValueError, match="^y " + rule.format(2)):
+        network(unlabeled=unlabeled).fit(X, partly)
+    with pytest.raises(ValueError, match="^y_val " + rule.format(2)):
+        network(unlabeled=unlabeled).fit(X, Y, X_val=X, y_val=partly)
+    with pytest.raises(ValueError, match="^y " + rule.format(2)):
+        network(unlabeled=unlabeled).partial_fit(X, Y, classes=[0, 1]).partial_fit(X, partly)
+    if unlabeled is None:
+        with pytest.raises(ValueError, match="^y " + rule.format(1)):
+            network().fit(X, without)
+    else:
+        network(unlabeled=-1).fit(X, without, X_val=X, y_val=without)
