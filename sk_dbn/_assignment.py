@@ -2,6 +2,7 @@
 
 import numpy as np
 from sklearn.exceptions import NotFittedError
+from sklearn.utils.validation import check_is_fitted
 
 from sk_dbn._architecture import real_array
 
@@ -82,6 +83,40 @@ def assignable(name, model, arrays, doc):
         setattr(estimator, model, old.replaced(arrays, values))
 
     return property(fget, fset, doc=doc)
+
+
+def derived(instead):
+    """A decorator for a fitted attribute that follows from the model, and is not assigned to.
+
+    Parameters
+    ----------
+    instead : str
+        What to do in place of an assignment.
+
+    Returns
+    -------
+    callable
+        Of a method that returns a new array or None. Makes a property of it, whose arrays cannot
+        be written to; assignment raises AttributeError.
+    """
+
+    def decorator(method):
+        def fget(estimator):
+            check_is_fitted(estimator)
+            array = method(estimator)
+            if array is not None:
+                array.flags.writeable = False
+            return array
+
+        def fset(estimator, _):
+            raise AttributeError(
+                f"{method.__name__} cannot be assigned to, since it follows from what fit saw; "
+                f"{instead}."
+            )
+
+        return property(fget, fset, doc=method.__doc__)
+
+    return decorator
 
 
 def checked_arrays(name, values, present):

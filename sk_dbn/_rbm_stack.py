@@ -31,7 +31,7 @@ from sk_dbn._architecture import (
     layer_sizes,
     real_array,
 )
-from sk_dbn._assignment import assignable
+from sk_dbn._assignment import assignable, derived
 from sk_dbn._input import read_input
 from sk_dbn._names import Names, SuggestsNames
 from sk_dbn._progress import Progress
@@ -61,6 +61,7 @@ from sk_dbn.models.visible import VisibleUnits
 from sk_dbn.models.work import row_pieces
 
 PIECE = 1024  # rows whose visible units are held in float64 at a time
+OWN_SCALING = "scale X before, with scikit-learn's StandardScaler for one, and fit again"
 
 
 class BernoulliRBMStack(
@@ -217,7 +218,7 @@ class BernoulliRBMStack(
         trained on (1 where a feature is constant), the latter times `visible_variance_`; for
         Bernoulli units zeros and ones, or if those rows left [0, 1] the least value of all
         such units and the width of their range. Rows are those of the first call, also while
-        training goes on. To be read: changing them has no effect.
+        training goes on. These three cannot be assigned to.
     random_state_ : RandomState instance
         What `gibbs`, `sample`, `complete` and `partial_fit` go on drawing from.
     n_features_in_ : int
@@ -388,6 +389,25 @@ class BernoulliRBMStack(
     intercepts_visible_ = assignable(
         "intercepts_visible_", "_stack", "intercepts_visible", "Biases of the visible units."
     )
+
+    @derived(OWN_SCALING)
+    def visible_mean_(self):
+        """Where on the caller's scale `coefs_[0]` acts on 0, of each feature."""
+        return self._inputs.origin_and_unit(self.n_features_in_)[0]
+
+    @derived(OWN_SCALING)
+    def visible_scale_(self):
+        """What on the caller's scale `coefs_[0]` takes for 1, of each feature."""
+        return self._inputs.origin_and_unit(self.n_features_in_)[1]
+
+    @derived(OWN_SCALING)
+    def visible_variance_(self):
+        """Variance of each Gaussian unit, NaN of the others; None where there are none."""
+        variance = self._stack.variance.copy()
+        if len(variance) == 0:
+            return None
+        variance[~self._visible.gaussian] = np.nan
+        return variance
 
     @property
     def components_(self):
@@ -1079,12 +1099,6 @@ class BernoulliRBMStack(
         self._recorders = recorders
         self._n_features_out = int(fit.stack.units[-1])
         self.visible_ = fit.visible.kind
-        scaling = self._inputs.origin_and_unit(self.n_features_in_)
-        self.visible_mean_, self.visible_scale_ = scaling
-        self.visible_variance_ = None
-        if len(fit.stack.variance) > 0:
-            self.visible_variance_ = fit.stack.variance.copy()
-            self.visible_variance_[~fit.visible.gaussian] = np.nan
         self.n_layers_ = fit.stack.n_layers
         n_iter = fit.epochs.n_iter
         if fit.partial and hasattr(self, "n_iter_"):

@@ -232,3 +232,25 @@ def test_a_stack_keeps_its_weights_when_its_network_gets_others():
     before = network.pretrainer_.transform(X)
     network.coefs_ = [np.zeros_like(W) for W in network.coefs_]
     np.testing.assert_array_equal(network.pretrainer_.transform(X), before)
+
+
+@pytest.mark.parametrize("visible", ["bernoulli", "gaussian", ["gaussian"] * 2 + ["bernoulli"] * 3])
+def test_how_features_are_seen_follows_from_fit(visible):
+    """It cannot be assigned, in whole or in part; it is there after fit and in copies."""
+    stack = BernoulliRBMStack(**COMMON, visible=visible)
+    names = ("visible_mean_", "visible_scale_", "visible_variance_")
+    for name in names:
+        assert not hasattr(stack, name)
+    stack.fit(X)
+    before = stack.transform(X)
+    for name in names:
+        value = getattr(stack, name)
+        with pytest.raises(AttributeError, match=f"{name} cannot be assigned .* scale X before"):
+            setattr(stack, name, np.ones(5))
+        if visible == "bernoulli" and name == "visible_variance_":
+            assert value is None
+            continue
+        with pytest.raises(ValueError, match="read-only"):
+            value[0] = 7.0
+        np.testing.assert_array_equal(getattr(pickle.loads(pickle.dumps(stack)), name), value)
+    np.testing.assert_array_equal(stack.transform(X), before)
