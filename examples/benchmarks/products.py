@@ -2,8 +2,10 @@
 
 One thread each, float32, the best of several runs in turns: C = A B (forward), C = A B^T (back)
 and C = A^T B (gradients), for a minibatch of so many rows and a layer's fan_in and fan_out.
-NumPy's BLAS is mostly OpenBLAS, whose code for the processor is named in the first line; the
-environment variable OPENBLAS_CORETYPE chooses another one.
+NumPy's BLAS is mostly OpenBLAS, whose code for the processor is named in the first line, as is the
+width of our vectors. On a processor with AVX-512 both can be made those of one without:
+
+    NUMBA_CPU_NAME=haswell NUMBA_CPU_FEATURES=+avx,+avx2,+fma OPENBLAS_CORETYPE=Haswell python ...
 
     python examples/benchmarks/products.py
     python examples/benchmarks/products.py --quick
@@ -16,14 +18,19 @@ import numpy as np
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from sk_dbn.kernels.products import product_nn, product_nt, product_tn
+from sk_dbn.kernels.tiles import VECTOR_BYTES
 
 SHAPES = [  # rows, fan_in, fan_out
     (10, 64, 100),
     (32, 100, 100),
     (200, 100, 100),
+    (32, 512, 512),
     (50, 784, 500),
+    (64, 1024, 1024),
     (128, 1000, 1000),
+    (128, 1024, 1024),
     (128, 2000, 2000),
+    (128, 2048, 2048),
 ]
 ONE, ZERO = np.float32(1), np.float32(0)
 
@@ -55,7 +62,8 @@ def seconds(function, n_calls):
 def main(shapes, n_repeats):
     """Print billions of operations a second, and the ratio."""
     code = {library.get("architecture") for library in threadpool_info()} - {None}
-    print(f"code of NumPy's BLAS: {', '.join(sorted(code)) or 'unknown'}")
+    code = ", ".join(sorted(code)) or "unknown"
+    print(f"code of NumPy's BLAS: {code}; our vectors: {VECTOR_BYTES} bytes")
     head = f"{'product':<10}{'sk_dbn':>8}{'NumPy':>8}{'ratio':>8}"
     print(f"{'rows':>5}{'fan_in':>8}{'fan_out':>9}  {head}   (billions of operations a second)")
     for n, p, q in shapes:

@@ -194,7 +194,7 @@ def generated(to_signature, write):
         The signature, given the types of the arguments.
     write : callable
         Writes the instructions, given numba's context, llvmlite's builder, the signature and
-        the arguments' values. The function returns nothing.
+        the arguments' values; returns the value, or None where there is none.
     """
 
     def decorate(function):
@@ -202,8 +202,8 @@ def generated(to_signature, write):
             return function
 
         def generate(context, builder, signature, arguments):
-            write(context, builder, signature, arguments)
-            return context.get_dummy_value()
+            value = write(context, builder, signature, arguments)
+            return context.get_dummy_value() if value is None else value
 
         def typing(_, *args):
             return to_signature(*args), generate

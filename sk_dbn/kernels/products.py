@@ -1,26 +1,47 @@
-"""Matrix products of any size, by tiles that stay in registers, or by BLAS.
+"""Matrix products of any size, by tiles that stay in registers.
 
-BLAS packs its operands first, which takes as long as the product of a layer of a hundred units
-with a minibatch of tens of rows. Only where a factor outgrows the caches does packing pay.
+What a tile multiplies has to come from the nearest cache. The rows of a large matrix are too far
+apart for that: a few columns of them lie on as many pages of memory, and where the distance is a
+power of two all compete for the same few places of the cache. So the product is taken a block of
+terms at a time, and within it a panel of columns at a time. The panel is copied to where its rows
+lie side by side, and so is the first factor where it is transposed (Goto & van de Geijn, 2008,
+Anatomy of high-performance matrix multiplication, section 4). For few rows the copy would take
+longer than the product: they read the second factor where it lies.
 """
 
-from sk_dbn.kernels.blas import gemm_nn, gemm_nt, gemm_tn
 from sk_dbn.kernels.compile import EXACT, kernel, routine
 from sk_dbn.kernels.tiles import (
+    LINE_BYTES,
     MOST_DOT_COLUMNS,
     MOST_DOT_ROWS,
     MOST_ROWS,
     MOST_VECTORS,
+    SQUARE_BYTES,
     VECTOR_BYTES,
+    copy_columns,
     dot_tile,
     multiply_tile,
+    prefetch,
+    scratch,
+    strided,
+    transpose_square,
 )
 
-# Elements of the second factor beyond which a product is left to BLAS. With registers of 64
-# bytes tiles were faster up to 2000 x 2000 and 40,000 x 100, whichever code OpenBLAS took; with
-# those of 32 bytes up to 1000 x 1000.
-BLAS_FACTOR = 2**22 if VECTOR_BYTES == 64 else 2**20
-ROWS_AT_ONCE = 48  # of the first factor, which stay in cache while the second one passes
+TERMS_AT_ONCE = 256  # rows of a panel, of at most 256 bytes each
+COPY_BYTES = 2**17  # of the copy of the first factor, which the second cache holds
+ROWS_AT_ONCE = 48  # of the first factor in `_dots`, which stay in cache while the second one passes
+
+# Fewer rows do not repay the copy of a panel. A wide vector reads four times as many columns of a
+# row at once as a narrow one, so that it needs the copy less.
+LEAST_ROWS = 24 if VECTOR_BYTES == 32 else 64
+# Nor does a second factor whose rows lie near each other: bytes of a block of its terms.
+LEAST_BYTES = 2**16
+
+PANEL_LINES = (MOST_VECTORS * VECTOR_BYTES - 1) // LINE_BYTES + 2  # that a row of a panel touches
+FAR_BYTES = 2**20
+
+panel_memory = scratch(TERMS_AT_ONCE * MOST_VECTORS * VECTOR_BYTES)
+copy_memory = scratch(COPY_BYTES)
 
 
 @kernel(forceinline=True)
@@ -29,26 +50,108 @@ def _pieces(n, most):
     return (n + most - 1) // most
 
 
+@kernel(forceinline=True)
+def _is_transposed(M):
+    """Whether the columns of a matrix are contiguous, and not its rows."""
+    return M.strides[1] != M.itemsize
+
+
+@kernel
+def _transpose(M, row, column, out):
+    """out = M[row : row + n_columns, column : column + n_rows].T.
+
+    Parameters
+    ----------
+    M : array, rows contiguous
+    row, column : int
+    out : array (n_rows, n_columns), rows contiguous, written
+    """
+    side = SQUARE_BYTES // M.itemsize
+    n_rows, n_columns = out.shape
+    whole_rows, whole_columns = n_rows // side * side, n_columns // side * side
+    for j in range(0, whole_columns, side):
+        for i in range(0, whole_rows, side):
+            transpose_square(M, row + j, column + i, out, i, j)
+        for i in range(whole_rows, n_rows):
+            for k in range(j, j + side):
+                out[i, k] = M[row + k, column + i]
+    for i in range(n_rows):
+        for j in range(whole_columns, n_columns):
+            out[i, j] = M[row + j, column + i]
+
+
+@kernel
+def _prefetch_part(B, first, n_terms, j, n_columns, t, n_parts):
+    """Ask for the t-th part of a panel that will be copied next."""
+    lo, hi = first + n_terms * t // n_parts, first + n_terms * (t + 1) // n_parts
+    if _is_transposed(B):
+        for c in range(j, min(j + n_columns, B.shape[1])):
+            prefetch(B, lo, c)
+            prefetch(B, hi - 1, c)
+    else:
+        for k in range(lo, hi):
+            for line in range(PANEL_LINES):
+                prefetch(B, k, j + line * (LINE_BYTES // B.itemsize))
+
+
 @kernel(fastmath=EXACT)
-def _multiply(alpha, A, B, C, is_added):
-    """C = alpha A B (+ C), tile by tile; A may be a transposed view."""
-    m, n = C.shape[0], C.shape[1]
+def _multiply_rows(alpha, A, B, first, C, adds, copies, panel):
+    """C = alpha A B[first : first + n_terms] (+ C), for A (m, n_terms), panel by panel."""
+    (m, n_terms), n = A.shape, C.shape[1]
     lanes = VECTOR_BYTES // C.itemsize
     n_vectors, n_row_tiles = _pieces(n, lanes), _pieces(m, MOST_ROWS)
-    n_column_tiles = _pieces(n_vectors, MOST_VECTORS)
-    for s in range(n_column_tiles):
-        j = n_vectors * s // n_column_tiles * lanes
-        end = min(n_vectors * (s + 1) // n_column_tiles * lanes, n)
+    n_panels = _pieces(n_vectors, MOST_VECTORS)
+    is_far = copies and B.size * B.itemsize > FAR_BYTES
+    for s in range(n_panels):
+        j = n_vectors * s // n_panels * lanes
+        n_columns = min(n_vectors * (s + 1) // n_panels * lanes, n) - j
+        if _is_transposed(B):
+            _transpose(B.T, j, first, panel[:, :n_columns])
+        elif copies:
+            copy_columns(B, first, j, n_columns, panel)
+        factor, at = (panel, 0) if copies else (B[first : first + n_terms], j)
         for t in range(n_row_tiles):
+            if is_far:
+                _prefetch_part(B, first, n_terms, j + n_columns, n_columns, t, n_row_tiles)
             i = m * t // n_row_tiles
             n_rows = m * (t + 1) // n_row_tiles - i
-            multiply_tile(alpha, A, i, n_rows, B, j, end - j, C, is_added)
+            multiply_tile(alpha, A, i, n_rows, factor, at, j, n_columns, C, adds)
 
 
-@kernel(fastmath=EXACT)
+@routine(fastmath=EXACT)
+def _multiply(alpha, A, B, C, adds):
+    """C = alpha A B (+ C).
+
+    Parameters
+    ----------
+    alpha : scalar of the matrices' dtype
+    A, B : arrays (m, n_terms) and (n_terms, n), rows or columns contiguous
+    C : array (m, n), rows contiguous, written
+    adds : bool, whether to what C holds
+    """
+    m, n_terms = A.shape
+    block_bytes = min(n_terms, TERMS_AT_ONCE) * B.strides[0]
+    copies = _is_transposed(B) or (m >= LEAST_ROWS and block_bytes > LEAST_BYTES)
+    copies_rows = copies and _is_transposed(A)
+    width = MOST_VECTORS * VECTOR_BYTES // C.itemsize
+    panels, rows_space = panel_memory(C).reshape(TERMS_AT_ONCE, width), copy_memory(C)
+    for first in range(0, max(n_terms, 1), TERMS_AT_ONCE):
+        size = min(TERMS_AT_ONCE, n_terms - first)
+        panel = strided(panels[:size])
+        n_chunks = _pieces(m * size, rows_space.size) if copies_rows else 1
+        for chunk in range(n_chunks):
+            lo, hi = m * chunk // n_chunks, m * (chunk + 1) // n_chunks
+            rows = A[lo:hi, first : first + size]
+            if copies_rows:
+                rows = strided(rows_space[: (hi - lo) * size].reshape(hi - lo, size))
+                _transpose(A.T, first, lo, rows)
+            _multiply_rows(alpha, rows, B, first, C[lo:hi], adds or first > 0, copies, panel)
+
+
+@routine(fastmath=EXACT)
 def _dots(A, B, C):
-    """C = A B^T, tile by tile."""
-    m, n = C.shape[0], C.shape[1]
+    """C = A B^T, tile by tile, for A (m, k), B (n, k) and C (m, n) of contiguous rows."""
+    m, n = C.shape
     for first in range(0, m, ROWS_AT_ONCE):
         n_rows = min(ROWS_AT_ONCE, m - first)
         n_row_tiles = _pieces(n_rows, MOST_DOT_ROWS)
@@ -60,7 +163,7 @@ def _dots(A, B, C):
                 dot_tile(A, i, end - i, B, j, n_columns, C)
 
 
-@routine
+@kernel
 def product_nn(A, B, C):
     """C = A B.
 
@@ -69,22 +172,23 @@ def product_nn(A, B, C):
     A, B : arrays (m, k) and (k, n), rows contiguous
     C : array (m, n), rows contiguous, written
     """
-    if B.size <= BLAS_FACTOR:
-        _multiply(C.dtype.type(1.0), A, B, C, False)
-    else:
-        gemm_nn(C.dtype.type(1.0), A, B, C.dtype.type(0.0), C)
+    _multiply(C.dtype.type(1.0), strided(A), strided(B), strided(C), False)
 
 
-@routine
+@kernel
 def product_nt(A, B, C):
-    """C = A B^T, for A (m, k), B (n, k) and C (m, n), as `product_nn`."""
-    if B.size <= BLAS_FACTOR:
-        _dots(A, B, C)
+    """C = A B^T, for A (m, k), B (n, k) and C (m, n), as `product_nn`.
+
+    Few rows take sums over vectors of terms, since to transpose B takes twice as long as to copy
+    it. The order of the sums, and so their rounding, depends on which way they go.
+    """
+    if A.shape[0] < 2 * LEAST_ROWS:
+        _dots(strided(A), strided(B), strided(C))
     else:
-        gemm_nt(C.dtype.type(1.0), A, B, C.dtype.type(0.0), C)
+        _multiply(C.dtype.type(1.0), strided(A), strided(B).T, strided(C), False)
 
 
-@routine
+@kernel
 def product_tn(alpha, A, B, beta, C):
     """C = alpha A^T B + beta C, for A (k, m), B (k, n) and C (m, n), as `product_nn`.
 
@@ -92,7 +196,4 @@ def product_tn(alpha, A, B, beta, C):
     ----------
     alpha, beta : scalars of the matrices' dtype; beta is 0 (whatever C holds) or 1
     """
-    if B.size <= BLAS_FACTOR:
-        _multiply(alpha, A.T, B, C, beta != 0)
-    else:
-        gemm_tn(alpha, A, B, beta, C)
+    _multiply(alpha, strided(A).T, strided(B), strided(C), beta != 0)

@@ -6,6 +6,7 @@ make that of loops. These two functions are therefore written in vector instruct
 which turns them into what the processor has; their Python bodies say what they compute.
 """
 
+import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
@@ -22,8 +23,8 @@ if "+avx512f" in FEATURES:
     VECTOR_BYTES, MOST_ROWS, MOST_VECTORS, MOST_DOT_ROWS, MOST_DOT_COLUMNS = 64, 6, 4, 6, 4
 else:
     VECTOR_BYTES, MOST_ROWS, MOST_VECTORS, MOST_DOT_ROWS, MOST_DOT_COLUMNS = 32, 4, 3, 2, 4
-# Whether a part of a vector is loaded at once. Where not, that is a branch for each of its lanes.
-HAS_MASKS = "+avx" in FEATURES
+LINE_BYTES = 64  # that memory is read in
+SQUARE_BYTES = 16  # of a row of the squares that are transposed: all processors have such vectors
 
 INT64, INT32, BIT = ir.IntType(64), ir.IntType(32), ir.IntType(1)
 
@@ -57,12 +58,13 @@ class Vectors:
     ----------
     context, builder : numba's and llvmlite's, of the function that is being compiled
     dtype : numba's type of the numbers
+    n_bytes : int, of a vector
     """
 
-    def __init__(self, context, builder, dtype):
+    def __init__(self, context, builder, dtype, n_bytes=VECTOR_BYTES):
         self.builder, self.real = builder, context.get_value_type(dtype)
         self.size = dtype.bitwidth // 8
-        self.lanes = VECTOR_BYTES // self.size
+        self.lanes = n_bytes // self.size
         self.type = ir.VectorType(self.real, self.lanes)
         self.masks = ir.VectorType(BIT, self.lanes)
         self.name = f"v{self.lanes}f{dtype.bitwidth}.p0"  # by which LLVM has intrinsics for it
@@ -121,18 +123,19 @@ class Vectors:
         product = self.builder.fmul(x, y, flags=("contract",))
         return self.builder.fadd(product, total, flags=("contract",))
 
-    def loop(self, end, step, n_sums, body):
-        """Repeat ``sums = body(k, sums)`` for k from 0 in steps as long as k < end.
+    def loop(self, start, end, step, sums, body):
+        """Repeat ``sums = body(k, sums)`` for k from start in steps as long as k < end.
 
         Parameters
         ----------
-        end : a number of LLVM's
-        step, n_sums : int
+        start, end : numbers of LLVM's
+        step : int
+        sums : list of vectors
         body : callable, which writes instructions without branches
 
         Returns
         -------
-        list of the vectors in sums, which are zero before the loop
+        list of the vectors in sums
         """
         builder, before = self.builder, self.builder.block
         head, inside, after = (
@@ -140,17 +143,17 @@ class Vectors:
         )
         builder.branch(head)
         builder.position_at_end(head)
-        k, sums = builder.phi(INT64), [builder.phi(self.type) for _ in range(n_sums)]
+        variables = [builder.phi(INT64), *(builder.phi(self.type) for _ in sums)]
+        k, *now = variables
         builder.cbranch(builder.icmp_signed("<", k, end), inside, after)
         builder.position_at_end(inside)
-        new = [builder.add(k, INT64(step)), *body(k, sums)]
+        new = [builder.add(k, INT64(step)), *body(k, now)]
         builder.branch(head)
-        zeros = [INT64(0)] + [self.zeros] * n_sums
-        for variable, first, next_ in zip([k, *sums], zeros, new, strict=True):
+        for variable, first, next_ in zip(variables, [start, *sums], new, strict=True):
             variable.add_incoming(first, before)
             variable.add_incoming(next_, inside)
         builder.position_at_end(after)
-        return sums
+        return now
 
     def totals(self, sums):
         """The sum over the lanes of each of four vectors, as a vector of four."""
@@ -199,61 +202,124 @@ def each_size(builder, n, m, most, tile):
     builder.position_at_end(end)
 
 
+def scratch(n_bytes):
+    """A function that gives memory for numbers like those of a matrix.
+
+    The memory lasts until the function's caller returns, and may hold anything.
+    """
+
+    def write(context, builder, signature, arguments):
+        type_, size = signature.return_type, signature.return_type.dtype.bitwidth // 8
+        real = context.get_value_type(type_.dtype)
+        with builder.goto_entry_block():  # `alloca_once` would fill it with zeros at each call
+            memory = builder.alloca(ir.ArrayType(real, n_bytes // size))
+        memory.align = LINE_BYTES
+        array = context.make_array(type_)(context, builder)
+        context.populate_array(
+            array,
+            data=builder.bitcast(memory, real.as_pointer()),
+            shape=cgutils.pack_array(builder, [INT64(n_bytes // size)]),
+            strides=cgutils.pack_array(builder, [INT64(size)]),
+            itemsize=INT64(size),
+            meminfo=None,
+        )
+        return array._getvalue()
+
+    @generated(lambda C: types.Array(C.dtype, 1, "C")(C), write)
+    def memory(C):
+        return np.empty(n_bytes // C.itemsize, C.dtype)
+
+    return memory
+
+
+def write_strided(context, builder, signature, arguments):
+    """Instructions of `strided`, which are none."""
+    return arguments[0]
+
+
+@generated(lambda A: A.copy(layout="A", readonly=False)(A), write_strided)
+def strided(A):
+    """The same matrix, of a type that does not say how it lies: one compilation for all."""
+    return A
+
+
 def write_multiply(context, builder, signature, arguments):
-    """Instructions of `multiply_tile`: each row of the tile is a few vectors of sums."""
-    alpha, A, i, n_rows, B, j, n_columns, C, is_added = arguments
-    A, B, C = (Matrix(context, builder, signature.args[k], arguments[k]) for k in (1, 4, 7))
+    """Instructions of `multiply_tile`: each row of the tile is a few vectors of sums.
+
+    Reading a part of a vector takes long on some processors. The rows of B are read in whole
+    vectors, beyond their end too, as long as that is not beyond the end of B.
+    """
+    alpha, A, i, n_rows, B, from_, j, n_columns, C, is_added = arguments
+    A, B, C = (Matrix(context, builder, signature.args[k], arguments[k]) for k in (1, 4, 8))
     vectors = Vectors(context, builder, signature.args[0])
-    lanes = INT64(vectors.lanes)
+    lanes, n_terms = INT64(vectors.lanes), A.shape[1]
     n_vectors = builder.sdiv(builder.add(n_columns, INT64(vectors.lanes - 1)), lanes)
     whole = builder.mul(n_vectors, lanes)
     last = vectors.first(builder.sub(lanes, builder.sub(whole, n_columns)))
-    is_added = vectors.fill(is_added)
+    n_safe = safe_rows(builder, B, n_terms, builder.add(from_, whole), vectors.size)
+    is_whole = builder.icmp_signed("==", whole, n_columns)
 
-    def tile(n, m, masks):
+    def tile(n, m):
         rows = [builder.add(i, INT64(r)) for r in range(n)]
-        columns = [builder.add(j, INT64(r * vectors.lanes)) for r in range(m)]
+        offsets = [INT64(r * vectors.lanes) for r in range(m)]
 
-        def body(k, sums):
-            x = [vectors.load(B.address(k, c), mask) for c, mask in zip(columns, masks)]
+        def body(k, sums, masks=(None,) * m):
+            x = [
+                vectors.load(B.address(k, builder.add(from_, c)), mask)
+                for c, mask in zip(offsets, masks, strict=True)
+            ]
             a = [vectors.fill(vectors.read(A.address(r, k))) for r in rows]
             return [vectors.add_product(a[s // m], x[s % m], sums[s]) for s in range(n * m)]
 
-        sums, factor = vectors.loop(A.shape[1], 1, n * m, body), vectors.fill(alpha)
-        for s, total in enumerate(sums):
-            address, mask = C.address(rows[s // m], columns[s % m]), masks[s % m]
-            old = is_added if mask is None else builder.and_(is_added, mask)
-            total = vectors.add_product(factor, total, vectors.load(address, old))
-            vectors.store(total, address, mask)
+        def masked_body(k, sums):
+            return body(k, sums, [None] * (m - 1) + [last])
 
-    def either_tile(n, m):
-        if HAS_MASKS:
-            tile(n, m, [None] * (m - 1) + [last])
-            return
-        with builder.if_else(builder.icmp_signed("==", whole, n_columns)) as (then, otherwise):
+        columns = [builder.add(j, c) for c in offsets]
+        sums = vectors.loop(INT64(0), n_safe, 1, [vectors.zeros] * (n * m), body)
+        sums = vectors.loop(n_safe, n_terms, 1, sums, masked_body)
+        factor = vectors.fill(alpha)
+
+        def write(masks):
+            for s, total in enumerate(sums):
+                address, mask = C.address(rows[s // m], columns[s % m]), masks[s % m]
+                old = builder.select(is_added, vectors.load(address, mask), vectors.zeros)
+                vectors.store(vectors.add_product(factor, total, old), address, mask)
+
+        with builder.if_else(is_whole) as (then, otherwise):
             with then:
-                tile(n, m, [None] * m)
+                write([None] * m)
             with otherwise:
-                tile(n, m, [None] * (m - 1) + [last])
+                write([None] * (m - 1) + [last])
 
-    each_size(builder, n_rows, n_vectors, (MOST_ROWS, MOST_VECTORS), either_tile)
+    each_size(builder, n_rows, n_vectors, (MOST_ROWS, MOST_VECTORS), tile)
+
+
+def safe_rows(builder, B, n_terms, end, size):
+    """How many of the first rows of B can be read up to a column beyond the last one."""
+    stride = builder.sdiv(B.steps[0], INT64(size))
+    over = builder.sub(end, B.shape[1])
+    stride = builder.select(builder.icmp_signed(">", stride, INT64(0)), stride, INT64(1))
+    lost = builder.sdiv(builder.add(over, builder.sub(stride, INT64(1))), stride)
+    n_safe = builder.sub(n_terms, lost)
+    n_safe = builder.select(builder.icmp_signed(">", n_safe, INT64(0)), n_safe, INT64(0))
+    return builder.select(builder.icmp_signed(">", over, INT64(0)), n_safe, n_terms)
 
 
 def check_types(A, B, C):
     """Refuse what the instructions would misread, while a caller is compiled."""
-    if not A.dtype == B.dtype == C.dtype or "F" in (B.layout, C.layout):
-        raise TypingError(f"tiles need one dtype and contiguous rows, got {A}, {B} and {C}.")
+    if not A.dtype == B.dtype == C.dtype:
+        raise TypingError(f"tiles need one dtype, got {A}, {B} and {C}.")
 
 
-def type_multiply(alpha, A, i, n_rows, B, j, n_columns, C, is_added):
+def type_multiply(alpha, A, i, n_rows, B, from_, j, n_columns, C, is_added):
     """The signature of `multiply_tile`."""
     check_types(A, B, C)
     i64 = types.int64
-    return types.void(C.dtype, A, i64, i64, B, i64, i64, C, types.boolean)
+    return types.void(C.dtype, A, i64, i64, B, i64, i64, i64, C, types.boolean)
 
 
 @generated(type_multiply, write_multiply)
-def multiply_tile(alpha, A, i, n_rows, B, j, n_columns, C, is_added):
+def multiply_tile(alpha, A, i, n_rows, B, from_, j, n_columns, C, is_added):
     """Some rows and columns of C = alpha A B (+ C).
 
     Parameters
@@ -261,14 +327,120 @@ def multiply_tile(alpha, A, i, n_rows, B, j, n_columns, C, is_added):
     alpha : scalar of the matrices' dtype
     A : array (m, n_terms)
     i, n_rows : int, first row and how many, at most MOST_ROWS
-    B : array (n_terms, n), rows contiguous
-    j, n_columns : int, likewise, at most MOST_VECTORS times VECTOR_BYTES
+    B : array of n_terms rows, contiguous
+    from_ : int, the first column of B
+    j, n_columns : int, the first column of C and how many, at most MOST_VECTORS times the
+        numbers in VECTOR_BYTES
     C : array (m, n), rows contiguous, written
     is_added : bool, whether to what C holds
     """
-    rows, columns = slice(i, i + n_rows), slice(j, j + n_columns)
-    product = alpha * (A[rows] @ B[:, columns])
-    C[rows, columns] = C[rows, columns] + product if is_added else product
+    product = alpha * (A[i : i + n_rows] @ B[:, from_ : from_ + n_columns])
+    part = C[i : i + n_rows, j : j + n_columns]
+    part[...] = part + product if is_added else product
+
+
+def write_copy(context, builder, signature, arguments):
+    """Instructions of `copy_columns`."""
+    B, first, j, n_columns, panel = arguments
+    B, panel = (Matrix(context, builder, signature.args[k], arguments[k]) for k in (0, 4))
+    vectors = Vectors(context, builder, signature.args[0].dtype)
+    lanes = INT64(vectors.lanes)
+    n_vectors = builder.sdiv(builder.add(n_columns, INT64(vectors.lanes - 1)), lanes)
+    whole = builder.mul(n_vectors, lanes)
+    last = vectors.first(builder.sub(lanes, builder.sub(whole, n_columns)))
+
+    def copy(_, m, masks):
+        def body(k, sums):
+            row = builder.add(first, k)
+            for c, mask in enumerate(masks):
+                c = INT64(c * vectors.lanes)
+                x = vectors.load(B.address(row, builder.add(j, c)), mask)
+                vectors.store(x, panel.address(k, c), None)
+            return []
+
+        vectors.loop(INT64(0), panel.shape[0], 1, [], body)
+
+    def either(n, m):
+        with builder.if_else(builder.icmp_signed("==", whole, n_columns)) as (then, otherwise):
+            with then:
+                copy(n, m, [None] * m)
+            with otherwise:
+                copy(n, m, [None] * (m - 1) + [last])
+
+    each_size(builder, INT64(1), n_vectors, (1, MOST_VECTORS), either)
+
+
+def type_copy(B, first, j, n_columns, panel):
+    """The signature of `copy_columns`."""
+    check_types(B, B, panel)
+    return types.void(B, types.int64, types.int64, types.int64, panel)
+
+
+@generated(type_copy, write_copy)
+def copy_columns(B, first, j, n_columns, panel):
+    """The first columns of panel = B[first : first + len(panel), j : j + n_columns].
+
+    Parameters
+    ----------
+    B : array (n_terms, n), rows contiguous
+    first : int, the first row
+    j, n_columns : int, likewise, at most the panel's
+    panel : array (n_rows, MOST_VECTORS times the numbers in VECTOR_BYTES), written; what is
+        written beyond n_columns does not matter
+    """
+    panel[:, :n_columns] = B[first : first + panel.shape[0], j : j + n_columns]
+
+
+def write_prefetch(context, builder, signature, arguments):
+    """Instructions of `prefetch`."""
+    B, i, j = arguments
+    address = Matrix(context, builder, signature.args[0], B).address(i, j)
+    type_ = ir.FunctionType(ir.VoidType(), [address.type, INT32, INT32, INT32])
+    function = cgutils.get_or_insert_function(builder.module, type_, "llvm.prefetch.p0")
+    builder.call(function, [address, INT32(0), INT32(2), INT32(1)])
+
+
+@generated(lambda B, i, j: types.void(B, types.int64, types.int64), write_prefetch)
+def prefetch(B, i, j):
+    """Ask for an element that will be read soon; it need not exist."""
+
+
+def write_transpose(context, builder, signature, arguments):
+    """Instructions of `transpose_square`: rows are interleaved as often as halves their number."""
+    B, c, k, panel, to_k, to_c = arguments
+    B, panel = (Matrix(context, builder, signature.args[n], arguments[n]) for n in (0, 3))
+    vectors = Vectors(context, builder, signature.args[0].dtype, SQUARE_BYTES)
+    n = vectors.lanes
+    x = [vectors.load(B.address(builder.add(c, INT64(r)), k), None) for r in range(n)]
+    for half in (n // 2,) * (n.bit_length() - 1):
+        low = [lane for r in range(half) for lane in (r, r + n)]
+        high = [lane for r in range(half, n) for lane in (r, r + n)]
+        pairs = [(x[r], x[r + half]) for r in range(half)]
+        x = [vectors.choose(*pair, part) for pair in pairs for part in (low, high)]
+    for r, row in enumerate(x):
+        vectors.write(row, panel.address(builder.add(to_k, INT64(r)), to_c))
+
+
+def type_transpose(B, c, k, panel, to_k, to_c):
+    """The signature of `transpose_square`."""
+    check_types(B, B, panel)
+    i64 = types.int64
+    return types.void(B, i64, i64, panel, i64, i64)
+
+
+@generated(type_transpose, write_transpose)
+def transpose_square(B, c, k, panel, to_k, to_c):
+    """Write a square of B, as many numbers as are in SQUARE_BYTES, transposed into a panel.
+
+    Parameters
+    ----------
+    B : array (n, n_terms), rows contiguous
+    c, k : int, row and column of its first element
+    panel : array (n_rows, n_columns), rows contiguous, written
+    to_k, to_c : int, row and column of where it is written
+    """
+    n = SQUARE_BYTES // B.itemsize
+    panel[to_k : to_k + n, to_c : to_c + n] = B[c : c + n, k : k + n].T
 
 
 def write_dots(context, builder, signature, arguments):
@@ -289,7 +461,8 @@ def write_dots(context, builder, signature, arguments):
             y = [vectors.load(B.address(c, k), mask) for c in columns]
             return [vectors.add_product(x[s // m], y[s % m], sums[s]) for s in range(n * m)]
 
-        sums = body(whole, vectors.loop(whole, vectors.lanes, n * m, body), rest)
+        zeros = [vectors.zeros] * (n * m)
+        sums = body(whole, vectors.loop(INT64(0), whole, vectors.lanes, zeros, body), rest)
         for r, row in enumerate(rows):
             total = vectors.totals(sums[r * m : (r + 1) * m] + [vectors.zeros] * (4 - m))
             if m == 4:
@@ -305,8 +478,6 @@ def write_dots(context, builder, signature, arguments):
 def type_dots(A, i, n_rows, B, j, n_columns, C):
     """The signature of `dot_tile`."""
     check_types(A, B, C)
-    if A.layout == "F":
-        raise TypingError(f"a tile of dot products needs contiguous rows, got {A}.")
     return types.void(A, types.int64, types.int64, B, types.int64, types.int64, C)
 
 

@@ -10,7 +10,6 @@ ROOT = Path(__file__).resolve().parents[2]
 FILES = [
     "activations",
     "backpropagation",
-    "blas",
     "dropout",
     "annealing",
     "elementary",

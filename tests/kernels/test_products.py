@@ -1,4 +1,4 @@
-"""Products of any size: tiles of every shape agree with NumPy, as BLAS does for large ones."""
+"""Products of any size: tiles of every shape agree with NumPy, panels copied or not."""
 
 import os
 import platform
@@ -12,20 +12,32 @@ import pytest
 
 from sk_dbn.kernels.compile import kernel
 from sk_dbn.kernels.products import (
-    BLAS_FACTOR,
+    COPY_BYTES,
+    FAR_BYTES,
+    LEAST_BYTES,
+    LEAST_ROWS,
     ROWS_AT_ONCE,
+    TERMS_AT_ONCE,
     product_nn,
     product_nt,
     product_tn,
 )
 from sk_dbn.kernels.tiles import MOST_ROWS, MOST_VECTORS, VECTOR_BYTES
-from tests.kernels.test_blas import DTYPES, NN, NT, TN, inside, operands
 
+NN, NT, TN = range(3)
+DTYPES = [np.float32, np.float64]
 ROOT = Path(__file__).resolve().parents[2]
 
 # Tiles of every height, more rows than are taken at once, and none.
 ROWS = [*range(MOST_ROWS + 2), ROWS_AT_ONCE + 5]
-LARGE_SHAPE = (3, 2050, 2060)
+# Rows, columns and terms of products whose panels are copied: of sums in one block and in several,
+# of a first factor whose copy takes several chunks, of a second one that is fetched ahead.
+COPIED = [
+    (2 * LEAST_ROWS, 103, TERMS_AT_ONCE),
+    (2 * LEAST_ROWS + 1, 530, 2 * TERMS_AT_ONCE + 3),
+    (COPY_BYTES // 200, 330, 61),
+    (2 * LEAST_ROWS + 5, 1030, 259),
+]
 # Processors with smaller registers; the second one does not load parts of them.
 PROCESSORS = {"haswell": "+avx,+avx2,+fma", "nehalem": "+sse4.2"}
 
@@ -35,7 +47,25 @@ def shapes(dtype):
     lanes = VECTOR_BYTES // np.dtype(dtype).itemsize
     whole = lanes * np.arange(MOST_VECTORS + 2)
     columns = {2, 3, *whole, *(whole[1:] - 1), *(whole + 1)}
-    return [*pairs(ROWS, sorted(map(int, columns)), (0, 1, lanes - 1, 2 * lanes + 3)), LARGE_SHAPE]
+    return [*pairs(ROWS, sorted(map(int, columns)), (0, 1, lanes - 1, 2 * lanes + 3)), *COPIED]
+
+
+def operands(kind, m, n, k, dtype, random):
+    """A and B as a kind of product wants them, and the product."""
+    a, b = random.normal(size=(m, k)), random.normal(size=(k, n))
+    A = (a.T if kind == TN else a).astype(dtype)
+    B = (b.T if kind == NT else b).astype(dtype)
+    left = A.T if kind == TN else A
+    right = B.T if kind == NT else B
+    return A, B, left.astype(float) @ right.astype(float)
+
+
+def inside(matrix):
+    """The same matrix as a part of a larger one: its rows are not next to each other."""
+    n, m = matrix.shape
+    larger = np.full((n + 2, m + 3), np.nan, matrix.dtype)
+    larger[1:-1, 1:-2] = matrix
+    return larger, larger[1:-1, 1:-2]
 
 
 @kernel
@@ -50,13 +80,19 @@ def product(kind, A, B, C):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_the_shapes_reach_both_ways(dtype):
-    """All but the large shape take tiles, of each height and width; the large one takes BLAS."""
-    *small, large = shapes(dtype)
-    lanes = VECTOR_BYTES // np.dtype(dtype).itemsize
-    assert all(n * k <= BLAS_FACTOR for _, n, k in small) and large[1] * large[2] > BLAS_FACTOR
+def test_the_shapes_reach_every_way(dtype):
+    """Tiles of each height and width, read where they lie; and copies, in blocks and chunks."""
+    *_, several_blocks, several_chunks, far = COPIED
+    small, size = [s for s in shapes(dtype) if s not in COPIED], np.dtype(dtype).itemsize
+    lanes = VECTOR_BYTES // size
     assert {m for m, _, _ in small} >= set(range(1, MOST_ROWS + 1))
     assert {-(-n // lanes) for _, n, _ in small} >= set(range(1, MOST_VECTORS + 1))
+    assert all(min(k, TERMS_AT_ONCE) * n * size < LEAST_BYTES for _, n, k in small)
+    assert all(m >= 2 * LEAST_ROWS for m, _, _ in COPIED)
+    assert all(min(k, TERMS_AT_ONCE) * n * size > LEAST_BYTES for _, n, k in COPIED)
+    assert several_blocks[2] > 2 * TERMS_AT_ONCE
+    assert several_chunks[0] * several_chunks[2] * size > COPY_BYTES
+    assert far[1] * far[2] * size > FAR_BYTES
 
 
 @pytest.mark.parametrize("kind", [NN, NT, TN])
@@ -74,7 +110,7 @@ def test_products_agree_with_numpy(dtype, kind):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_a_product_may_be_scaled_and_added(dtype):
-    """product_tn, of which gradients are made, is BLAS's with any alpha and a beta of 0 or 1."""
+    """product_tn, of which gradients are made, takes any alpha, and a beta of 0 or 1."""
     random = np.random.RandomState(0)
     for m, n, k in shapes(dtype):
         A, B, exact = operands(TN, m, n, k, dtype, random)
@@ -87,29 +123,37 @@ def test_a_product_may_be_scaled_and_added(dtype):
 
 
 @pytest.mark.parametrize("kind", [NN, NT, TN])
-def test_the_old_content_is_forgotten_and_nan_survives(kind):
+@pytest.mark.parametrize("shape", [(5, 6, 7), *COPIED])
+def test_the_old_content_is_forgotten_and_nan_survives(kind, shape):
     """What the result's memory held does not matter, even NaN; NaN in a factor shows."""
     random = np.random.RandomState(0)
-    A, B, exact = operands(kind, 5, 6, 7, np.float64, random)
+    A, B, exact = operands(kind, *shape, np.float64, random)
     A, B = np.ascontiguousarray(A), np.ascontiguousarray(B)
-    C = np.full((5, 6), np.nan)
+    C = np.full(shape[:2], np.nan)
     product(kind, A, B, C)
     np.testing.assert_allclose(C, exact, 1e-12, 1e-12)
-    A[0, 0] = np.nan
-    product(kind, A, B, C)
-    assert np.isnan(C[0]).all() and not np.isnan(C[1:]).any()
+    for bad in (np.nan, np.inf):
+        A[0, 0] = bad
+        product(kind, A, B, C)
+        assert not np.isfinite(C[0]).any() and np.isfinite(C[1:]).all()
 
 
 @pytest.mark.parametrize("kind", [NN, NT, TN])
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_a_row_does_not_depend_on_the_rows_beside_it(dtype, kind):
-    """Bit for bit, a row of a product is the product of the row, whatever tile it is part of."""
+@pytest.mark.parametrize("shape", [(9, 33, 70), COPIED[1]])
+def test_a_row_does_not_depend_on_the_rows_beside_it(dtype, kind, shape):
+    """Bit for bit, a row of a product is the product of the row, whatever tile it is part of.
+
+    With a transposed second factor that holds for the few rows that take no copy of it.
+    """
+    m, n, k = shape
+    m = min(m, 2 * LEAST_ROWS - 1) if kind == NT else m
     random = np.random.RandomState(0)
-    A, B, _ = operands(kind, 9, 33, 70, dtype, random)
+    A, B, _ = operands(kind, m, n, k, dtype, random)
     A, B = np.ascontiguousarray(A), np.ascontiguousarray(B)
-    together, alone = np.empty((9, 33), dtype), np.empty((1, 33), dtype)
+    together, alone = np.empty((m, n), dtype), np.empty((1, n), dtype)
     product(kind, A, B, together)
-    for i in range(9):
+    for i in range(m):
         row = A[:, i : i + 1] if kind == TN else A[i : i + 1]
         product(kind, row, B, alone)
         np.testing.assert_array_equal(together[i], alone[0])
@@ -121,18 +165,18 @@ import numpy as np
 from tests.kernels.test_products import DTYPES, product
 
 page, libc = mmap.PAGESIZE, ctypes.CDLL(None)
-memory = mmap.mmap(-1, 16 * page)
-beyond = ctypes.addressof(ctypes.c_char.from_buffer(memory)) + 15 * page
+memory = mmap.mmap(-1, 100 * page)
+beyond = ctypes.addressof(ctypes.c_char.from_buffer(memory)) + 99 * page
 assert libc.mprotect(ctypes.c_void_p(beyond), ctypes.c_size_t(page), 0) == 0
 
 def at_the_end(matrix):
-    copy = np.frombuffer(memory, matrix.dtype, matrix.size, 15 * page - matrix.nbytes)
+    copy = np.frombuffer(memory, matrix.dtype, matrix.size, 99 * page - matrix.nbytes)
     copy = copy.reshape(matrix.shape)
     copy[:] = matrix
     return copy
 
 for dtype in DTYPES:
-    for m, n, k in [(1, 1, 1), (5, 7, 3), (6, 33, 20), (7, 70, 35)]:
+    for m, n, k in [(1, 1, 1), (5, 7, 3), (6, 33, 20), (7, 70, 35), (130, 27, 300)]:
         for kind, (a, b) in enumerate([((m, k), (k, n)), ((m, k), (n, k)), ((k, m), (k, n))]):
             for which in range(3):
                 matrices = [np.ones(shape, dtype) for shape in (a, b, (m, n))]
