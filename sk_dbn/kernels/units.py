@@ -36,15 +36,17 @@ def rectified_means(z, bias, lo, hi):
     zero, one, half, peak = real(0.0), real(1.0), real(0.5), real(1.0 / math.sqrt(2.0 * math.pi))
     p1, a1, a2 = real(0.3275911 * math.sqrt(0.5)), real(0.254829592), real(-0.284496736)
     a3, a4, a5 = real(1.421413741), real(-1.453152027), real(1.061405429)
+    bias = bias[lo:hi]
     for i in range(z.shape[0]):
-        for j in range(lo, hi):
-            x = z[i, j] + bias[j]
+        row = z[i, lo:hi]
+        for j in range(hi - lo):
+            x = row[j] + bias[j]
             s = np.sqrt(one / (one + exp(-x)))
             y = (-x if x < zero else x) / s
             t = one / (one + p1 * y)
             density = exp(-half * y * y)
             tail = half * t * (a1 + t * (a2 + t * (a3 + t * (a4 + t * a5)))) * density
-            z[i, j] = x * (tail if x < zero else one - tail) + s * peak * density
+            row[j] = x * (tail if x < zero else one - tail) + s * peak * density
 
 
 @routine(fastmath=EXACT)
@@ -62,16 +64,22 @@ def to_means(kind, z, bias, lo, hi):
     if kind == RELU:
         rectified_means(z, bias, lo, hi)
         return
-    for i in range(z.shape[0]):
-        if kind == LOGISTIC:
-            for j in range(lo, hi):
-                z[i, j] = one / (one + exp(-(z[i, j] + bias[j])))
-        elif kind == TANH:
-            for j in range(lo, hi):
-                z[i, j] = tanh(z[i, j] + bias[j])
-        else:
-            for j in range(lo, hi):
-                z[i, j] += bias[j]
+    bias = bias[lo:hi]  # counted from 0: what may be counted from the end is not vectorised
+    if kind == LOGISTIC:
+        for i in range(z.shape[0]):
+            row = z[i, lo:hi]
+            for j in range(hi - lo):
+                row[j] = one / (one + exp(-(row[j] + bias[j])))
+    elif kind == TANH:
+        for i in range(z.shape[0]):
+            row = z[i, lo:hi]
+            for j in range(hi - lo):
+                row[j] = tanh(row[j] + bias[j])
+    else:
+        for i in range(z.shape[0]):
+            row = z[i, lo:hi]
+            for j in range(hi - lo):
+                row[j] += bias[j]
 
 
 @routine(fastmath=EXACT)
@@ -92,10 +100,10 @@ def sample(kind, key, first_row, state, lo, hi):
     low, base, slope = (0.0, 0.0, 1.0) if is_logistic else (-1.0, 0.5, 0.5)
     low, base, slope, one, scale = real(low), real(base), real(slope), real(1.0), real(2.0**-24)
     for i in range(state.shape[0]):
-        row_key = derive(key, i + first_row)
-        for j in range(lo, hi):
-            u = real(np.int32(bits(key, row_key, j) >> u32(8))) * scale
-            state[i, j] = one if u < base + slope * state[i, j] else low
+        row_key, row = derive(key, i + first_row), state[i, lo:hi]
+        for j in range(hi - lo):
+            u = real(np.int32(bits(key, row_key, lo + j) >> u32(8))) * scale
+            row[j] = one if u < base + slope * row[j] else low
 
 
 @routine(fastmath=EXACT)
@@ -109,9 +117,11 @@ def add_noise(variance, noise, state, lo, hi):
     state : array (n_rows, n_units), updated
     lo, hi : int, which units are Gaussian
     """
+    variance = variance[lo:hi]
     for i in range(state.shape[0]):
-        for j in range(lo, hi):
-            state[i, j] += np.sqrt(variance[j]) * noise[i, j]
+        row, noise_row = state[i, lo:hi], noise[i, lo:hi]
+        for j in range(hi - lo):
+            row[j] += np.sqrt(variance[j]) * noise_row[j]
 
 
 @routine(fastmath=EXACT)
