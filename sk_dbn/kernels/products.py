@@ -138,7 +138,7 @@ def _multiply(alpha, A, B, C, adds):
     for first in range(0, max(n_terms, 1), TERMS_AT_ONCE):
         size = min(TERMS_AT_ONCE, n_terms - first)
         panel = strided(panels[:size])
-        n_chunks = _pieces(m * size, rows_space.size) if copies_rows else 1
+        n_chunks = max(_pieces(m * size, rows_space.size), 1) if copies_rows else 1
         for chunk in range(n_chunks):
             lo, hi = m * chunk // n_chunks, m * (chunk + 1) // n_chunks
             rows = A[lo:hi, first : first + size]
@@ -163,6 +163,12 @@ def _dots(A, B, C):
                 dot_tile(A, i, end - i, B, j, n_columns, C)
 
 
+@kernel(forceinline=True)
+def _is_vector(M):
+    """Whether a matrix is one column whose elements lie side by side, hence its transpose a row."""
+    return M.shape[1] == 1 and M.strides[0] == M.itemsize
+
+
 @kernel
 def product_nn(A, B, C):
     """C = A B.
@@ -172,7 +178,10 @@ def product_nn(A, B, C):
     A, B : arrays (m, k) and (k, n), rows contiguous
     C : array (m, n), rows contiguous, written
     """
-    _multiply(C.dtype.type(1.0), strided(A), strided(B), strided(C), False)
+    if _is_vector(B):
+        _dots(strided(A), strided(B).T, strided(C))
+    else:
+        _multiply(C.dtype.type(1.0), strided(A), strided(B), strided(C), False)
 
 
 @kernel
@@ -182,7 +191,7 @@ def product_nt(A, B, C):
     Few rows take sums over vectors of terms, since to transpose B takes twice as long as to copy
     it. The order of the sums, and so their rounding, depends on which way they go.
     """
-    if A.shape[0] < 2 * LEAST_ROWS:
+    if A.shape[0] < 2 * LEAST_ROWS and not _is_vector(B):
         _dots(strided(A), strided(B), strided(C))
     else:
         _multiply(C.dtype.type(1.0), strided(A), strided(B).T, strided(C), False)
@@ -196,4 +205,7 @@ def product_tn(alpha, A, B, beta, C):
     ----------
     alpha, beta : scalars of the matrices' dtype; beta is 0 (whatever C holds) or 1
     """
-    _multiply(alpha, strided(A).T, strided(B), strided(C), beta != 0)
+    if _is_vector(B) and _is_vector(C):
+        _multiply(alpha, strided(B).T, strided(A), strided(C).T, beta != 0)
+    else:
+        _multiply(alpha, strided(A).T, strided(B), strided(C), beta != 0)

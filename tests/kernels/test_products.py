@@ -108,6 +108,30 @@ def test_products_agree_with_numpy(dtype, kind):
         assert np.isnan(larger).sum() == larger.size - m * n
 
 
+@pytest.mark.parametrize("kind", [NN, NT, TN])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_one_column_is_as_good_as_a_row(dtype, kind):
+    """Where a column's elements lie side by side the product takes its transpose: NumPy's again."""
+    random = np.random.RandomState(0)
+    for m, n, k in [
+        (5, 1, 70),
+        (130, 1, 3),
+        (70, 1, 700),
+        (70, 33, 1),
+        (3, 9, 1),
+        (7, 1, 1),
+        (4, 1, 0),
+    ]:
+        A, B, exact = operands(kind, m, n, k, dtype, random)
+        C, tolerance = np.full((m, n), np.nan, dtype), 8 * k * np.finfo(dtype).eps
+        A, B = np.ascontiguousarray(A), np.ascontiguousarray(B)
+        product(kind, A, B, C)
+        np.testing.assert_allclose(C, exact, 0, tolerance)
+        if kind == TN:
+            product_tn(dtype(-2.0), A, B, dtype(1.0), C)
+            np.testing.assert_allclose(C, -exact, 0, 3 * tolerance)
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_a_product_may_be_scaled_and_added(dtype):
     """product_tn, of which gradients are made, takes any alpha, and a beta of 0 or 1."""
