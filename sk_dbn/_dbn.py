@@ -21,7 +21,6 @@ from sklearn.utils.multiclass import (
 )
 from sklearn.utils.validation import (
     check_consistent_length,
-    check_is_fitted,
     column_or_1d,
 )
 
@@ -641,8 +640,7 @@ class DBNClassifier(
         H : ndarray of shape (n_samples, hidden_layer_sizes[-1])
             Activations, in the precision of `dtype`.
         """
-        check_is_fitted(self)
-        H = self._outputs(X, n_layers=self._network.n_layers - 1)
+        H = self._outputs(X, n_above=1)
         return H.astype(self._network.theta.dtype, copy=False)
 
     def score(self, X, y, sample_weight=None):

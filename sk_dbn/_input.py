@@ -3,7 +3,7 @@
 import numpy as np
 import scipy.sparse
 from sklearn import get_config
-from sklearn.utils.validation import validate_data
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 COMPRESSED = ("csr", "csc", "bsr")
 MOST_NAMED = 5  # columns
@@ -45,6 +45,52 @@ def read_input(estimator, X, y="no_validation", **rules):
             "handle_unknown='ignore'), columns), remainder=StandardScaler()), from sklearn.compose "
             "and sklearn.preprocessing."
         ) from error
+
+
+def read_input_again(estimator, X):
+    """X by the same rules as in `fit`, where `fit` has set what it is compared with.
+
+    scikit-learn's checks take longer than a row takes through a network. What nothing can be
+    wrong with is therefore seen here: an ndarray of as many features as in `fit`, without names
+    there and with finite numbers.
+
+    Parameters
+    ----------
+    estimator : estimator
+    X : as the caller gave it
+
+    Returns
+    -------
+    ndarray or CSR matrix
+
+    Raises
+    ------
+    NotFittedError
+        If the estimator is not fitted.
+    ValueError
+        As `read_input`.
+    """
+    known = vars(estimator)
+    n_features = known.get("n_features_in_")
+    if (
+        type(X) is np.ndarray
+        and X.ndim == 2
+        and X.shape[0] > 0
+        and X.shape[1] == n_features
+        and "feature_names_in_" not in known
+        and _is_finite(X)
+    ):
+        return X
+    check_is_fitted(estimator)
+    return read_input(estimator, X, accept_sparse="csr", dtype="numeric", reset=False)
+
+
+def _is_finite(X):
+    """Whether an ndarray has real numbers with a finite sum, so that each of them is finite."""
+    if X.dtype.kind in "biu":
+        return True
+    with np.errstate(over="ignore", invalid="ignore"):
+        return X.dtype.kind == "f" and bool(np.isfinite(X.sum()))
 
 
 def _columns_of_words(X):

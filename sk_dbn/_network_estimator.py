@@ -22,7 +22,7 @@ from sk_dbn._assignment import assignable
 from sk_dbn._automatic import automatic_batch_size, automatic_learning_rate
 from sk_dbn._baseline import compare
 from sk_dbn._duration import LEAST_SAMPLES, SPARE, enough_epochs, split_by_target
-from sk_dbn._input import read_input
+from sk_dbn._input import read_input_again
 from sk_dbn._names import Names, SuggestsNames, did_you_mean
 from sk_dbn._pretraining import (
     WRAPPERS,
@@ -41,7 +41,7 @@ from sk_dbn._unused import NETWORK, STOPPING, warn_of_unused
 from sk_dbn.models import memory
 from sk_dbn.models.data import Data, canonical_order
 from sk_dbn.models.divergence import Yardstick
-from sk_dbn.models.forward import forward_work
+from sk_dbn.models.forward import shared_work
 from sk_dbn.models.initialisers import NAMES as INITIALISERS
 from sk_dbn.models.initialisers import initial_weights
 from sk_dbn.models.network import (
@@ -1060,17 +1060,18 @@ class BaseDeepNetwork(SuggestsNames, BaseEstimator, metaclass=ABCMeta):
 
     # Prediction.
 
-    def _outputs(self, X, n_layers=None):
-        """The activations of a layer, the last by default, for validated X."""
-        check_is_fitted(self)
-        X = read_input(self, X, accept_sparse="csr", dtype="numeric", reset=False)
-        # float64 input keeps its precision on the way; BLAS's rounding depends on the
-        # rows beside a row, which is then below the precision of the result.
-        is_double = X.dtype == np.float64
-        dtype = np.dtype(np.float64) if is_double else self._network.theta.dtype
+    def _outputs(self, X, n_above=0):
+        """The activations of the layer with so many others above it, for X as the caller gave it.
+
+        In the precision that `fit` read float64 in: what it could take, this can.
+        """
+        X = read_input_again(self, X)
+        dtype = self._network.theta.dtype
+        if X.dtype == np.float64:
+            dtype = np.result_type(dtype, self._training_dtype)
         network = self._network.astype(dtype)
-        with threads(self.n_jobs, forward_work(network.layers, X.shape[0])) as run:
-            return network.outputs(run, self._open(X, dtype), n_layers)
+        with threads(self.n_jobs, shared_work(network.layers, X.shape[0])) as run:
+            return network.outputs(run, self._open(X, dtype), network.n_layers - n_above)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

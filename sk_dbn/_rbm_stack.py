@@ -32,7 +32,7 @@ from sk_dbn._architecture import (
     real_array,
 )
 from sk_dbn._assignment import assignable, derived
-from sk_dbn._input import read_input
+from sk_dbn._input import read_input, read_input_again
 from sk_dbn._names import Names, SuggestsNames
 from sk_dbn._progress import Progress
 from sk_dbn._scaling import warn_of_features
@@ -40,7 +40,7 @@ from sk_dbn._transaction import Checkpoint, all_or_nothing
 from sk_dbn._unused import STACK, warn_of_unused
 from sk_dbn.models import generation, memory
 from sk_dbn.models.data import Data, canonical_order
-from sk_dbn.models.forward import forward_work
+from sk_dbn.models.forward import shared_work
 from sk_dbn.models.initialisers import NAMES, initial_weights
 from sk_dbn.models.rbm import Stack
 from sk_dbn.models.rbm_training import (
@@ -479,9 +479,7 @@ class BernoulliRBMStack(
         H : ndarray of shape (n_samples, hidden_layer_sizes[-1])
             Of the dtype `dtype`.
         """
-        check_is_fitted(self)
-        X = self._read(X, reset=False)
-        return self._means_up(X).astype(self._stack.theta.dtype, copy=False)
+        return self._means_up(self._read(X, reset=False))
 
     def inverse_transform(self, X):
         """Compute the means of the visible units given those of the last hidden layer.
@@ -772,10 +770,13 @@ class BernoulliRBMStack(
 
     def _read(self, X, reset, allow_nan=False):
         """X as scikit-learn accepts it, in the caller's dtype where kernels can read that."""
-        storage = {"accept_sparse": "csr", "dtype": "numeric"}
         if allow_nan:  # which other numbers than floating-point ones do not have
             storage = {"ensure_all_finite": "allow-nan", "dtype": FLOAT_DTYPES}
-        X = read_input(self, X, reset=reset, **storage)
+            X = read_input(self, X, reset=reset, **storage)
+        elif reset:
+            X = read_input(self, X, accept_sparse="csr", dtype="numeric")
+        else:
+            X = read_input_again(self, X)
         if X.dtype.kind not in "biuf":
             raise ValueError(f"X must hold real numbers, got dtype {X.dtype}.")
         return X
@@ -1122,16 +1123,11 @@ class BernoulliRBMStack(
         return self._visible.over(self._stack.variance)
 
     def _means_up(self, X, n_layers=None):
-        """Means of a layer; float64 X is propagated in float64.
-
-        BLAS rounds a row according to its place among others. In float64 that is lost
-        when the result is rounded to float32, so a row alone agrees with its batch.
-        """
-        dtype = np.float64 if X.dtype == np.float64 else self._stack.theta.dtype
-        stack = self._stack.astype(dtype)
-        with threads(self.n_jobs, forward_work(stack.layers, X.shape[0])) as run:
+        """Means of a layer, in the stack's precision."""
+        stack = self._stack
+        with threads(self.n_jobs, shared_work(stack.layers, X.shape[0])) as run:
             units = self._visible if n_layers == 0 else self._inputs
-            return stack.means_up(run, units.data(X, dtype), n_layers)
+            return stack.means_up(run, units.data(X, stack.theta.dtype), n_layers)
 
     def _means_down(self, H):
         """Means of the visible units in the units of the training data."""

@@ -1,16 +1,19 @@
 """Input that contradicts itself is refused before its indices are followed."""
 
 import ast
+import warnings
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.sparse
 from sklearn import config_context
+from sklearn.exceptions import NotFittedError
 
 import sk_dbn
 from sk_dbn import BernoulliRBMStack, DBNClassifier, DeepMLPRegressor
-from sk_dbn._input import check_sparse
+from sk_dbn._input import check_sparse, read_input, read_input_again
 from sk_dbn.inspection import ReconstructionDisplay
 from sk_dbn.likelihood import log_likelihood, variational_bound
 
@@ -209,3 +212,63 @@ def test_there_is_one_way_in():
         tree = ast.parse(path.read_text("utf-8"))
         names = {getattr(node, "id", None) for node in ast.walk(tree)}
         assert "validate_data" not in names or path.name == "_input.py", path
+
+
+def filled(value, dtype, shape=(2, N_COLUMNS)):
+    return np.full(shape, value, dtype)
+
+
+GIVEN = {
+    "float64": filled(0.5, float),
+    "float32, Fortran": np.asfortranarray(filled(0.5, np.float32)),
+    "float16": filled(0.5, np.float16),
+    "big-endian": filled(0.5, ">f8"),
+    "integers": filled(3, np.uint8),
+    "bool": filled(True, bool),
+    "list": [[0.5] * N_COLUMNS],
+    "objects": filled(0.5, object),
+    "CSC": valid("csc"),
+    "data frame": pd.DataFrame(filled(0.5, float), columns=list("abcd")),
+    "a sum beyond the range": filled(1e308, float),
+    "a sum beyond float16's range": filled(6e4, np.float16),
+    "NaN": filled(np.nan, float),
+    "infinities": np.array([[np.inf, -np.inf, 0.0, 0.0]]),
+    "complex": filled(1j, complex),
+    "words": filled("a", object),
+    "dates": filled(0, "datetime64[s]"),
+    "no rows": filled(0.5, float, (0, N_COLUMNS)),
+    "one row as a vector": filled(0.5, float, (N_COLUMNS,)),
+    "three dimensions": filled(0.5, float, (2, N_COLUMNS, 2)),
+    "too wide": filled(0.5, float, (2, N_COLUMNS + 1)),
+}
+
+
+def outcome(read, *args, **rules):
+    """What is returned, and the dtype; or the error."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            X = read(*args, **rules)
+            X = X.toarray() if scipy.sparse.issparse(X) else X
+            result = X.dtype.str, X.tolist()
+        except ValueError as error:
+            result = type(error), str(error)
+    return result, [str(warning.message) for warning in caught]
+
+
+@pytest.mark.parametrize("with_names", [False, True], ids=["plain", "names"])
+@pytest.mark.parametrize("given", GIVEN)
+def test_what_is_read_again_is_read_by_the_same_rules(given, with_names):
+    """What passes without being shown to scikit-learn would have passed, and as it is."""
+    X = GIVEN[given]
+    stack, trained_on = BernoulliRBMStack((2,), batch_size=4, max_iter=1), np.eye(4)
+    stack.fit(pd.DataFrame(trained_on, columns=list("abcd")) if with_names else trained_on)
+    rules = {"accept_sparse": "csr", "dtype": "numeric", "reset": False}
+    assert outcome(read_input_again, stack, X) == outcome(read_input, stack, X, **rules)
+
+
+def test_who_is_not_fitted_says_so_first():
+    """Whatever is wrong with X besides, as in scikit-learn."""
+    for X in GIVEN.values():
+        with pytest.raises(NotFittedError):
+            read_input_again(DBNClassifier(), X)

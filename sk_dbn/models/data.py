@@ -12,6 +12,7 @@ MANY_VALUES = 2e6  # worth waking another thread for
 BLOCK_VALUES = 2**22  # most that are read together
 SORTED_TOGETHER = 2**20  # most hashes that are sorted in one call
 
+_AS_IT_IS = (np.empty(0),) * 4  # shift, scale and limits of values that are read unchanged
 _CODES = {np.dtype(dtype): code for code, dtype in enumerate(DTYPES)}
 _CODES[np.dtype(bool)] = _CODES[np.dtype(np.uint8)]
 _CODES[np.dtype(np.float16)] = FLOAT16
@@ -66,16 +67,17 @@ class Data:
     """
 
     def __init__(self, X, dtype, shift=None, scale=None, limits=(-np.inf, np.inf)):
-        self.X = X if scipy.sparse.issparse(X) else _dense(np.asarray(X))
+        is_sparse = scipy.sparse.issparse(X)
+        self.X = X if is_sparse else _dense(np.asarray(X))
         self.dtype = np.dtype(dtype)
         self.shape = self.X.shape
-        empty = np.empty(0)
-        self._shift = empty if shift is None else np.asarray(shift, np.float64)
-        self._scale = empty if scale is None else np.asarray(scale, np.float64)
-        size = self._shift.shape
-        self._limits = tuple(np.array(np.broadcast_to(x, size), np.float64) for x in limits)
-        describe = self._describe_csr if scipy.sparse.issparse(X) else self._describe_dense
-        self.source = describe()
+        self._reading = _AS_IT_IS
+        if shift is not None:
+            lines = np.empty((4, len(shift)))  # copies, because kernels want writable arrays
+            for line, x in zip(lines, (shift, scale, *limits), strict=True):
+                line[:] = x
+            self._reading = tuple(lines)
+        self.source = self._describe_csr() if is_sparse else self._describe_dense()
 
     def _describe_dense(self):
         X = self.X
@@ -83,7 +85,7 @@ class Data:
         n, m = X.shape
         size = (n - 1) * rows + (m - 1) * columns + 1 if X.size else 0
         where = (_CODES[X.dtype], X.ctypes.data, size, rows, columns, 0, 0, 0)
-        return Source(*where, m, 0, self._shift, self._scale, *self._limits)
+        return Source(*where, m, 0, *self._reading)
 
     def _describe_csr(self):
         X = self.X
@@ -96,8 +98,7 @@ class Data:
         where = (_CODES[self._values.dtype], self._values.ctypes.data, X.data.size, 0, 0)
         indices = (self._indices.ctypes.data, self._indptr.ctypes.data)
         wide = int(index == np.int64)
-        limits = (self._shift, self._scale, *self._limits)
-        return Source(*where, *indices, wide, X.shape[1], 1, *limits)
+        return Source(*where, *indices, wide, X.shape[1], 1, *self._reading)
 
     def moments(self, rows):
         """Mean, variance, minimum and maximum of each column over some rows.

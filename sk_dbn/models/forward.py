@@ -11,9 +11,15 @@ FIRST_CALL = 2e9  # floating-point operations of the first call, whatever the ma
 LARGEST_BLOCK = 4e9  # floating-point operations of rows that go through the layers together
 
 
-def forward_work(layers, n_rows):
-    """Floating-point operations of some rows through all layers."""
-    return 2.0 * n_rows * layers.theta.size
+def shared_work(layers, n_rows):
+    """Floating-point operations of some rows that threads can share: none of a single block."""
+    work = 2.0 * layers.theta.size
+    return work * n_rows if n_rows > _block(work) else 0.0
+
+
+def _block(work):
+    """How many rows of so much work each go through the layers together."""
+    return min(PREDICTION_ROWS, max(16, int(LARGEST_BLOCK / work) // 16 * 16))
 
 
 def forward(run, data, layers, n_layers, rows=None):
@@ -36,10 +42,10 @@ def forward(run, data, layers, n_layers, rows=None):
     """
     rows = np.arange(data.shape[0]) if rows is None else rows
     out = np.empty((len(rows), layers.units[n_layers]), layers.theta.dtype)
-    work = forward_work(layers, 1)
+    work = 2.0 * layers.theta.size
     # Calls end where blocks do, which all calls cut alike: their number changes no bit.
-    block = min(PREDICTION_ROWS, max(16, int(LARGEST_BLOCK / work) // 16 * 16))
-    call = run if work * len(rows) > SMALL_WORK else run_serial
+    block = _block(work)
+    call = run if shared_work(layers, len(rows)) > SMALL_WORK else run_serial
     for first, end in Pace(int(FIRST_CALL / (work * block))).calls(-(-len(rows) // block)):
         part = slice(first * block, end * block)
         call(predict_rows, data.source, rows[part], layers, n_layers, block, out[part])

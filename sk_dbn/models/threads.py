@@ -1,7 +1,8 @@
 """The one owner of threads: who may use how many, and who waits for nobody.
 
-Three libraries want the cores: numba's parallel kernels, the BLAS they call, and OpenMP
-beneath. Inside :func:`threads` the BLAS has one thread and numba has what was asked for.
+Three libraries want the cores: numba's parallel kernels, the BLAS that NumPy calls beside
+them, and OpenMP beneath. Inside :func:`threads` the BLAS has one thread and numba has what was
+asked for.
 """
 
 import contextlib
@@ -208,7 +209,8 @@ def threads(n_jobs=None, work=math.inf):
     n_jobs : int or None
         See :func:`effective_n_threads`.
     work : float, default=inf
-        Floating-point operations to be done; a few are done by the calling thread at once.
+        Floating-point operations to be done. A few are done by the calling thread at once, and
+        no limit is set: that would take longer.
 
     Yields
     ------
@@ -217,13 +219,13 @@ def threads(n_jobs=None, work=math.inf):
         and the serial one elsewhere.
     """
     if work <= SMALL_WORK and n_jobs != 0:
-        n_threads = 1  # a single row may still be one of a wide layer, hence the BLAS limit
-    else:
-        n_threads = effective_n_threads(n_jobs)
-        owner = _state.owner  # read once: another thread may leave in between
-        if owner is not None and owner[0] == threading.get_ident():
-            yield owner[1]  # inside its own outer call
-            return
+        yield run_serial
+        return
+    n_threads = effective_n_threads(n_jobs)
+    owner = _state.owner  # read once: another thread may leave in between
+    if owner is not None and owner[0] == threading.get_ident():
+        yield owner[1]  # inside its own outer call
+        return
     claimant = object()
     try:
         try:

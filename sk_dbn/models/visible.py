@@ -113,13 +113,13 @@ class VisibleUnits:
         -------
         Data
         """
+        shift, scale = self.shift, self.scale
+        if shift is None:
+            if not clip:
+                return Data(X, dtype)
+            shift, scale = np.zeros(X.shape[1]), 1.0
         limits = np.where(self.gaussian, -np.inf, 0.0), np.where(self.gaussian, np.inf, 1.0)
-        if self.shift is not None:
-            # Copies, because kernels are compiled for writable arrays.
-            return Data(X, dtype, np.array(self.shift), np.array(self.scale), limits)
-        if not clip:
-            return Data(X, dtype)
-        return Data(X, dtype, np.zeros(X.shape[1]), np.ones(X.shape[1]), limits)
+        return Data(X, dtype, shift, scale, limits)
 
     def over(self, variance):
         """The units' values divided by their variance: what the first layer's weights act on.

@@ -15,6 +15,7 @@ from sk_dbn.models.threads import effective_n_threads, run_parallel, run_serial,
 
 ROOT = Path(__file__).resolve().parents[2]
 
+from sk_dbn.models.work import SMALL_WORK
 several = pytest.mark.skipif(
     numba.config.NUMBA_NUM_THREADS < 2, reason="this process may use one thread only"
 )
@@ -146,6 +147,21 @@ def test_region_is_free_after_an_error(monkeypatch):
     assert blas_limits() == blas
     with threads(2) as run:
         assert run is run_parallel
+@several
+def test_little_work_claims_nothing():
+    """Setting a limit takes longer than such work, which calls no BLAS and wakes no thread."""
+    before, blas = numba.get_num_threads(), blas_limits()
+    with threads(2, work=SMALL_WORK) as run:
+        assert run is run_serial
+        assert (numba.get_num_threads(), blas_limits()) == (before, blas)
+        with threads(2, work=2 * SMALL_WORK) as other:
+            assert other is run_parallel
+    with threads(2), threads(2, work=SMALL_WORK) as run:
+        assert run is run_serial
+    with pytest.raises(ValueError, match="n_jobs must not be 0"), threads(0, work=1.0):
+        pass
+
+
 
 
 @several
