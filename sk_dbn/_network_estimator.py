@@ -55,6 +55,7 @@ from sk_dbn.models.network import (
     Training,
     TrainingSet,
 )
+from sk_dbn.models.orders import rows_together, shuffled
 from sk_dbn.models.scales import Scales
 from sk_dbn.models.schedules import PLANNED, SCHEDULES, Schedule
 from sk_dbn.models.threads import threads
@@ -320,7 +321,7 @@ class BaseDeepNetwork(SuggestsNames, BaseEstimator, metaclass=ABCMeta):
             )
         targets = self._encode_targets(y, labelled, first, incremental, classes)
         repeats, weight = self._weigh(X, y, labelled, sample_weight)
-        if self.shuffle:
+        if self.shuffle and not rows_together(X):
             order = canonical_order(run, Data(X, self.dtype), Data(targets, self.dtype))
         else:
             order = np.arange(X.shape[0])
@@ -566,6 +567,8 @@ class BaseDeepNetwork(SuggestsNames, BaseEstimator, metaclass=ABCMeta):
         held_out, data = None, self._training_input(run, samples.X, rows)
         if self._stops_early and X_val is None and self.solver != "lbfgs":
             rows, held_out = self._split(rows, samples)
+            if rows_together(data.X):  # visited block by block, which are of rows that ascend
+                rows, held_out = np.sort(rows), np.sort(held_out)
         parts = data, samples.targets, samples.weight, self._loss
         train = TrainingSet(*parts, samples.repeated(rows), self._loss_option)
         if X_val is not None or y_val is not None:
@@ -727,11 +730,11 @@ class BaseDeepNetwork(SuggestsNames, BaseEstimator, metaclass=ABCMeta):
         optimiser, schedule = self._new_optimiser(network), self._new_schedule()
         self._check_warmup(schedule)
         training = self._new_training(network, train, optimiser)
-        losses, mean_rates = [], []
+        losses, mean_rates, together = [], [], rows_together(train.data.X)
         progress = Progress(self.verbose, self, "held-out samples, epoch", self.max_iter)
         while len(losses) < self.max_iter and np.isfinite(losses).all():
             if self.shuffle:
-                order = self._random_state.permutation(train.order)
+                order = shuffled(self._random_state, train.order, together)
             rates = schedule.rates(training.n_updates(order))
             training.epoch(run, order, rates)
             outputs = network.outputs(run, held_out.data, rows=held_out.order)
@@ -857,12 +860,12 @@ class BaseDeepNetwork(SuggestsNames, BaseEstimator, metaclass=ABCMeta):
         best, progress = self._best_so_far(), self._progress("epoch", incremental)
         self.n_iter_ = 0
         order, theta = train.order, self._trained.theta
-        stopping = diverged = False
+        together, stopping, diverged = rows_together(train.data.X), False, False
         max_iter = 1 if incremental else self.max_iter_
         while self.n_iter_ < max_iter and not stopping:
             before = theta.copy()
             if self.shuffle:
-                order = self._random_state.permutation(train.order)
+                order = shuffled(self._random_state, train.order, together)
             rates = self._schedule.rates(training.n_updates(order))
             loss = training.epoch(run, order, rates, self._recorder)
             diverged = self._is_lost(yardstick, loss, incremental)

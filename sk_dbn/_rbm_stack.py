@@ -42,6 +42,7 @@ from sk_dbn.models import generation, memory
 from sk_dbn.models.data import Data, canonical_order
 from sk_dbn.models.forward import shared_work
 from sk_dbn.models.initialisers import NAMES, initial_weights
+from sk_dbn.models.orders import rows_together, shuffled
 from sk_dbn.models.rbm import Stack
 from sk_dbn.models.rbm_training import (
     EpochCounts,
@@ -810,7 +811,8 @@ class BernoulliRBMStack(
             plain = Data(X, self.dtype)
             if order is None:
                 n = X.shape[0]
-                order = canonical_order(run, plain) if self.shuffle else np.arange(n)
+                is_free = self.shuffle and not rows_together(X)
+                order = canonical_order(run, plain) if is_free else np.arange(n)
             order, held_out = self._split(order, random, partial)
             if self.batch_size > len(order) and not partial:  # a chunk may be of any size
                 warnings.warn(
@@ -1203,9 +1205,9 @@ class _Fit:
 
     def orders(self, shuffle):
         """The order in which each epoch visits the samples."""
+        together = rows_together(self.X)
         while True:
-            n = len(self.order)
-            yield self.order[self.random.permutation(n)] if shuffle else self.order
+            yield shuffled(self.random, self.order, together) if shuffle else self.order
 
 
 def _check_count(name, value, at_least):

@@ -1,7 +1,11 @@
-"""What lies in memory in another way compiles nothing again."""
+"""What lies in memory in another way compiles nothing again; what lies in a file is not copied."""
 
 import copy
 import gc
+import itertools
+import subprocess
+import sys
+from pathlib import Path
 
 import joblib
 import numpy as np
@@ -12,6 +16,9 @@ from numba.core.dispatcher import Dispatcher
 from sk_dbn import BernoulliRBMStack, DBNClassifier, DeepMLPRegressor
 from sk_dbn.inspection import diagnose
 from sk_dbn.likelihood import annealed_importance_sampling, exact_log_partition, log_likelihood
+from sk_dbn.models import orders
+from sk_dbn.models.network import Training
+from sk_dbn.models.rbm_training import MachineTraining
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -144,3 +151,123 @@ def test_pickled_arrays_are_brought_into_one_layout(data, estimators, layout):
     for estimator, args in zip(twins, [(X,), (X, y), (X, y)]):
         estimator.partial_fit(*args)
     assert machine_codes() == before
+
+
+# ---------------------------------------------------------------------------
+# Bigger than memory
+# ---------------------------------------------------------------------------
+
+# A process that may take 32 MB more than it has after its imports and a first, small fit. The limit
+# is on private memory: mapped files do not count, which the system can drop and read again.
+LIMITED = """
+import resource, sys, warnings
+from pathlib import Path
+import numpy as np
+from sk_dbn import BernoulliRBMStack, DBNClassifier, DeepMLPRegressor
+from sk_dbn.models import orders
+
+warnings.simplefilter("ignore")
+orders.LARGE = 0.0  # of memory
+X = np.load(sys.argv[1], mmap_mode="r")
+y = X[:, 0].astype(int)
+settings = {"max_iter": 1, "batch_size": 200, "random_state": 0}
+estimators = (
+    BernoulliRBMStack((8,), **settings),
+    DBNClassifier((8,), pretrainer=None, dropout=0.0, **settings),
+    DeepMLPRegressor((8,), dropout=0.0, **settings),
+)
+for estimator in estimators:
+    estimator.fit(np.array(X[:300]), y[:300])
+status = Path("/proc/self/status").read_text()
+now = 1024 * int(status.split("VmData:")[1].split()[0])
+resource.setrlimit(resource.RLIMIT_DATA, (now + 2**25,) * 2)
+try:
+    np.array(X[::2])
+except MemoryError:
+    print("limited")
+for estimator in estimators:
+    estimator.fit(X, y)
+    print(np.isfinite(np.ravel(estimator.coefs_[0])).all())
+print(estimators[1].score(X, y) > 0.9)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs RLIMIT_DATA and /proc")
+def test_a_file_larger_than_memory_is_trained_on(tmp_path):
+    """No array grows with X but by a few numbers for each row."""
+    X = np.lib.format.open_memmap(tmp_path / "X.npy", "w+", np.uint8, (40_000, 2000))
+    X[:] = np.frombuffer(np.random.default_rng(0).bytes(X.size), np.uint8).reshape(X.shape) % 2
+    X[:, :100] = X[:, :1]  # what is to be learnt
+    X.flush()
+    root = Path(__file__).parents[1]
+    call = [sys.executable, "-c", LIMITED, str(tmp_path / "X.npy")]
+    done = subprocess.run(call, cwd=root, capture_output=True, text=True, timeout=300)
+    (tmp_path / "X.npy").unlink()
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.split() == ["limited"] + ["True"] * 4
+
+
+@pytest.fixture
+def in_blocks(monkeypatch):
+    """Every file counts as larger than memory, and 64 bytes as a block."""
+    monkeypatch.setattr(orders, "LARGE", 0.0)
+    monkeypatch.setattr(orders, "BLOCK_BYTES", 64)
+    monkeypatch.setattr(orders, "BLOCKS_MIXED", 3)
+
+
+NETWORKS = {
+    "classifier": lambda **settings: DBNClassifier((5,), **settings),
+    "pretrained": lambda **settings: DBNClassifier((5,), pretrainer=STACK, **settings),
+    "regressor": lambda **settings: DeepMLPRegressor((5,), **settings),
+}
+STACK = BernoulliRBMStack((5,), max_iter=3, random_state=0)
+
+
+@pytest.mark.parametrize("early_stopping", [False, True, "refit"])
+@pytest.mark.parametrize("kind", [*NETWORKS, "stack"])
+def test_samples_of_a_large_file_are_visited_in_blocks(
+    in_blocks, monkeypatch, tmp_path, kind, early_stopping
+):
+    """Each once an epoch, in another order every time: whole blocks of rows, some at a time."""
+    X = np.memmap(tmp_path / "X", np.float32, "w+", shape=(200, 6))
+    X[:] = np.random.RandomState(0).uniform(size=X.shape)
+    y = (X[:, 0] > 0.5).astype(int)
+    epochs = {}
+
+    def recorded(epoch):
+        def call(training, run, order, *args):
+            epochs.setdefault(training, []).append(order)
+            return epoch(training, run, order, *args)
+
+        return call
+
+    for training in (Training, MachineTraining):
+        monkeypatch.setattr(training, "epoch", recorded(training.epoch))
+    settings = {"max_iter": 4, "early_stopping": early_stopping, "random_state": 0}
+    if kind == "stack":
+        if early_stopping == "refit":
+            pytest.skip("a stack has no such choice")
+        BernoulliRBMStack((5, 4), **settings).fit(X)
+    else:
+        NETWORKS[kind](**settings).fit(X, y)
+    epochs = [orders for orders in epochs.values() if len(orders) > 1]  # not the trace's first row
+    assert epochs
+    for visits in epochs:
+        rows = np.sort(visits[0])
+        for order in visits:
+            np.testing.assert_array_equal(np.sort(order), rows)
+            places = np.argsort(order)[: len(rows) // 2 * 2].reshape(-1, 2)  # blocks of two rows
+            assert (abs(places[:, 0] - places[:, 1]) < 6).all()  # of which three are mixed
+            assert (abs(places[:, 0] - places[:, 1]) > 1).any()
+        assert all((first != second).any() for first, second in itertools.pairwise(visits))
+
+
+@pytest.mark.parametrize("kind", NETWORKS)
+def test_blocks_are_the_same_for_any_number_of_threads(in_blocks, tmp_path, kind):
+    """The order is drawn before the work is shared."""
+    X = np.memmap(tmp_path / "X", np.float32, "w+", shape=(600, 70))
+    X[:] = np.random.RandomState(0).uniform(size=X.shape)
+    y = (X[:, 0] > 0.5).astype(int)
+    settings = {"max_iter": 2, "batch_size": 200, "random_state": 0}
+    one, two = (NETWORKS[kind](n_jobs=n, **settings).fit(X, y) for n in (1, 2))
+    np.testing.assert_equal(one.coefs_, two.coefs_)

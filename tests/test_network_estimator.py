@@ -1434,6 +1434,27 @@ def test_partial_fit_learns_from_chunks_of_any_size(kind):
 
 
 @both
+def test_partial_fit_learns_from_a_generator(kind):
+    """No chunk is kept: through as many of them, as many samples are seen as by fit."""
+    X, y = data(kind, 600)
+    held_out = slice(500, 600)
+
+    def chunks():
+        for start in range(0, 500, 90):
+            yield X[start : min(start + 90, 500)], y[start : min(start + 90, 500)]
+
+    settings = {"hidden_layer_sizes": (20,), "solver": "adam", "max_iter": 40}
+    whole = make(kind, **settings).fit(X[:500], y[:500])
+    pieces, classes = make(kind, **settings), {"classes": [0, 1, 2]} if kind == "classifier" else {}
+    for _ in range(40):
+        for X_chunk, y_chunk in chunks():
+            pieces.partial_fit(X_chunk, y_chunk, **classes)
+    assert pieces.t_ == whole.t_ == 40 * 500
+    scores = [estimator.score(X[held_out], y[held_out]) for estimator in (pieces, whole)]
+    assert scores[0] > scores[1] - 0.1 and scores[0] > 0.6
+
+
+@both
 def test_partial_fit_is_for_minibatch_solvers(kind):
     """lbfgs has none, and early stopping has no rows to hold out."""
     X, y = data(kind)
