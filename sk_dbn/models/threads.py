@@ -79,6 +79,11 @@ class _BlasLimit:
             self._set([1] * len(self._before))
         self._turn.give_up(claimant)
 
+    @property
+    def n_inside(self):
+        """How many have entered and not left."""
+        return len(self._inside)
+
     def leave(self, claimant):
         """Restore the limit, unless somebody else is inside; nothing if the claimant is not."""
         if claimant not in self._inside and not self._turn.belongs_to(claimant):
@@ -207,7 +212,8 @@ def threads(n_jobs=None, work=math.inf):
     Parameters
     ----------
     n_jobs : int or None
-        See :func:`effective_n_threads`.
+        See :func:`effective_n_threads`. With None, other Python threads that are at work here,
+        as those of joblib's threading backend, are left a thread each.
     work : float, default=inf
         Floating-point operations to be done. A few are done by the calling thread at once, and
         no limit is set: that would take longer.
@@ -226,6 +232,8 @@ def threads(n_jobs=None, work=math.inf):
     if owner is not None and owner[0] == threading.get_ident():
         yield owner[1]  # inside its own outer call
         return
+    if n_jobs is None:  # those who are inside have a thread each, or more
+        n_threads = max(1, n_threads - _state.blas.n_inside)
     claimant = object()
     try:
         try:

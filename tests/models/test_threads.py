@@ -8,14 +8,17 @@ from pathlib import Path
 
 import joblib
 import numba
+import numpy as np
 import pytest
+from sklearn.model_selection import GridSearchCV
 from threadpoolctl import threadpool_info
 
+from sk_dbn import DeepMLPRegressor
 from sk_dbn.models.threads import effective_n_threads, run_parallel, run_serial, threads
+from sk_dbn.models.work import SMALL_WORK
 
 ROOT = Path(__file__).resolve().parents[2]
 
-from sk_dbn.models.work import SMALL_WORK
 several = pytest.mark.skipif(
     numba.config.NUMBA_NUM_THREADS < 2, reason="this process may use one thread only"
 )
@@ -114,6 +117,20 @@ def test_workers_of_joblib_share_the_cores():
         assert joblib.Parallel(n_jobs=2)(call() for _ in range(2)) == [1, 1]
 
 
+def test_workers_of_a_search_share_the_cores():
+    """As those of joblib, whatever asks for them: each fit takes a share, unless told otherwise."""
+    X = np.random.RandomState(0).uniform(size=(40, 3))
+    grid = {"n_jobs": [None, 1]}
+
+    def n_threads(estimator, X, y):
+        return effective_n_threads(estimator.n_jobs)
+
+    estimator = DeepMLPRegressor((2,), max_iter=1, batch_size=5)
+    search = GridSearchCV(estimator, grid, scoring=n_threads, cv=2, n_jobs=2, refit=False)
+    free, one = search.fit(X, X[:, 0]).cv_results_["mean_test_score"]
+    assert free == max(1, joblib.cpu_count() // 2) and one == 1
+
+
 # ---------------------------------------------------------------------------
 # Limits are restored
 # ---------------------------------------------------------------------------
@@ -128,6 +145,21 @@ def test_limits_are_restored_after_an_error():
             assert run is run_serial or numba.get_num_threads() == effective_n_threads(n_jobs)
             raise ZeroDivisionError
         assert (numba.get_num_threads(), blas_limits()) == (before, blas)
+
+
+@several
+def test_little_work_claims_nothing():
+    """Setting a limit takes longer than such work, which calls no BLAS and wakes no thread."""
+    before, blas = numba.get_num_threads(), blas_limits()
+    with threads(2, work=SMALL_WORK) as run:
+        assert run is run_serial
+        assert (numba.get_num_threads(), blas_limits()) == (before, blas)
+        with threads(2, work=2 * SMALL_WORK) as other:
+            assert other is run_parallel
+    with threads(2), threads(2, work=SMALL_WORK) as run:
+        assert run is run_serial
+    with pytest.raises(ValueError, match="n_jobs must not be 0"), threads(0, work=1.0):
+        pass
 
 
 @several
@@ -147,21 +179,6 @@ def test_region_is_free_after_an_error(monkeypatch):
     assert blas_limits() == blas
     with threads(2) as run:
         assert run is run_parallel
-@several
-def test_little_work_claims_nothing():
-    """Setting a limit takes longer than such work, which calls no BLAS and wakes no thread."""
-    before, blas = numba.get_num_threads(), blas_limits()
-    with threads(2, work=SMALL_WORK) as run:
-        assert run is run_serial
-        assert (numba.get_num_threads(), blas_limits()) == (before, blas)
-        with threads(2, work=2 * SMALL_WORK) as other:
-            assert other is run_parallel
-    with threads(2), threads(2, work=SMALL_WORK) as run:
-        assert run is run_serial
-    with pytest.raises(ValueError, match="n_jobs must not be 0"), threads(0, work=1.0):
-        pass
-
-
 
 
 @several
@@ -191,6 +208,29 @@ def test_another_python_thread_runs_serially_meanwhile():
         other.join(timeout=30)
     use()
     assert (outer, *seen) == (run_parallel, run_serial, run_parallel)
+
+
+@several
+def test_python_threads_share_the_cores():
+    """Where nothing is asked for, who comes second leaves a thread to who is at work already."""
+    inside, leave = threading.Event(), threading.Event()
+
+    def use():
+        with threads(1):
+            inside.set()
+            leave.wait(timeout=30)
+
+    other = threading.Thread(target=use)
+    other.start()
+    inside.wait(timeout=30)
+    n_threads = max(1, effective_n_threads(None) - 1)
+    with threads(None) as run:
+        assert run is (run_serial if n_threads == 1 else run_parallel)
+        assert run is run_serial or numba.get_num_threads() == n_threads
+    with threads(2) as run:  # asked for
+        assert run is run_parallel and numba.get_num_threads() == 2
+    leave.set()
+    other.join(timeout=30)
 
 
 OVERLAPPING = """
