@@ -460,6 +460,13 @@ def test_prediction_benchmark():
     assert len(set(rows_of(output, pattern))) == 8
 
 
+def test_search_benchmark():
+    """Two backends, each with two workers and in two ways with one."""
+    output = run("benchmarks/search.py", "--quick")
+    pattern = r"^(loky|threading) +\S+ s +\S+ s +\d+\.\d+ +\S+ s +\d+\.\d+ *$"
+    assert len(set(rows_of(output, pattern))) == 2
+
+
 def test_sampler_epoch_benchmark():
     """Every sampler and kind of units is timed; plain contrastive divergence is the unit."""
     output = run("benchmarks/sampler_epoch.py", "--quick", "--n-jobs", 1)
