@@ -542,8 +542,9 @@ class NetworkRecorder(Recorder):
             "update_ratio": update_ratio,
             **_health(network, training_set.data, training_set.probe),
         }
-        below = self.below
-        self.add(epoch, {name: np.r_[below.get(name, ()), row[name]] for name in row})
+        if self.below:
+            row = {name: np.concatenate([self.below[name], row[name]]) for name in row}
+        self.add(epoch, row)
 
 
 def _health(network, data, probe):
@@ -552,7 +553,7 @@ def _health(network, data, probe):
     probe_layers(data.source, probe, network.layers, health)
     mean, std, saturated, dead = health.T.copy()
     return {
-        "weight_norm": np.array([np.linalg.norm(W) for W in network.coefs]),
+        "weight_norm": np.array([np.linalg.norm(W) for W in network.coefs], float),
         "activation_mean": mean,
         "activation_std": std,
         "saturated_fraction": saturated,
