@@ -35,14 +35,35 @@ Ratios of an idle machine are what counts. The time of the compiler is not in th
 compiles its kernels in the first fit after an installation and then keeps them on disk."""
 
 
-def torch_training(X, y, width, depth, batch_size, n_threads, n_epochs):
-    """A function that trains the same network as often in torch."""
+def regressors(width, depth, batch_size, n_epochs, dtype="float32"):
+    """Our network and scikit-learn's, with the same settings; its precision is that of the data."""
+    common = {
+        "hidden_layer_sizes": (width,) * depth,
+        "batch_size": batch_size,
+        "max_iter": n_epochs,
+        "n_iter_no_change": n_epochs,
+    }
+    common |= {"activation": "relu", "learning_rate_init": 0.001, "early_stopping": False}
+    ours = DeepMLPRegressor(**common, learning_rate="constant", dropout=0.0, dtype=dtype)
+    return ours, MLPRegressor(**common)
+
+
+def torch_network(n_features, width, depth, dtype="float32"):
+    """The same network in torch, with He's weights as ours."""
     import torch
 
     layers = []
-    for fan_in in [X.shape[1], *[width] * (depth - 1)]:
-        layers += [torch.nn.Linear(fan_in, width), torch.nn.ReLU()]
-    network = torch.nn.Sequential(*layers, torch.nn.Linear(width, 1))
+    for fan_in in [n_features, *[width] * (depth - 1)]:
+        layers += [torch.nn.Linear(fan_in, width), torch.nn.ReLU(inplace=True)]
+        torch.nn.init.kaiming_normal_(layers[-2].weight)
+    return torch.nn.Sequential(*layers, torch.nn.Linear(width, 1)).to(getattr(torch, dtype))
+
+
+def torch_training(X, y, width, depth, batch_size, n_threads, n_epochs):
+    """A function that trains the same network as often in torch, in the precision of X."""
+    import torch
+
+    network = torch_network(X.shape[1], width, depth, X.dtype.name)
     optimiser = torch.optim.Adam(network.parameters(), fused=True)
     loss = torch.nn.MSELoss()
     X, y = torch.from_numpy(X), torch.from_numpy(y.reshape(-1, 1))
@@ -60,18 +81,10 @@ def torch_training(X, y, width, depth, batch_size, n_threads, n_epochs):
 
 def contestants(X, y, width, depth, batch_size, n_epochs):
     """What trains for n_epochs, by name; the first is ours."""
-    common = {
-        "hidden_layer_sizes": (width,) * depth,
-        "batch_size": batch_size,
-        "max_iter": n_epochs,
-        "n_iter_no_change": n_epochs,
-    }
-    common |= {"activation": "relu", "learning_rate_init": 0.001, "early_stopping": False}
-    ours = DeepMLPRegressor(**common, learning_rate="constant", dropout=0.0)
+    ours, theirs = regressors(width, depth, batch_size, n_epochs)
     ways = {"sk_dbn": partial(ours.fit, X, y)}
     for dtype in ("float32", "float64"):
-        data = X.astype(dtype), y.astype(dtype)
-        ways[f"sklearn {dtype}"] = partial(MLPRegressor(**common).fit, *data)
+        ways[f"sklearn {dtype}"] = partial(theirs.fit, X.astype(dtype), y.astype(dtype))
     try:
         for n_threads in (1, 2):
             name = f"torch, {n_threads} thread" + "s" * (n_threads > 1)

@@ -36,24 +36,31 @@ def scikit_learn(X, n_hidden, batch_size, n_epochs):
     return lambda: machine.fit(X)
 
 
-def torch_training(X, n_hidden, batch_size, n_epochs):
-    """Train a machine in torch, with momentum, without gradient bookkeeping."""
+def torch_training(X, n_hidden, batch_size, n_epochs, n_threads=None):
+    """Train a machine in torch in the precision of X, with momentum and no gradient bookkeeping."""
     import torch
 
     n, n_visible = X.shape
     X = torch.from_numpy(X)
-    W = 0.01 * torch.randn(n_visible, n_hidden)
-    b, c = torch.zeros(n_visible), torch.zeros(n_hidden)
+    W = 0.01 * torch.randn(n_visible, n_hidden, dtype=X.dtype)
+    b, c = torch.zeros(n_visible, dtype=X.dtype), torch.zeros(n_hidden, dtype=X.dtype)
     velocity, rate = torch.zeros_like(W), 0.1
 
-    @torch.no_grad()
+    def mean(bias, units, weights):
+        return torch.addmm(bias, units, weights).sigmoid_()
+
+    def sample(mean):  # up to ten times as fast as torch.bernoulli
+        return torch.rand_like(mean).lt_(mean)
+
+    @torch.inference_mode()
     def train():
+        torch.set_num_threads(n_threads or torch.get_num_threads())
         for _ in range(n_epochs):
             for rows in torch.randperm(n).split(batch_size):
                 v = X[rows]
-                h = torch.sigmoid(torch.addmm(c, v, W))
-                v_neg = torch.bernoulli(torch.sigmoid(torch.addmm(b, torch.bernoulli(h), W.T)))
-                h_neg = torch.sigmoid(torch.addmm(c, v_neg, W))
+                h = mean(c, v, W)
+                v_neg = sample(mean(b, sample(h), W.T))
+                h_neg = mean(c, v_neg, W)
                 scale = rate / len(v)
                 velocity.mul_(0.9).addmm_(v.T, h, alpha=scale).addmm_(v_neg.T, h_neg, alpha=-scale)
                 W.add_(velocity)
