@@ -467,6 +467,48 @@ def test_search_benchmark():
     assert len(set(rows_of(output, pattern))) == 2
 
 
+SWEEP_ROWS = r"^(?:([a-z]+) +| +)(\d+) +(\d+) +(\d+) +(\d+)  (float32|float64) .* (\d+\.\d+)$"
+
+
+def test_sweep_benchmark(tmp_path):
+    """Two shapes of every kind are printed as measured, the worst first; so is what was written."""
+    path = tmp_path / "records.json"
+    output = run("benchmarks/sweep.py", "--quick", "--json", path)
+    records = json.loads(path.read_text())["records"]
+    assert [r["kind"] for r in records] == [
+        k for k in ("rbm", "network", "prediction") for _ in "ab"
+    ]
+    for record in records:
+        times, ours = record["seconds"], record["seconds"]["sk_dbn"]
+        others = {"scikit-learn": times["scikit-learn"] / ours}
+        assert record["ratios"].items() >= others.items()
+        assert record["gflops"] > 0 and 0 < record["of_blas"] < 2  # of one product on all threads
+    each, worst = output.split("\nworst ten")
+    assert len(rows_of(each, SWEEP_ROWS)) == 6
+    best = sorted((min(record["ratios"].values()), record["kind"]) for record in records)
+    assert [row[0] for row in rows_of(worst, SWEEP_ROWS)] == [kind for _, kind in best]
+    tables = run("benchmarks/sweep.py", "--rst", path)
+    lines = [line for line in each.splitlines() if " float" in line]
+    assert [line.strip() for line in tables.splitlines() if " float" in line] == [
+        line.strip() for line in lines
+    ]
+
+
+def test_growth_benchmark(tmp_path):
+    """Every factor that a kind has is varied, and ten times the rows do not take less time."""
+    output = run("benchmarks/growth.py", "--quick", "--output", tmp_path)
+    number = r" +(-?\d+\.\d+)"
+    rows = rows_of(output, r"^(stack|network|prediction)" + 2 * number + "   exponent" + number)
+    assert len(rows) >= 3 * 4 + 2 and {kind for kind, *_ in rows} == {
+        "stack",
+        "network",
+        "prediction",
+    }
+    for _, small, large, exponent in rows[:3]:
+        assert 0 < float(small) and 0 < float(large) and np.isfinite(float(exponent))
+    assert_is_picture(tmp_path / "growth.png")
+
+
 def test_sampler_epoch_benchmark():
     """Every sampler and kind of units is timed; plain contrastive divergence is the unit."""
     output = run("benchmarks/sampler_epoch.py", "--quick", "--n-jobs", 1)

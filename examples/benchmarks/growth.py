@@ -1,0 +1,165 @@
+"""How the time of training and prediction grows with rows, features, width, depth, batch, threads.
+
+One factor at a time is varied from a base; each time is of one epoch of training a stack
+(BernoulliRBMStack) or a network (DeepMLPRegressor), or of one predict, warm, the best of several.
+Times grow as a power of the factor, whose exponent is printed: a straight line's through all
+points in logarithms, and that of the last step alone, where what a call costs in any case no longer
+counts. X is made, bits of one byte each. For rows the memory is printed, too, that the call adds at
+its peak to X and y (Linux only).
+
+    python examples/benchmarks/growth.py
+    python examples/benchmarks/growth.py --quick
+
+It needs a GB of memory, and some minutes.
+"""
+
+import argparse
+import sys
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+from memory import MB, PeakMemory
+from sklearn.exceptions import ConvergenceWarning
+
+from sk_dbn import BernoulliRBMStack, DeepMLPRegressor
+from sk_dbn.models.threads import effective_n_threads
+
+BASE = {"rows": 4_000, "features": 64, "width": 128, "depth": 3, "batch": 100, "threads": None}
+SMALL = {"features": 16, "width": 32, "depth": 1, "batch": 200}  # millions of rows go through it
+VARIED = {
+    "rows": (1_000, 10_000, 100_000, 1_000_000, 10_000_000),
+    "features": (16, 64, 256, 1_024, 4_096),
+    "width": (8, 32, 128, 512, 2_048),
+    "depth": (1, 3, 10, 30, 100),
+    "batch": (1, 10, 100, 1_000, 4_000),
+    "threads": [2**i for i in range(effective_n_threads().bit_length())],
+}
+KINDS = ("stack", "network", "prediction")
+
+
+def work(kind, setting):
+    """A function that does the work, for data that it makes."""
+    random = np.random.default_rng(0)
+    X = random.integers(2, size=(setting["rows"], setting["features"]), dtype=np.uint8)
+    y = random.random(len(X), dtype=np.float32)
+    common = {"max_iter": 1, "batch_size": setting["batch"], "n_jobs": setting["threads"]}
+    sizes = (setting["width"],) * setting["depth"]
+    if kind == "stack":
+        stack = BernoulliRBMStack(sizes, visible="bernoulli", random_state=0, **common)
+        return lambda: stack.fit(X)
+    common |= {"early_stopping": False, "random_state": 0}
+    network = DeepMLPRegressor(sizes, activation="relu", **common)
+    if kind == "network":
+        return lambda: network.fit(X, y)
+    network.fit(X[:500], y[:500])
+    return lambda: network.predict(X)
+
+
+def measure(function, n_repeats):
+    """Seconds, the best of several, and the memory that the first call adds, in MB."""
+    if sys.platform.startswith("linux"):
+        with PeakMemory() as memory:
+            function()
+        peak = memory.peak / MB
+    else:
+        function()
+        peak = np.nan
+    seconds = []
+    for _ in range(n_repeats):
+        start = time.perf_counter()
+        function()
+        seconds.append(time.perf_counter() - start)
+    return min(seconds), peak
+
+
+def exponents(values, seconds):
+    """Exponent through all points, and that of the last step."""
+    x, y = np.log(values), np.log(seconds)
+    if len(x) == 1:
+        return np.nan, np.nan
+    return np.polyfit(x, y, 1)[0], (y[-1] - y[-2]) / (x[-1] - x[-2])
+
+
+def study(factor, values, n_repeats):
+    """Times and peaks of each kind as the factor varies, and a line for each."""
+    found = {}
+    for kind in KINDS:
+        if (kind, factor) == ("prediction", "batch"):  # predict has none
+            continue
+        base = BASE | SMALL if factor == "rows" else BASE
+        work(kind, base | {"rows": 500, factor: values[0]})()  # loads and compiles
+        measured = [measure(work(kind, base | {factor: v}), n_repeats) for v in values]
+        seconds, peaks = np.transpose(measured)
+        found[kind] = seconds, peaks, exponents(values, seconds)
+        cells = "".join(f"{t:>11.4f}" for t in seconds)
+        through, last = found[kind][2]
+        print(f"{kind:<11}{cells}   exponent {through:5.2f}, at the end {last:5.2f}", flush=True)
+        if factor == "rows":
+            cells = "".join(f"{peak:>11.1f}" for peak in peaks)
+            per_row = (peaks[-1] - peaks[-2]) * MB / (values[-1] - values[-2])
+            print(f"{'  peak, MB':<11}{cells}   {per_row:.0f} bytes a row at the end", flush=True)
+    return found
+
+
+def plot(studies, path):
+    """One panel for each factor, and one for the memory."""
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(2, 4, figsize=(13, 6), layout="constrained")
+    *panels, of_memory, unused = axes.flat
+    unused.remove()
+    for ax, (factor, (values, found)) in zip(panels, studies.items()):
+        for kind, (seconds, peaks, (_, last)) in found.items():
+            ax.loglog(values, seconds, "o-", markersize=4, label=f"{kind}, {last:.2f}")
+            if factor == "rows":
+                of_memory.loglog(values, np.maximum(peaks, 0.1), "o-", markersize=4, label=kind)
+        ax.set(xlabel=factor, ylabel="seconds")
+        ax.legend(title="exponent at the end", fontsize="small", title_fontsize="small")
+    of_memory.set(xlabel="rows", ylabel="MB beyond X and y, at the peak")
+    of_memory.legend(fontsize="small")
+    figure.savefig(path, dpi=80)
+    plt.close(figure)
+
+
+def draw(studies, folder):
+    """Write the picture, or say what is missing for it."""
+    try:
+        import matplotlib
+    except ImportError:
+        print("\nNo picture: matplotlib is not installed. pip install '.[plot]' brings it.")
+        return
+    matplotlib.use("Agg")
+    folder.mkdir(parents=True, exist_ok=True)
+    plot(studies, folder / "growth.png")
+    print(f"\nPicture: {folder / 'growth.png'}")
+
+
+def main():
+    """Vary one factor after the other, print and draw."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--quick", action="store_true", help="two small values each, in seconds")
+    parser.add_argument("--only", nargs="+", choices=VARIED, help="these factors alone")
+    parser.add_argument("--repeats", type=int, default=3, help="calls that are timed (default: 3)")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=Path(__file__).parent.parent / "output",
+        help="folder for the picture (default: examples/output/)",
+    )
+    arguments = parser.parse_args()
+    warnings.simplefilter("ignore", ConvergenceWarning)  # one epoch is meant
+    base = ", ".join(f"{key} {value or effective_n_threads()}" for key, value in BASE.items())
+    print(f"base: {base}; for rows {', '.join(f'{k} {v}' for k, v in SMALL.items())}")
+    studies = {}
+    for factor in arguments.only or VARIED:
+        values = VARIED[factor][:2] if arguments.quick else VARIED[factor]
+        print(f"\n{factor:<11}" + "".join(f"{value:>11,}" for value in values))
+        found = study(factor, values, 1 if arguments.quick else arguments.repeats)
+        studies[factor] = values, found
+    draw(studies, arguments.output)
+
+
+if __name__ == "__main__":
+    main()

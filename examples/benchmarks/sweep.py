@@ -1,0 +1,311 @@
+"""Time of training and prediction over many shapes, beside scikit-learn and torch.
+
+Three kinds of work: a restricted Boltzmann machine trained by contrastive divergence with one
+Gibbs step (rbm), a network trained with relu, Adam and squared error (network), and its predict
+(prediction). Shapes differ in one factor at a time from a small and a large one, and there are
+corners, where all factors are extreme. Printed are for each shape
+
+    us        microseconds of ours for a minibatch, or for a call of predict on as many rows
+    GFLOP/s   billions of operations a second of ours, those in matrix products alone
+    of BLAS   that rate over the rate of one large product of NumPy's in the same turns
+    ratios    the time of the others over the time of ours
+
+then the ten worst against the best of the others, and geometric means. All take turns in one
+process, on as many threads as ours but for torch, which is timed on one thread too; warm, the
+best of several turns. torch (the `bench` extra) is left out where it is not installed.
+
+    python examples/benchmarks/sweep.py --json OUT
+    python examples/benchmarks/sweep.py --only network --repeats 5
+    python examples/benchmarks/sweep.py --quick
+    python examples/benchmarks/sweep.py --rst OUT > docs/speed_tables.txt
+"""
+
+import argparse
+import dataclasses
+import importlib.util
+import json
+import os
+import platform
+import re
+import warnings
+from functools import partial
+from pathlib import Path
+
+import llvmlite.binding
+import numpy as np
+import rbm_epoch
+from network_epoch import best_times, regressors, torch_network, torch_training
+from prediction import N_TRAINED
+from sklearn.exceptions import ConvergenceWarning
+from threadpoolctl import threadpool_info, threadpool_limits
+
+from sk_dbn.models.threads import effective_n_threads
+
+N_THREADS = effective_n_threads()
+TORCH_THREADS = sorted({1, N_THREADS}) if importlib.util.find_spec("torch") else []
+NAMES = ["sk_dbn", "scikit-learn", *(f"torch {n}" for n in TORCH_THREADS)]
+PRODUCT = 1536  # rows and columns of NumPy's large product
+
+
+@dataclasses.dataclass(frozen=True)
+class Shape:
+    """Features, units of each hidden layer, hidden layers, rows of a minibatch, precision."""
+
+    features: int
+    width: int
+    depth: int
+    batch: int
+    dtype: str = "float32"
+
+
+CENTRES = Shape(20, 100, 3, 32), Shape(784, 500, 3, 128)
+VARIED = {
+    "features": (4, 64, 300, 1000, 4000),
+    "width": (8, 33, 256, 1000, 1024, 2048),
+    "depth": (1, 10, 30, 100),
+    "batch": (1, 10, 200, 1024, 4096),
+}
+CORNERS = (
+    Shape(4, 8, 1, 1),
+    Shape(4, 8, 100, 1),
+    Shape(4, 8, 1, 4096),
+    Shape(4, 8, 100, 4096),
+    Shape(4000, 2048, 1, 1),
+    Shape(4000, 2048, 3, 32),
+    Shape(4000, 2048, 1, 4096),
+)
+QUICK = Shape(4, 8, 1, 32), Shape(64, 100, 3, 32)
+
+
+def shapes(kind, quick=False):
+    """Centres and corners in both precisions, and one factor after the other varied in float32."""
+    ends = QUICK if quick else CENTRES + CORNERS
+    varied = [
+        dataclasses.replace(centre, **{factor: value})
+        for centre in CENTRES
+        for factor, values in VARIED.items()
+        for value in values
+    ]
+    doubles = [dataclasses.replace(shape, dtype="float64") for shape in ends]
+    found = ends if quick else [*ends, *varied, *doubles]
+    if kind == "rbm":  # one layer
+        found = [dataclasses.replace(shape, depth=1) for shape in found]
+    return list(dict.fromkeys(found))
+
+
+def operations(kind, shape):
+    """Floating-point operations of a row in matrix products, two for each weight that it meets."""
+    first = shape.features * shape.width
+    weights = first + (shape.depth - 1) * shape.width**2 + shape.width
+    if kind == "rbm":  # up, down, up again; two products of states for the gradient
+        return 2 * 5 * first
+    # Forward; in training also the gradient, and back through all layers but the first.
+    return 2 * weights if kind == "prediction" else 2 * (3 * weights - first)
+
+
+def plan(kind, shape, seconds):
+    """Rows, and epochs (or calls), for about so many seconds of an average contestant."""
+    units = shape.features + shape.depth * shape.width
+    n_weights = operations("prediction", shape) / 2
+    a_step = 2e-5 * (2 + shape.depth) + shape.batch * operations(kind, shape) / 5e10
+    a_step += (0.3e-9 if kind == "prediction" else 3e-9) * (shape.batch * units + n_weights)
+    n_steps = int(max(4, seconds / a_step))
+    if kind == "prediction":
+        return shape.batch, n_steps
+    n_batches = min(n_steps, max(4, 20_000 // shape.batch))
+    return n_batches * shape.batch, round(n_steps / n_batches)
+
+
+# The contestants of each kind, in the order of NAMES: functions that do the work.
+
+
+def rbm(X, shape, n_epochs):
+    args = (X > 1).astype(X.dtype), shape.width, shape.batch, n_epochs
+    ways = [rbm_epoch.ours(*args, dtype=shape.dtype), rbm_epoch.scikit_learn(*args)]
+    return ways + [rbm_epoch.torch_training(*args, n_threads=n) for n in TORCH_THREADS]
+
+
+def network(X, shape, n_epochs):
+    y = np.sin(X[:, 0])
+    size = shape.width, shape.depth, shape.batch
+    ways = [partial(model.fit, X, y) for model in regressors(*size, n_epochs, shape.dtype)]
+    return ways + [torch_training(X, y, *size, n, n_epochs) for n in TORCH_THREADS]
+
+
+def prediction(X, shape, n_calls):
+    rows = np.random.default_rng(1).standard_normal((N_TRAINED, shape.features)).astype(X.dtype)
+    models = regressors(shape.width, shape.depth, 100, 1, shape.dtype)
+    ways = [partial(model.fit(rows, rows[:, 0]).predict, X) for model in models]
+    ways += [torch_prediction(X, shape, n_threads) for n_threads in TORCH_THREADS]
+    return [repeated(way, n_calls) for way in ways]
+
+
+def torch_prediction(X, shape, n_threads):
+    """A function that predicts in torch, without gradient bookkeeping."""
+    import torch
+
+    network = torch_network(shape.features, shape.width, shape.depth, shape.dtype)
+    X = torch.from_numpy(X)
+
+    @torch.inference_mode()
+    def predict():
+        torch.set_num_threads(n_threads)
+        return network(X)
+
+    return predict
+
+
+def repeated(function, n_times):
+    """A function that calls another one so many times."""
+
+    def repeat():
+        for _ in range(n_times):
+            function()
+
+    return repeat
+
+
+KINDS = {"rbm": rbm, "network": network, "prediction": prediction}
+TITLES = {
+    "rbm": "Training of a restricted Boltzmann machine",
+    "network": "Training of a network",
+    "prediction": "Prediction of a network",
+}
+
+
+def numpy_product(dtype):
+    """A function that computes one large product."""
+    a = np.random.default_rng(0).random((PRODUCT, PRODUCT)).astype(dtype)
+    return partial(np.dot, a, a.copy(), out=np.empty_like(a))
+
+
+def measure(kind, shape, seconds, n_repeats):
+    """The record of a shape: seconds of all contestants, and what follows from them."""
+    n_rows, n_epochs = plan(kind, shape, seconds)
+    X = np.random.default_rng(0).standard_normal((n_rows, shape.features)).astype(shape.dtype)
+    ways = dict(zip(NAMES, KINDS[kind](X, shape, n_epochs)))
+    times = best_times(ways | {"product": numpy_product(shape.dtype)}, n_repeats)
+    of_blas = 2 * PRODUCT**3 / times.pop("product")
+    rate = n_rows * n_epochs * operations(kind, shape) / times["sk_dbn"]
+    return (
+        {"kind": kind}
+        | dataclasses.asdict(shape)
+        | {
+            "us": times["sk_dbn"] * 1e6 / (n_rows * n_epochs // shape.batch),
+            "gflops": rate / 1e9,
+            "of_blas": rate / of_blas,
+            "ratios": {name: times[name] / times["sk_dbn"] for name in times if name != "sk_dbn"},
+            "seconds": times,
+        }
+    )
+
+
+def machine():
+    """What the numbers depend on: processor, instructions, cores and threads."""
+    name = platform.processor()
+    if os.path.exists("/proc/cpuinfo"):
+        found = re.search(r"model name\s*:\s*(.*)", Path("/proc/cpuinfo").read_text())
+        name = found[1] if found else name
+    features = llvmlite.binding.get_host_cpu_features()
+    sets = {"AVX-512": "avx512f", "AVX2": "avx2"}
+    best = next((known for known, flag in sets.items() if features.get(flag)), "neither AVX")
+    code = {library.get("architecture") for library in threadpool_info()} - {None}
+    return (
+        f"{name or 'unknown processor'} ({llvmlite.binding.get_host_cpu_name()}), {best}, "
+        f"{os.cpu_count()} cores, {N_THREADS} threads; "
+        f"NumPy's BLAS has code for {', '.join(sorted(code)) or 'an unknown processor'}"
+    )
+
+
+COLUMNS = f"{'features':>8} {'width':>6} {'depth':>6} {'batch':>6}  {'dtype':<8}"
+MEASURES = f"{'us':>9} {'GFLOP/s':>8} {'of BLAS':>8}"
+
+
+def head(names):
+    """The names of all columns."""
+    return f"{COLUMNS} {MEASURES}" + "".join(f" {name:>12}" for name in names)
+
+
+def line(record, names):
+    """The numbers of a shape under them."""
+    shape = "features width depth batch dtype".split()
+    cells = "{:>8} {:>6} {:>6} {:>6}  {:<8}".format(*(record[key] for key in shape))
+    cells += f" {record['us']:>9.1f} {record['gflops']:>8.2f} {record['of_blas']:>8.2f}"
+    return cells + "".join(f" {record['ratios'][name]:>12.2f}" for name in names)
+
+
+def best_ratio(record):
+    """Time of the fastest of the others over ours: below one, somebody is faster."""
+    return min(record["ratios"].values())
+
+
+def means(records, names):
+    """Lines with the geometric mean of each ratio, and of the best, by kind."""
+    yield f"{'kind':<11}{'shapes':>7}" + "".join(f" {n:>12}" for n in [*names, "best"])
+    for kind in dict.fromkeys(record["kind"] for record in records):
+        own = [record for record in records if record["kind"] == kind]
+        rows = [[*r["ratios"].values(), best_ratio(r)] for r in own]
+        cells = "".join(f" {ratio:>12.2f}" for ratio in np.exp(np.log(rows).mean(axis=0)))
+        yield f"{kind:<11}{len(own):>7}{cells}"
+
+
+def print_summary(records, names):
+    """The worst shapes and the means."""
+    print("\nworst ten against the best of the others")
+    print(f"{'kind':<11}{head(names)}")
+    for record in sorted(records, key=best_ratio)[:10]:
+        print(f"{record['kind']:<11}{line(record, names)}")
+    print("\ngeometric means of the ratios")
+    print(*means(records, names), sep="\n")
+    print("\nRatios of an idle machine are what counts.")
+
+
+def print_rst(head_line, records):
+    """Everything as literal blocks, for a page of the documentation."""
+    names = list(records[0]["ratios"])
+    blocks = {"Geometric means of the ratios": list(means(records, names))}
+    for kind in dict.fromkeys(record["kind"] for record in records):
+        own = [line(record, names) for record in records if record["kind"] == kind]
+        blocks[TITLES[kind]] = [head(names), *own]
+    print(f"Measured on: {head_line}.")
+    for title, lines in blocks.items():
+        print(f"\n*{title}*\n\n.. code-block:: text\n")
+        print(*(f"   {text}" for text in lines), sep="\n")
+
+
+def main():
+    """Measure every shape, print a line for each and what they come to."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--quick", action="store_true", help="two shapes a kind, in seconds")
+    parser.add_argument("--only", choices=KINDS, help="this kind alone")
+    parser.add_argument("--repeats", type=int, default=3, help="turns timed (default: 3)")
+    parser.add_argument("--seconds", type=float, default=0.3, help="of a turn, roughly")
+    parser.add_argument("--json", type=Path, help="where to write the records")
+    parser.add_argument("--rst", type=Path, nargs="+", help="print what was written, for the docs")
+    arguments = parser.parse_args()
+    if arguments.rst:
+        written = [json.loads(path.read_text()) for path in arguments.rst]
+        records = [record for part in written for record in part["records"]]
+        return print_rst(written[0]["machine"], records)
+    if arguments.quick:
+        arguments.repeats, arguments.seconds = 1, 0.01
+    warnings.simplefilter("ignore", ConvergenceWarning)
+    head_line, records = machine(), []
+    print(head_line, flush=True)
+    with threadpool_limits(N_THREADS, user_api="blas"):
+        for kind in [arguments.only] if arguments.only else KINDS:
+            for shape in shapes(kind, arguments.quick):
+                record = measure(kind, shape, arguments.seconds, arguments.repeats)
+                names = list(record["ratios"])
+                if not records or records[-1]["kind"] != kind:
+                    print(f"\n{kind}\n{head(names)}", flush=True)
+                records.append(record)
+                print(line(record, names), flush=True)
+                if arguments.json:
+                    written = {"machine": head_line, "records": records}
+                    arguments.json.write_text(json.dumps(written, indent=1))
+    print_summary(records, names)
+
+
+if __name__ == "__main__":
+    main()
