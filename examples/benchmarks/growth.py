@@ -8,6 +8,7 @@ counts. X is made, bits of one byte each. For rows the memory is printed, too, t
 its peak to X and y (Linux only).
 
     python examples/benchmarks/growth.py
+    python examples/benchmarks/growth.py --rows 1000000
     python examples/benchmarks/growth.py --quick
 
 It needs a GB of memory, and some minutes.
@@ -99,7 +100,10 @@ def study(factor, values, n_repeats):
         if factor == "rows":
             cells = "".join(f"{peak:>11.1f}" for peak in peaks)
             per_row = (peaks[-1] - peaks[-2]) * MB / (values[-1] - values[-2])
-            print(f"{'  peak, MB':<11}{cells}   {per_row:.0f} bytes a row at the end", flush=True)
+            print(
+                f"{'  peak, MB':<11}{cells}   {max(per_row, 0):.0f} bytes a row at the end",
+                flush=True,
+            )
     return found
 
 
@@ -141,6 +145,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--quick", action="store_true", help="two small values each, in seconds")
     parser.add_argument("--only", nargs="+", choices=VARIED, help="these factors alone")
+    parser.add_argument("--rows", type=int, default=10_000_000, help="at most (default: 10000000)")
     parser.add_argument("--repeats", type=int, default=3, help="calls that are timed (default: 3)")
     parser.add_argument(
         "--output",
@@ -150,14 +155,16 @@ def main():
     )
     arguments = parser.parse_args()
     warnings.simplefilter("ignore", ConvergenceWarning)  # one epoch is meant
+    if arguments.quick:
+        BASE["rows"], arguments.rows, arguments.repeats = 500, 10_000, 1
     base = ", ".join(f"{key} {value or effective_n_threads()}" for key, value in BASE.items())
     print(f"base: {base}; for rows {', '.join(f'{k} {v}' for k, v in SMALL.items())}")
     studies = {}
     for factor in arguments.only or VARIED:
         values = VARIED[factor][:2] if arguments.quick else VARIED[factor]
+        values = [value for value in values if factor != "rows" or value <= arguments.rows]
         print(f"\n{factor:<11}" + "".join(f"{value:>11,}" for value in values))
-        found = study(factor, values, 1 if arguments.quick else arguments.repeats)
-        studies[factor] = values, found
+        studies[factor] = values, study(factor, values, arguments.repeats)
     draw(studies, arguments.output)
 
 

@@ -63,13 +63,13 @@ def torch_training(X, y, width, depth, batch_size, n_threads, n_epochs):
     """A function that trains the same network as often in torch, in the precision of X."""
     import torch
 
-    network = torch_network(X.shape[1], width, depth, X.dtype.name)
-    optimiser = torch.optim.Adam(network.parameters(), fused=True)
-    loss = torch.nn.MSELoss()
+    dtype, loss = X.dtype.name, torch.nn.MSELoss()
     X, y = torch.from_numpy(X), torch.from_numpy(y.reshape(-1, 1))
 
     def train():
         torch.set_num_threads(n_threads)
+        network = torch_network(X.shape[1], width, depth, dtype)  # new weights, as in every fit
+        optimiser = torch.optim.Adam(network.parameters(), fused=True)
         for _ in range(n_epochs):
             for rows in torch.randperm(len(X)).split(batch_size):
                 optimiser.zero_grad(set_to_none=True)

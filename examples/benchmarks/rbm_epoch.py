@@ -42,9 +42,6 @@ def torch_training(X, n_hidden, batch_size, n_epochs, n_threads=None):
 
     n, n_visible = X.shape
     X = torch.from_numpy(X)
-    W = 0.01 * torch.randn(n_visible, n_hidden, dtype=X.dtype)
-    b, c = torch.zeros(n_visible, dtype=X.dtype), torch.zeros(n_hidden, dtype=X.dtype)
-    velocity, rate = torch.zeros_like(W), 0.1
 
     def mean(bias, units, weights):
         return torch.addmm(bias, units, weights).sigmoid_()
@@ -55,6 +52,9 @@ def torch_training(X, n_hidden, batch_size, n_epochs, n_threads=None):
     @torch.inference_mode()
     def train():
         torch.set_num_threads(n_threads or torch.get_num_threads())
+        W = 0.01 * torch.randn(n_visible, n_hidden, dtype=X.dtype)
+        b, c = torch.zeros(n_visible, dtype=X.dtype), torch.zeros(n_hidden, dtype=X.dtype)
+        velocity, rate = torch.zeros_like(W), 0.1
         for _ in range(n_epochs):
             for rows in torch.randperm(n).split(batch_size):
                 v = X[rows]

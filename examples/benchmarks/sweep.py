@@ -171,6 +171,7 @@ TITLES = {
     "network": "Training of a network",
     "prediction": "Prediction of a network",
 }
+WORST = "Worst ten against the best of the others"
 
 
 def numpy_product(dtype):
@@ -187,17 +188,15 @@ def measure(kind, shape, seconds, n_repeats):
     times = best_times(ways | {"product": numpy_product(shape.dtype)}, n_repeats)
     of_blas = 2 * PRODUCT**3 / times.pop("product")
     rate = n_rows * n_epochs * operations(kind, shape) / times["sk_dbn"]
-    return (
-        {"kind": kind}
-        | dataclasses.asdict(shape)
-        | {
-            "us": times["sk_dbn"] * 1e6 / (n_rows * n_epochs // shape.batch),
-            "gflops": rate / 1e9,
-            "of_blas": rate / of_blas,
-            "ratios": {name: times[name] / times["sk_dbn"] for name in times if name != "sk_dbn"},
-            "seconds": times,
-        }
-    )
+    return {
+        "kind": kind,
+        **dataclasses.asdict(shape),
+        "us": times["sk_dbn"] * 1e6 / (n_rows * n_epochs // shape.batch),
+        "gflops": rate / 1e9,
+        "of_blas": rate / of_blas,
+        "ratios": {name: times[name] / times["sk_dbn"] for name in NAMES[1:]},
+        "seconds": times,
+    }
 
 
 def machine():
@@ -217,21 +216,18 @@ def machine():
     )
 
 
-COLUMNS = f"{'features':>8} {'width':>6} {'depth':>6} {'batch':>6}  {'dtype':<8}"
-MEASURES = f"{'us':>9} {'GFLOP/s':>8} {'of BLAS':>8}"
-
-
-def head(names):
+def head(record):
     """The names of all columns."""
-    return f"{COLUMNS} {MEASURES}" + "".join(f" {name:>12}" for name in names)
+    names = f"{'features':>8} {'width':>6} {'depth':>6} {'batch':>6}  {'dtype':<8}"
+    names += f" {'us':>9} {'GFLOP/s':>8} {'of BLAS':>8}"
+    return names + "".join(f" {name:>12}" for name in record["ratios"])
 
 
-def line(record, names):
+def line(record):
     """The numbers of a shape under them."""
-    shape = "features width depth batch dtype".split()
-    cells = "{:>8} {:>6} {:>6} {:>6}  {:<8}".format(*(record[key] for key in shape))
-    cells += f" {record['us']:>9.1f} {record['gflops']:>8.2f} {record['of_blas']:>8.2f}"
-    return cells + "".join(f" {record['ratios'][name]:>12.2f}" for name in names)
+    cells = "{features:>8} {width:>6} {depth:>6} {batch:>6}  {dtype:<8}".format(**record)
+    cells += " {us:>9.1f} {gflops:>8.2f} {of_blas:>8.2f}".format(**record)
+    return cells + "".join(f" {ratio:>12.2f}" for ratio in record["ratios"].values())
 
 
 def best_ratio(record):
@@ -239,35 +235,35 @@ def best_ratio(record):
     return min(record["ratios"].values())
 
 
-def means(records, names):
-    """Lines with the geometric mean of each ratio, and of the best, by kind."""
-    yield f"{'kind':<11}{'shapes':>7}" + "".join(f" {n:>12}" for n in [*names, "best"])
+def of_each_kind(records):
+    """Pairs of a kind and its records."""
     for kind in dict.fromkeys(record["kind"] for record in records):
-        own = [record for record in records if record["kind"] == kind]
-        rows = [[*r["ratios"].values(), best_ratio(r)] for r in own]
-        cells = "".join(f" {ratio:>12.2f}" for ratio in np.exp(np.log(rows).mean(axis=0)))
+        yield kind, [record for record in records if record["kind"] == kind]
+
+
+def worst(records, n_worst=10):
+    """Lines of the shapes in which the others are fastest, relative to ours."""
+    yield f"{'kind':<11}{head(records[0])}"
+    for record in sorted(records, key=best_ratio)[:n_worst]:
+        yield f"{record['kind']:<11}{line(record)}"
+
+
+def means(records):
+    """Lines with the geometric mean of each ratio, and of the best of the others', by kind."""
+    names = [*records[0]["ratios"], "best"]
+    yield f"{'kind':<11}{'shapes':>7}" + "".join(f" {name:>12}" for name in names)
+    for kind, own in of_each_kind(records):
+        ratios = [[*record["ratios"].values(), best_ratio(record)] for record in own]
+        cells = "".join(f" {ratio:>12.2f}" for ratio in np.exp(np.log(ratios).mean(axis=0)))
         yield f"{kind:<11}{len(own):>7}{cells}"
 
 
-def print_summary(records, names):
-    """The worst shapes and the means."""
-    print("\nworst ten against the best of the others")
-    print(f"{'kind':<11}{head(names)}")
-    for record in sorted(records, key=best_ratio)[:10]:
-        print(f"{record['kind']:<11}{line(record, names)}")
-    print("\ngeometric means of the ratios")
-    print(*means(records, names), sep="\n")
-    print("\nRatios of an idle machine are what counts.")
-
-
-def print_rst(head_line, records):
+def print_rst(machines, records):
     """Everything as literal blocks, for a page of the documentation."""
-    names = list(records[0]["ratios"])
-    blocks = {"Geometric means of the ratios": list(means(records, names))}
-    for kind in dict.fromkeys(record["kind"] for record in records):
-        own = [line(record, names) for record in records if record["kind"] == kind]
-        blocks[TITLES[kind]] = [head(names), *own]
-    print(f"Measured on: {head_line}.")
+    blocks = {"Geometric means of the ratios": means(records), WORST: worst(records)}
+    for kind, own in of_each_kind(records):
+        blocks[TITLES[kind]] = [head(own[0]), *map(line, own)]
+    print(f"Measured on {'; '.join(machines)}.")
     for title, lines in blocks.items():
         print(f"\n*{title}*\n\n.. code-block:: text\n")
         print(*(f"   {text}" for text in lines), sep="\n")
@@ -286,25 +282,26 @@ def main():
     if arguments.rst:
         written = [json.loads(path.read_text()) for path in arguments.rst]
         records = [record for part in written for record in part["records"]]
-        return print_rst(written[0]["machine"], records)
+        return print_rst(dict.fromkeys(part["machine"] for part in written), records)
     if arguments.quick:
         arguments.repeats, arguments.seconds = 1, 0.01
     warnings.simplefilter("ignore", ConvergenceWarning)
-    head_line, records = machine(), []
-    print(head_line, flush=True)
+    records, described = [], machine()
+    print(described, flush=True)
     with threadpool_limits(N_THREADS, user_api="blas"):
         for kind in [arguments.only] if arguments.only else KINDS:
-            for shape in shapes(kind, arguments.quick):
+            for i, shape in enumerate(shapes(kind, arguments.quick)):
                 record = measure(kind, shape, arguments.seconds, arguments.repeats)
-                names = list(record["ratios"])
-                if not records or records[-1]["kind"] != kind:
-                    print(f"\n{kind}\n{head(names)}", flush=True)
                 records.append(record)
-                print(line(record, names), flush=True)
+                if i == 0:
+                    print(f"\n{kind}\n{head(record)}")
+                print(line(record), flush=True)
                 if arguments.json:
-                    written = {"machine": head_line, "records": records}
+                    written = {"machine": described, "records": records}
                     arguments.json.write_text(json.dumps(written, indent=1))
-    print_summary(records, names)
+    print(f"\n{WORST}", *worst(records), sep="\n")
+    print("\nGeometric means of the ratios", *means(records), sep="\n")
+    print("\nRatios of an idle machine are what counts.")
 
 
 if __name__ == "__main__":
