@@ -479,10 +479,9 @@ def test_sweep_benchmark(tmp_path):
         k for k in ("rbm", "network", "prediction") for _ in "ab"
     ]
     for record in records:
-        times, ours = record["seconds"], record["seconds"]["sk_dbn"]
-        others = {"scikit-learn": times["scikit-learn"] / ours}
-        assert record["ratios"].items() >= others.items()
-        assert record["gflops"] > 0 and 0 < record["of_blas"] < 2  # of one product on all threads
+        times = record["seconds_of_a_step"]
+        assert record["ratios"]["scikit-learn"] == times["scikit-learn"] / times["sk_dbn"] > 0
+        assert record["gflops"] > 0 and record["of_blas"] > 0
     each, worst = output.split("\nWorst ten")
     assert len(rows_of(each, SWEEP_ROWS)) == 6
     best = sorted((min(record["ratios"].values()), record["kind"]) for record in records)

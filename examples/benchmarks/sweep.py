@@ -5,10 +5,11 @@ Gibbs step (rbm), a network trained with relu, Adam and squared error (network),
 (prediction). Shapes differ in one factor at a time from a small and a large one, and there are
 corners, where all factors are extreme. Printed are for each shape
 
+    fixed ms  milliseconds of a fit of ours that do not depend on the number of epochs
     us        microseconds of ours for a minibatch, or for a call of predict on as many rows
     GFLOP/s   billions of operations a second of ours, those in matrix products alone
     of BLAS   that rate over the rate of one large product of NumPy's in the same turns
-    ratios    the time of the others over the time of ours
+    ratios    the time of the others for a minibatch or call over the time of ours
 
 then the ten worst against the best of the others, and geometric means. All take turns in one
 process, on as many threads as ours but for torch, which is timed on one thread too; warm, the
@@ -112,8 +113,8 @@ def plan(kind, shape, seconds):
     n_steps = int(max(4, seconds / a_step))
     if kind == "prediction":
         return shape.batch, n_steps
-    n_batches = min(n_steps, max(4, 20_000 // shape.batch))
-    return n_batches * shape.batch, round(n_steps / n_batches)
+    n_batches = max(2, min(n_steps // 4, 20_000 // shape.batch))
+    return n_batches * shape.batch, max(2, round(n_steps / n_batches))
 
 
 # The contestants of each kind, in the order of NAMES: functions that do the work.
@@ -181,21 +182,33 @@ def numpy_product(dtype):
 
 
 def measure(kind, shape, seconds, n_repeats):
-    """The record of a shape: seconds of all contestants, and what follows from them."""
+    """The record of a shape: what a minibatch or call takes, and a fit before the first one.
+
+    All are timed twice, with one epoch and with several, whose difference is theirs alone.
+    """
     n_rows, n_epochs = plan(kind, shape, seconds)
     X = np.random.default_rng(0).standard_normal((n_rows, shape.features)).astype(shape.dtype)
-    ways = dict(zip(NAMES, KINDS[kind](X, shape, n_epochs)))
+    ways = {
+        (name, n): way for n in (1, n_epochs) for name, way in zip(NAMES, KINDS[kind](X, shape, n))
+    }
     times = best_times(ways | {"product": numpy_product(shape.dtype)}, n_repeats)
-    of_blas = 2 * PRODUCT**3 / times.pop("product")
-    rate = n_rows * n_epochs * operations(kind, shape) / times["sk_dbn"]
+    of_blas = 2 * PRODUCT**3 / times["product"]
+    steps, fixed = {}, {}
+    for name in NAMES:
+        once, often = times[name, 1], times[name, n_epochs]
+        epoch = max((often - once) / (n_epochs - 1), 0.01 * often / n_epochs)  # against noise
+        steps[name], fixed[name] = epoch * shape.batch / n_rows, max(once - epoch, 0.0)
+    rate = shape.batch * operations(kind, shape) / steps["sk_dbn"]
     return {
         "kind": kind,
         **dataclasses.asdict(shape),
-        "us": times["sk_dbn"] * 1e6 / (n_rows * n_epochs // shape.batch),
+        "fixed_ms": fixed["sk_dbn"] * 1e3,
+        "us": steps["sk_dbn"] * 1e6,
         "gflops": rate / 1e9,
         "of_blas": rate / of_blas,
-        "ratios": {name: times[name] / times["sk_dbn"] for name in NAMES[1:]},
-        "seconds": times,
+        "ratios": {name: steps[name] / steps["sk_dbn"] for name in NAMES[1:]},
+        "seconds_of_a_step": steps,
+        "fixed_seconds": fixed,
     }
 
 
@@ -219,14 +232,14 @@ def machine():
 def head(record):
     """The names of all columns."""
     names = f"{'features':>8} {'width':>6} {'depth':>6} {'batch':>6}  {'dtype':<8}"
-    names += f" {'us':>9} {'GFLOP/s':>8} {'of BLAS':>8}"
+    names += f" {'fixed ms':>8} {'us':>9} {'GFLOP/s':>8} {'of BLAS':>8}"
     return names + "".join(f" {name:>12}" for name in record["ratios"])
 
 
 def line(record):
     """The numbers of a shape under them."""
     cells = "{features:>8} {width:>6} {depth:>6} {batch:>6}  {dtype:<8}".format(**record)
-    cells += " {us:>9.1f} {gflops:>8.2f} {of_blas:>8.2f}".format(**record)
+    cells += " {fixed_ms:>8.1f} {us:>9.1f} {gflops:>8.2f} {of_blas:>8.2f}".format(**record)
     return cells + "".join(f" {ratio:>12.2f}" for ratio in record["ratios"].values())
 
 
