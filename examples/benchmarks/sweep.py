@@ -37,7 +37,6 @@ import numpy as np
 import rbm_epoch
 from network_epoch import best_times, regressors, torch_network, torch_training
 from prediction import N_TRAINED
-from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from sk_dbn.models.threads import effective_n_threads
@@ -110,10 +109,10 @@ def plan(kind, shape, seconds):
     n_weights = operations("prediction", shape) / 2
     a_step = 2e-5 * (2 + shape.depth) + shape.batch * operations(kind, shape) / 5e10
     a_step += (0.3e-9 if kind == "prediction" else 3e-9) * (shape.batch * units + n_weights)
-    n_steps = int(max(4, seconds / a_step))
+    n_steps = int(max(4, min(32, 1024 // shape.batch), seconds / a_step))
     if kind == "prediction":
         return shape.batch, n_steps
-    n_batches = max(2, min(n_steps // 4, 20_000 // shape.batch))
+    n_batches = max(2, min(n_steps // 2, 20_000 // shape.batch))
     return n_batches * shape.batch, max(2, round(n_steps / n_batches))
 
 
@@ -298,7 +297,7 @@ def main():
         return print_rst(dict.fromkeys(part["machine"] for part in written), records)
     if arguments.quick:
         arguments.repeats, arguments.seconds = 1, 0.01
-    warnings.simplefilter("ignore", ConvergenceWarning)
+    warnings.simplefilter("ignore", UserWarning)  # of few epochs, and scales of few rows
     records, described = [], machine()
     print(described, flush=True)
     with threadpool_limits(N_THREADS, user_api="blas"):
