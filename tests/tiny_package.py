@@ -17,38 +17,38 @@ def shift(x):
     return x + 1.0
 
 @routine
-def shift_one(x, i, out):
+def shift_one(x, out, i):
     out[i] = shift(x[i])
 """
 
 CALLER = """
-import numpy as np
-from numba import prange
+from tiny.blocks import in_blocks, twins
 from tiny.callee import shift, shift_one
-from tiny.compile import entry, twins
+from tiny.compile import entry
 
 @entry
 def single(x):
     return shift(x)
 
 @twins
-def many(x, out):
-    for i in prange(out.shape[0]):
-        shift_one(x, i, out)
+def many(team, x, out):
+    in_blocks(team, out.shape[0], shift_one, (x, out))
 """
 
-# Prints the results and, for each of the three functions, how much of it came from the cache.
+# Prints the results and, for each function that Python calls and the loop that threads share, how
+# much of it came from the cache.
 SCRIPT = """
 import numpy as np
 from tiny import caller
-x, kernels = np.arange(3.0), [caller.single, *caller.many]
+from tiny.blocks import _team as team
+x = np.arange(3.0)
 results = [float(caller.single(one)) for one in (1.0, np.float32(1.0))]
 for kernel in caller.many:
     out = np.empty(3)
     kernel(x, out)
     results += out.tolist()
 print(*results)
-print(*[sum(kernel.stats.cache_hits.values()) for kernel in kernels])
+print(*(sum(k.stats.cache_hits.values()) for k in (caller.single, caller.many[0].compiled, team)))
 """
 
 ONE_MORE = [2.0, 2.0, 1.0, 2.0, 3.0, 1.0, 2.0, 3.0]
@@ -62,7 +62,7 @@ class Tiny:
         self.folder, self.cache = folder / "tiny", folder / "cache"
         self.folder.mkdir()
         (self.folder / "__init__.py").touch()
-        for name in ("compile.py", "cache.py"):
+        for name in ("blocks.py", "compile.py", "cache.py"):
             source = (KERNELS / name).read_text("utf-8")
             (self.folder / name).write_text(source.replace("sk_dbn.kernels", "tiny"), "utf-8")
         (self.folder / "callee.py").write_text(CALLEE)

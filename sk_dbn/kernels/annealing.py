@@ -19,10 +19,10 @@ import math
 from collections import namedtuple
 
 import numpy as np
-from numba import prange
 
 from sk_dbn.kernels.activations import IDENTITY
-from sk_dbn.kernels.compile import EXACT, kernel, routine, twins
+from sk_dbn.kernels.blocks import in_blocks, twins
+from sk_dbn.kernels.compile import EXACT, kernel, routine
 from sk_dbn.kernels.elementary import exp
 from sk_dbn.kernels.products import product_nt
 from sk_dbn.kernels.random_bits import bits, derive, fill_normal
@@ -208,8 +208,22 @@ def visible_block(ladder, step, chains, piece, first, last, span, lo):
         chains.log_weights[i] += weighted_sum(changes, chains.v[i, lo:hi])
 
 
+@routine
+def _anneal_piece(ladder, begin, end, chains, piece):
+    """The piece-th part of the chains, see `anneal`."""
+    n_pieces = chains.products.shape[0]
+    first = piece * chains.v.shape[0] // n_pieces
+    last = (piece + 1) * chains.v.shape[0] // n_pieces
+    for step in range(begin, end):
+        for lo in range(0, chains.h.shape[1], WIDTH):
+            hidden_block(ladder, step, chains, piece, first, last, lo)
+        for span in range(ladder.spans.shape[0]):
+            for lo in range(ladder.spans[span, 0], ladder.spans[span, 1], WIDTH):
+                visible_block(ladder, step, chains, piece, first, last, span, lo)
+
+
 @twins
-def anneal(ladder, begin, end, chains):
+def anneal(team, ladder, begin, end, chains):
     """Gibbs steps at consecutive temperatures of the ladder.
 
     At step k the chains' samples v_k, drawn at the temperature before, are weighted by
@@ -218,17 +232,9 @@ def anneal(ladder, begin, end, chains):
 
     Parameters
     ----------
+    team : int, see `blocks.in_blocks`
     ladder : Ladder
     begin, end : int, temperatures to begin with and to end before
     chains : Chains, updated
     """
-    n_pieces = chains.products.shape[0]
-    for piece in prange(n_pieces):
-        first = piece * chains.v.shape[0] // n_pieces
-        last = (piece + 1) * chains.v.shape[0] // n_pieces
-        for step in range(begin, end):
-            for lo in range(0, chains.h.shape[1], WIDTH):
-                hidden_block(ladder, step, chains, piece, first, last, lo)
-            for span in range(ladder.spans.shape[0]):
-                for lo in range(ladder.spans[span, 0], ladder.spans[span, 1], WIDTH):
-                    visible_block(ladder, step, chains, piece, first, last, span, lo)
+    in_blocks(team, chains.products.shape[0], _anneal_piece, (ladder, begin, end, chains))

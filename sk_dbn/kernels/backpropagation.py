@@ -12,10 +12,10 @@ only when all blocks are done: either takes one region more.
 from collections import namedtuple
 
 import numpy as np
-from numba import prange
 
 from sk_dbn.kernels.activations import GELU, IDENTITY, complete_slopes, times_derivative
-from sk_dbn.kernels.compile import EXACT, STRICT, kernel, routine, twins, view
+from sk_dbn.kernels.blocks import in_blocks, twins
+from sk_dbn.kernels.compile import EXACT, STRICT, kernel, routine, view
 from sk_dbn.kernels.dropout import drop_units
 from sk_dbn.kernels.feed_forward import add_shortcut, forward_layer, has_shortcut, weights
 from sk_dbn.kernels.gather import gather
@@ -53,9 +53,7 @@ totals : float64 array (2,), the weight of a minibatch, and what its gradient is
     its norm has a bound
 """
 
-# The stages of an update, in this order.
-ROWS, GRADIENT, STEP, SHRINK = range(4)
-N_STAGES = 4
+GRADIENT, STEP = range(2)  # the stages of an update, see `update_block`
 
 WEIGHT, FACTOR = range(2)  # of `Workspace.totals`
 
@@ -395,54 +393,27 @@ def end_minibatch(optimiser, work, size, loss, norms):
         norms[layer, 2] += np.sqrt(step_squares / w_squares) if w_squares > 0.0 else 0.0
 
 
-@kernel(forceinline=True)
-def blocks_of(stage, optimiser, work):
-    """Into how many blocks a stage is cut; zero where it has nothing to do."""
-    if stage == ROWS:
-        return work.row_sums.shape[0]
-    if stage == STEP and optimiser.clip_norm == 0.0:
-        return 0
-    if stage == SHRINK and optimiser.max_norm == 0.0:
-        return 0
-    return work.layer_sums.shape[0]
-
-
-@kernel(forceinline=True)
-def stage_block(
-    stage, source, examples, rows, layers, dropout, optimiser, rate, step, work, batch, block
-):
-    """The block-th part of a stage.
-
-    A parallel loop takes seconds to compile, so all stages share one.
-    """
-    if stage == ROWS:
-        rows_block(source, examples, rows, layers, dropout, step, work, batch, block)
-    elif stage == SHRINK:
-        shrink_block(layers, work, block)
-    else:
-        size = rows.shape[0]
-        update_block(stage, layers, optimiser, rate, step + 1, work, batch, size, block)
-
-
-@kernel(forceinline=True)
-def end_stage(stage, optimiser, work):
-    """What follows a stage when all of its blocks are done."""
-    if stage == ROWS:
-        work.totals[WEIGHT] = sum_rows(work)[1]
-    elif stage == GRADIENT and optimiser.clip_norm > 0.0:
-        work.totals[FACTOR] = norm_factor(optimiser.clip_norm, work)
-    elif stage == STEP and optimiser.max_norm > 0.0:
-        column_factors(optimiser.max_norm, work)
-
-
 @twins
 def train_minibatches(
-    source, examples, order, batch, layers, dropout, optimiser, rates, first_step, work, loss, norms
+    team,
+    source,
+    examples,
+    order,
+    batch,
+    layers,
+    dropout,
+    optimiser,
+    rates,
+    first_step,
+    work,
+    loss,
+    norms,
 ):
     """Minibatch after minibatch: gather, forward, back, update, measure.
 
     Parameters
     ----------
+    team : int, see `blocks.in_blocks`
     source : gather.Source
     examples : Examples
     order : int64 array, the samples in the order they are to be visited
@@ -455,30 +426,24 @@ def train_minibatches(
     work : Workspace, overwritten
     loss, norms : see `end_minibatch`
     """
+    n_row_blocks, n_weight_blocks = work.row_sums.shape[0], work.layer_sums.shape[0]
+    n_stages = 2 if optimiser.clip_norm > 0.0 else 1
     for k in range(rates.shape[0]):
         rows = order[k * batch : min((k + 1) * batch, order.shape[0])]
-        rate, step = rates[k], first_step + k
-        for stage in range(N_STAGES):
-            n_blocks = blocks_of(stage, optimiser, work)
-            if n_blocks > 0:
-                for block in prange(n_blocks):
-                    stage_block(
-                        stage,
-                        source,
-                        examples,
-                        rows,
-                        layers,
-                        dropout,
-                        optimiser,
-                        rate,
-                        step,
-                        work,
-                        batch,
-                        block,
-                    )
-            end_stage(stage, optimiser, work)
+        rate, step, size = rates[k], first_step + k, rows.shape[0]
+        arguments = source, examples, rows, layers, dropout, step, work, batch
+        in_blocks(team, n_row_blocks, rows_block, arguments)
+        work.totals[WEIGHT] = sum_rows(work)[1]
+        for stage in range(n_stages):
+            arguments = stage, layers, optimiser, rate, step + 1, work, batch, size
+            in_blocks(team, n_weight_blocks, update_block, arguments)
+            if stage == GRADIENT and optimiser.clip_norm > 0.0:
+                work.totals[FACTOR] = norm_factor(optimiser.clip_norm, work)
+        if optimiser.max_norm > 0.0:
+            column_factors(optimiser.max_norm, work)
+            in_blocks(team, n_weight_blocks, shrink_block, (layers, work))
         end_step(optimiser, step + 1)
-        end_minibatch(optimiser, work, rows.shape[0], loss, norms)
+        end_minibatch(optimiser, work, size, loss, norms)
 
 
 @routine
@@ -500,12 +465,12 @@ def accumulate_block(layers, work, batch, size, scale, block):
 
 
 @twins
-def accumulate_gradient(source, examples, order, batch, layers, dropout, scale, work, loss):
+def accumulate_gradient(team, source, examples, order, batch, layers, dropout, scale, work, loss):
     """The gradient of the data's loss over many rows, without an update.
 
     Parameters
     ----------
-    source, examples, order, batch, layers, dropout : as in `train_minibatches`
+    team, source, examples, order, batch, layers, dropout : as in `train_minibatches`
     scale : float, factor of the gradient, one over the sum of the weights
     work : Workspace, ``work.gradient`` is added to
     loss : float64 array (2,), weighted loss and weight are added
@@ -513,10 +478,10 @@ def accumulate_gradient(source, examples, order, batch, layers, dropout, scale, 
     n_batches = (order.shape[0] + batch - 1) // batch
     for k in range(n_batches):
         rows = order[k * batch : min((k + 1) * batch, order.shape[0])]
-        for block in prange(work.row_sums.shape[0]):
-            rows_block(source, examples, rows, layers, dropout, k, work, batch, block)
-        for block in prange(work.layer_sums.shape[0]):
-            accumulate_block(layers, work, batch, rows.shape[0], scale, block)
+        arguments = source, examples, rows, layers, dropout, k, work, batch
+        in_blocks(team, work.row_sums.shape[0], rows_block, arguments)
+        arguments = layers, work, batch, rows.shape[0], scale
+        in_blocks(team, work.layer_sums.shape[0], accumulate_block, arguments)
         data_loss, weight = sum_rows(work)
         loss[0] += data_loss
         loss[1] += weight

@@ -1,6 +1,6 @@
 """How a Python function becomes a kernel, and how its machine code is cached.
 
-A function is compiled in one of six ways:
+A function is compiled in one of five ways:
 
 ``kernel``
     a building block, called by other kernels and compiled into each of them;
@@ -11,11 +11,10 @@ A function is compiled in one of six ways:
 ``routine``
     a large building block, compiled by itself and called through its address, cached on disk;
 ``entry``
-    called from Python, serial, cached on disk;
-``twins``
-    called from Python, a pair of one serial and one parallel function made of the same
-    source, both cached on disk. They cut the work in the same pieces, so they return the
-    same bits.
+    called from Python, cached on disk; `blocks.twins` are entries that may share their work.
+
+The time that takes is that of numba, which infers types and writes instructions one by one; so
+there are few kernels, with few arguments, and none is compiled twice.
 """
 
 import functools
@@ -25,11 +24,13 @@ import inspect
 import pathlib
 import sys
 import types
-from collections import namedtuple
 
 from llvmlite import binding
 from numba import config, njit, typeof
 from numba.core import cgutils
+from numba.core.codegen import CPUCodeLibrary
+from numba.core.compiler import Compiler, Flags, compile_extra
+from numba.core.dispatcher import _FunctionCompiler
 from numba.core.imputils import lower_builtin
 from numba.core.registry import CPUDispatcher
 from numba.core.types import Any, Array, BaseTuple, Function, VarArg, unliteral
@@ -48,10 +49,6 @@ FASTMATH = {"nsz", "arcp", "contract", "afn", "reassoc"}
 # code, would differ in last bits. A routine has one machine code and may reassociate.
 EXACT = {"contract"}
 STRICT = set()
-
-Twins = namedtuple("Twins", "serial parallel")
-Twins.__doc__ = "The serial and the parallel compilation of one function."
-
 
 _KERNELS = pathlib.Path(__file__).parent
 
@@ -118,6 +115,31 @@ def _options(fastmath, allocates=True):
     }
 
 
+class _Linked(CPUCodeLibrary):
+    """Code that is compiled within its callers and not run by itself."""
+
+    def _finalize_final_module(self):
+        self._finalize_dynamic_globals()
+        self._finalized = True
+
+
+class _LinkedCompiler(_FunctionCompiler):
+    """Compiles as far as callers need."""
+
+    def _compile_core(self, args, return_type):
+        flags = Flags()
+        self.targetdescr.options.parse_as_flags(flags, self.targetoptions)
+        flags.no_compile = True
+        typing, target = self.targetdescr.typing_context, self.targetdescr.target_context
+        library = _Linked(target.codegen(), self.py_func.__qualname__)
+        options = args, return_type, flags, self.locals, library
+        result = compile_extra(typing, target, self.py_func, *options)
+        # The address of machine code, where there is any, is what numba knows it by.
+        result = result._replace(entry_point=(self.py_func, args))
+        target.insert_user_function(result.entry_point, result.fndesc, [result.library])
+        return result
+
+
 class BuildingBlock(CPUDispatcher):
     """A compiled function that others call, without the wrapper that Python needs.
 
@@ -137,6 +159,19 @@ class BuildingBlock(CPUDispatcher):
         """The same function, with the wrapper."""
         options = {**self.targetoptions, "no_cpython_wrapper": False}
         return CPUDispatcher(self.py_func, targetoptions=options)
+
+
+class LinkedBlock(BuildingBlock):
+    """One that has no machine code of its own, but is a part of that of each caller."""
+
+    def __init__(self, function, **options):
+        super().__init__(function, **options)
+        settings = self.targetdescr, self.targetoptions, self.locals, Compiler
+        self._compiler = _LinkedCompiler(function, *settings)
+
+    def add_overload(self, cres):
+        """Note what was compiled; there is nothing that Python could call."""
+        self.overloads[tuple(cres.signature.args)] = cres
 
 
 class EntryPoint(CPUDispatcher):
@@ -177,7 +212,7 @@ def kernel(function=None, *, fastmath=FASTMATH, forceinline=False, allocates=Fal
         return lambda f: kernel(f, **options)
     if config.DISABLE_JIT:
         return function
-    return BuildingBlock(function, forceinline=forceinline, **_options(fastmath, allocates))
+    return LinkedBlock(function, forceinline=forceinline, **_options(fastmath, allocates))
 
 
 def view(function):
@@ -231,10 +266,12 @@ class Routine:
     fastmath : set of str
     allocates : bool
         Whether it makes arrays; in no case may it return one.
+    **options
+        More of what numba is told.
     """
 
-    def __init__(self, function, fastmath, allocates):
-        options = _options(fastmath, allocates)
+    def __init__(self, function, fastmath, allocates, **options):
+        options |= _options(fastmath, allocates)
         self._dispatcher = _cached(BuildingBlock(_named(function, "routine"), **options))
         self._compiled = {}
         functools.update_wrapper(self, function)
@@ -248,20 +285,40 @@ class Routine:
         """The Python function."""
         return self._dispatcher.py_func
 
+    @property
+    def stats(self):
+        """Of numba: how often machine code came from the cache."""
+        return self._dispatcher.stats
+
     def compiled(self, args):
         """The machine code for some argument types, and the symbol that it goes by."""
         if args not in self._compiled:
             self._dispatcher.compile(args)
             result = self._dispatcher.overloads[args]
-            address = result.library.get_pointer_to_function(result.fndesc.llvm_func_name)
             symbol = f"{SYMBOLS}{self.py_func.__module__}.{self.py_func.__qualname__}"
             symbol += hashlib.sha256(str(args).encode()).hexdigest()[:16]
-            binding.add_symbol(symbol, address)
+            binding.add_symbol(symbol, _address(result))
             _REQUIREMENTS[symbol] = functools.partial(
                 _require, self.__module__, self.__name__, args
             )
             self._compiled[args] = result, symbol
         return self._compiled[args]
+
+    def address(self, args):
+        """Where the machine code for some argument types lies."""
+        return _address(self.compiled(args)[0])
+
+
+def _address(result):
+    return result.library.get_pointer_to_function(result.fndesc.llvm_func_name)
+
+
+def prototype(context, module, routine, args):
+    """A routine as the code in a module calls it: its declaration there."""
+    result, symbol = routine.compiled(args)
+    types_ = result.fndesc.restype, result.fndesc.argtypes
+    type_ = context.call_conv.get_function_type(*types_)
+    return cgutils.get_or_insert_function(module, type_, symbol)
 
 
 SYMBOLS = "sk_dbn_routine."
@@ -294,10 +351,9 @@ def _make_callable(routine):
 
     @lower_builtin(routine, VarArg(Any))
     def call(context, builder, sig, args):
-        result, symbol = routine.compiled(sig.args)
-        types_ = result.fndesc.restype, result.fndesc.argtypes
-        function_type = context.call_conv.get_function_type(*types_)
-        callee = cgutils.get_or_insert_function(builder.module, function_type, symbol)
+        fndesc = routine.compiled(sig.args)[0].fndesc
+        types_ = fndesc.restype, fndesc.argtypes
+        callee = prototype(context, builder.module, routine, sig.args)
         status, value = context.call_conv.call_function(builder, callee, *types_, args)
         with cgutils.if_unlikely(builder, status.is_error):
             context.call_conv.return_status_propagate(builder, status)
@@ -311,16 +367,13 @@ def routine(function=None, *, fastmath=FASTMATH, allocates=False):
     return function if config.DISABLE_JIT else Routine(function, fastmath, allocates)
 
 
+def parallel_routine(function):
+    """Compile a loop with ``prange``, to be called through its address, cached on disk."""
+    return function if config.DISABLE_JIT else Routine(function, FASTMATH, False, parallel=True)
+
+
 def entry(function):
-    """Compile a serial function that Python calls, cached on disk."""
-    return _for_python(_named(function, "entry"))
-
-
-def twins(function):
-    """Compile a function with ``prange`` twice: serial and parallel, cached on disk."""
-    serial, parallel = (_named(function, name) for name in Twins._fields)
-    return Twins(_for_python(serial), _for_python(parallel, parallel=True))
-
-
-def _for_python(function, **options):
-    return function if config.DISABLE_JIT else EntryPoint(function, **options, **_options(FASTMATH))
+    """Compile a function that Python calls, cached on disk."""
+    if config.DISABLE_JIT:
+        return function
+    return EntryPoint(_named(function, "entry"), **_options(FASTMATH))

@@ -16,10 +16,10 @@ import math
 from collections import namedtuple
 
 import numpy as np
-from numba import prange
 
 from sk_dbn.kernels.activations import IDENTITY, RELU, TANH
-from sk_dbn.kernels.compile import EXACT, entry, kernel, routine, twins
+from sk_dbn.kernels.blocks import in_blocks, twins
+from sk_dbn.kernels.compile import EXACT, entry, kernel, routine
 from sk_dbn.kernels.elementary import exp
 from sk_dbn.kernels.feed_forward import forward_rows
 from sk_dbn.kernels.products import product_nn, product_nt, product_tn
@@ -124,10 +124,6 @@ column_squares : float64 array (n_unit_blocks, n_hidden), sums of squares of eac
 sums : float64 array (n_unit_blocks, 4), see `gradient_block` and `step_block`
 share : float64 array (1,), what is left of a step that would be too long
 """
-
-# The stages of an update, in this order.
-PHASES, GRADIENT, STEP, SHRINK = range(4)
-N_STAGES = 4
 
 # What `probe_machine` writes, in this order.
 MEAN, STD, SATURATED, DEAD, KL, MSE, FREE_ENERGY, FREE_ENERGY_SQUARE = range(8)
@@ -835,50 +831,21 @@ def end_update(machine, rule, update, work, norms):
     norms[2] += math.sqrt(step_squares / w_squares) if w_squares > 0.0 else 0.0
 
 
-@kernel(forceinline=True)
-def blocks_of(stage, rule, work):
-    """Into how many blocks a stage is cut; zero where it has nothing to do."""
-    if stage == PHASES:
-        return work.h_sums.shape[0]
-    if (stage == STEP and rule.most_step == 0.0) or (stage == SHRINK and rule.max_norm == 0.0):
-        return 0
-    return work.sums.shape[0]
-
-
-@kernel(forceinline=True)
-def stage_block(stage, source, rows, layers, machine, rule, update, work, block):
-    """The block-th part of a stage.
-
-    A parallel loop takes seconds to compile, so all stages share one.
-    """
-    if stage == PHASES:
-        phases_block(source, rows, layers, machine, rule, update, work, block)
-    elif stage == SHRINK:
-        shrink_block(machine, rule, work, block)
-    else:
-        if stage == GRADIENT:
-            gradient_block(machine, rule, update, work, block)
-        if stage == STEP or rule.most_step == 0.0:
-            step_block(machine, rule, update, work, block)
-
-
-@kernel(forceinline=True)
-def end_stage(stage, machine, rule, update, work, norms):
-    """What follows a stage when all of its blocks are done."""
-    if stage == PHASES:
-        begin_update(machine, rule, update, work)
-    elif stage == GRADIENT and rule.most_step > 0.0:
-        work.share[0] = share_of_step(rule, work.sums)
-    elif stage == STEP:
-        end_update(machine, rule, update, work, norms)
+@routine
+def update_block(machine, rule, update, work, block):
+    """Gradient and, where the length of steps has no limit, update of some visible units."""
+    gradient_block(machine, rule, update, work, block)
+    if rule.most_step == 0.0:
+        step_block(machine, rule, update, work, block)
 
 
 @twins
-def train_machine(source, order, batch, layers, machine, rule, rate, first_step, work, norms):
+def train_machine(team, source, order, batch, layers, machine, rule, rate, first_step, work, norms):
     """Minibatch after minibatch: gather, both phases, update, measure.
 
     Parameters
     ----------
+    team : int, see `blocks.in_blocks`
     source : gather.Source
     order : int64 array, the samples in the order they are to be visited
     batch : int, rows of a minibatch; the last one may be short
@@ -890,18 +857,22 @@ def train_machine(source, order, batch, layers, machine, rule, rate, first_step,
     work : Workspace, overwritten but for persistent chains, which go on
     norms : see `end_update`
     """
-    n_batches = (order.shape[0] + batch - 1) // batch
-    for k in range(n_batches):
+    n_phases, n_unit_blocks = work.h_sums.shape[0], work.sums.shape[0]
+    for k in range((order.shape[0] + batch - 1) // batch):
         rows = order[k * batch : min((k + 1) * batch, order.shape[0])]
         step, size = first_step + k, rows.shape[0]
         key, momentum, n_chains, n_rows = begin_minibatch(machine, rule, step, size, work)
         update = Update(key, rate, momentum, step, size, n_chains, n_rows)
-        for stage in range(N_STAGES):
-            n_blocks = blocks_of(stage, rule, work)
-            if n_blocks > 0:
-                for block in prange(n_blocks):
-                    stage_block(stage, source, rows, layers, machine, rule, update, work, block)
-            end_stage(stage, machine, rule, update, work, norms)
+        arguments = source, rows, layers, machine, rule, update, work
+        in_blocks(team, n_phases, phases_block, arguments)
+        begin_update(machine, rule, update, work)
+        in_blocks(team, n_unit_blocks, update_block, (machine, rule, update, work))
+        if rule.most_step > 0.0:
+            work.share[0] = share_of_step(rule, work.sums)
+            in_blocks(team, n_unit_blocks, step_block, (machine, rule, update, work))
+        end_update(machine, rule, update, work, norms)
+        if rule.max_norm > 0.0:
+            in_blocks(team, n_unit_blocks, shrink_block, (machine, rule, work))
 
 
 @kernel

@@ -14,9 +14,8 @@ state costs each unit of the other side one multiplication of sums, and no expon
 import math
 from collections import namedtuple
 
-from numba import prange
-
-from sk_dbn.kernels.compile import EXACT, entry, kernel, routine, twins
+from sk_dbn.kernels.blocks import in_blocks, twins
+from sk_dbn.kernels.compile import EXACT, entry, kernel, routine
 from sk_dbn.kernels.elementary import exp
 
 HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
@@ -100,25 +99,31 @@ def log_sum(scores):
     return highest + math.log(total)
 
 
+@routine
+def _piece_log_sums(problem, first, work, out, piece):
+    """The piece-th part of `block_log_sums`."""
+    n_other, n_low = problem.table.shape
+    n_pieces, n_blocks = work.shape[0], out.shape[0]
+    x, product = work[piece, :n_other], work[piece, n_other : n_other + n_low]
+    scores = work[piece, n_other + n_low :]
+    for i in range(piece * n_blocks // n_pieces, (piece + 1) * n_blocks // n_pieces):
+        block_scores(problem, first + i, x, product, scores)
+        out[i] = log_sum(scores)
+
+
 @twins
-def block_log_sums(problem, first, work, out):
+def block_log_sums(team, problem, first, work, out):
     """log of the sum over the states of consecutive blocks and over the other side.
 
     Parameters
     ----------
+    team : int, see `blocks.in_blocks`
     problem : Enumeration
     first : int, number of the first block
     work : array (n_pieces, n_other + 2 n_low_states), overwritten; a piece of the blocks each
     out : array (n_blocks,), written
     """
-    n_other, n_low = problem.table.shape
-    n_pieces, n_blocks = work.shape[0], out.shape[0]
-    for piece in prange(n_pieces):
-        x, product = work[piece, :n_other], work[piece, n_other : n_other + n_low]
-        scores = work[piece, n_other + n_low :]
-        for i in range(piece * n_blocks // n_pieces, (piece + 1) * n_blocks // n_pieces):
-            block_scores(problem, first + i, x, product, scores)
-            out[i] = log_sum(scores)
+    in_blocks(team, work.shape[0], _piece_log_sums, (problem, first, work, out))
 
 
 @entry

@@ -3,10 +3,10 @@
 from collections import namedtuple
 
 import numpy as np
-from numba import prange
 
 from sk_dbn.kernels.activations import activate
-from sk_dbn.kernels.compile import kernel, routine, twins, view
+from sk_dbn.kernels.blocks import in_blocks, twins
+from sk_dbn.kernels.compile import kernel, routine, view
 from sk_dbn.kernels.gather import gather
 from sk_dbn.kernels.products import product_nn
 
@@ -111,7 +111,7 @@ def forward_rows(source, rows, layers, n_layers, work, out):
 
 
 @routine(allocates=True)
-def _forward_block(source, rows, layers, n_layers, block_rows, block, out):
+def _forward_block(source, rows, layers, n_layers, block_rows, out, block):
     """The block-th piece of `predict_rows`, with a workspace of its own."""
     lo = block * block_rows
     hi = min(lo + block_rows, rows.shape[0])
@@ -121,11 +121,12 @@ def _forward_block(source, rows, layers, n_layers, block_rows, block, out):
 
 
 @twins
-def predict_rows(source, rows, layers, n_layers, block_rows, out):
+def predict_rows(team, source, rows, layers, n_layers, block_rows, out):
     """The activations of layer n_layers for many rows.
 
     Parameters
     ----------
+    team : int, see `blocks.in_blocks`
     source : Source
     rows : int64 array (n_rows,)
     layers : Layers
@@ -134,5 +135,4 @@ def predict_rows(source, rows, layers, n_layers, block_rows, out):
     out : array (n_rows, units[n_layers]), written
     """
     n_blocks = (rows.shape[0] + block_rows - 1) // block_rows
-    for block in prange(n_blocks):
-        _forward_block(source, rows, layers, n_layers, block_rows, block, out)
+    in_blocks(team, n_blocks, _forward_block, (source, rows, layers, n_layers, block_rows, out))

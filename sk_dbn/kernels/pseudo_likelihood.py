@@ -8,10 +8,10 @@ computed in float64 (Besag, 1975; Hyvärinen, 2006).
 import math
 
 import numpy as np
-from numba import prange
 
 from sk_dbn.kernels.activations import IDENTITY, LOGISTIC, RELU
-from sk_dbn.kernels.compile import kernel, routine, twins
+from sk_dbn.kernels.blocks import in_blocks, twins
+from sk_dbn.kernels.compile import kernel, routine
 from sk_dbn.kernels.elementary import exp, log1p, tanh
 from sk_dbn.kernels.random_bits import bits, mix
 from sk_dbn.kernels.units import log_partition, rectified_log_partition, softplus
@@ -293,13 +293,13 @@ def log_conditional(visible, hidden, v, x, W, b, unit):
 
 
 @routine
-def row_pseudo_likelihood(visible, hidden, v, x, W, b, n_chosen, first, end, total):
-    """Go on with the pseudo-log-likelihood of one row, by some of n_chosen of its units.
+def row_pseudo_likelihood(visible, hidden, v, x, W, b, n_chosen, first, end, out, i):
+    """Go on with the pseudo-log-likelihood of the i-th row, by some of n_chosen of its units.
 
     The units are one from each of n_chosen strata, chosen by a hash of the row's content
     and standing for the whole of their stratum: no row's result depends on another row.
     """
-    n_visible = v.shape[0]
+    n_visible, v, x, total = v.shape[1], v[i], x[i], out[i]
     key = content_key(v) if n_chosen < n_visible else u32(0)
     for s in range(first, end):
         lo, hi = s * n_visible // n_chosen, (s + 1) * n_visible // n_chosen
@@ -307,15 +307,16 @@ def row_pseudo_likelihood(visible, hidden, v, x, W, b, n_chosen, first, end, tot
         if hi - lo > 1:
             unit = lo + np.int64(bits(key, u32(0), s)) * (hi - lo) // 2**32
         total += (hi - lo) * log_conditional(visible[unit], hidden, v, x, W, b, unit)
-    return total
+    out[i] = total
 
 
 @twins
-def pseudo_log_likelihood(visible, hidden, v, x, W, b, n_chosen, first, end, out):
+def pseudo_log_likelihood(team, visible, hidden, v, x, W, b, n_chosen, first, end, out):
     """Go on with the pseudo-log-likelihood of many rows.
 
     Parameters
     ----------
+    team : int, see `blocks.in_blocks`
     visible : int64 array (n_visible,), kind of each visible unit
     hidden : int, kind of the hidden units
     v : float64 array (n_rows, n_visible)
@@ -326,7 +327,5 @@ def pseudo_log_likelihood(visible, hidden, v, x, W, b, n_chosen, first, end, out
     first, end : int, those of them that are looked at in this call
     out : float64 array (n_rows,), updated: what these units add to it
     """
-    for i in prange(v.shape[0]):
-        out[i] = row_pseudo_likelihood(
-            visible, hidden, v[i], x[i], W, b, n_chosen, first, end, out[i]
-        )
+    arguments = visible, hidden, v, x, W, b, n_chosen, first, end, out
+    in_blocks(team, v.shape[0], row_pseudo_likelihood, arguments)

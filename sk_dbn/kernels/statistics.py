@@ -1,10 +1,10 @@
 """What is measured on data and activations: moments, fingerprints, a layer's health."""
 
 import numpy as np
-from numba import prange
 
 from sk_dbn.kernels.activations import IDENTITY, saturation_bounds
-from sk_dbn.kernels.compile import entry, routine, twins
+from sk_dbn.kernels.blocks import in_blocks, twins
+from sk_dbn.kernels.compile import entry, routine
 from sk_dbn.kernels.feed_forward import add_shortcut, forward_layer, has_shortcut
 from sk_dbn.kernels.gather import gather
 from sk_dbn.kernels.random_bits import mix
@@ -72,7 +72,7 @@ def sum_column_squares(x, out):
 
 
 @routine(allocates=True)
-def _fingerprint_block(source, first, block, seed, out):
+def _fingerprint_block(source, first, seed, out, block):
     """The block-th piece of `fingerprints`."""
     lo = block * BLOCK
     hi = min(lo + BLOCK, out.shape[0])
@@ -92,19 +92,19 @@ def _fingerprint_block(source, first, block, seed, out):
 
 
 @twins
-def fingerprints(source, first, seed, out):
+def fingerprints(team, source, first, seed, out):
     """A 64-bit hash of the content of consecutive rows, as float32.
 
     Parameters
     ----------
+    team : int, see `blocks.in_blocks`
     source : Source
     first : int, number of the first row
     seed : uint32
     out : uint64 array (n_rows,), written
     """
     n_blocks = (out.shape[0] + BLOCK - 1) // BLOCK
-    for block in prange(n_blocks):
-        _fingerprint_block(source, first, block, seed, out)
+    in_blocks(team, n_blocks, _fingerprint_block, (source, first, seed, out))
 
 
 @routine(allocates=True)
@@ -166,5 +166,6 @@ def probe_layers(source, rows, layers, health):
         if has_shortcut(layers, layer):
             add_shortcut(layers.branch, a, out, no_slopes)
             layer_health(IDENTITY, out, passed_on)
-            health[layer, :2] = passed_on[:2]
+            for measure in range(2):  # a slice would be checked, with messages to compile
+                health[layer, measure] = passed_on[measure]
         a = out

@@ -1,0 +1,131 @@
+"""Work that is cut into blocks: done one after the other, or shared among threads.
+
+Compiling a parallel loop takes seconds, more for each argument that its body takes. So there is
+one for all kernels: it knows no more than the address of a function, that of the function's
+arguments, and how many blocks there are.
+"""
+
+import functools
+from collections import namedtuple
+
+from llvmlite import ir
+from numba import config, prange
+from numba.core import cgutils, types
+from numba.extending import intrinsic
+
+from sk_dbn.kernels.compile import entry, parallel_routine, prototype
+
+Twins = namedtuple("Twins", "serial parallel")
+Twins.__doc__ = "One function as it is called to work by itself, and to share its work."
+
+ALONE = 0  # in place of the address of a team's loop
+
+INT64, BYTES = ir.IntType(64), ir.IntType(8).as_pointer()
+TASK = ir.FunctionType(ir.VoidType(), [BYTES, INT64])
+
+
+@intrinsic
+def _do_block(typingctx, task, arguments, block):
+    """Call the function at one address with another address and a number."""
+
+    def generate(context, builder, signature, values):
+        task, arguments, block = values
+        task = builder.inttoptr(task, TASK.as_pointer())
+        builder.call(task, [builder.inttoptr(arguments, BYTES), block])
+        return context.get_dummy_value()
+
+    return types.void(*[types.int64] * 3), generate
+
+
+def _share(task, arguments, n_blocks):
+    for block in prange(n_blocks):
+        _do_block(task, arguments, block)
+
+
+_team = parallel_routine(_share)
+_SHARE = (types.int64,) * 3
+
+
+def in_blocks(team, n_blocks, function, arguments):
+    """Call ``function(*arguments, block)`` for each block.
+
+    Parameters
+    ----------
+    team : int, the first argument of every function that is compiled as `twins`
+    n_blocks : int
+    function : routine that returns nothing
+    arguments : tuple
+    """
+    for block in range(n_blocks):
+        function(*arguments, block)
+
+
+def _write_task(context, module, routine, args, fields):
+    """A function that takes a routine's arguments from where they lie, and calls it."""
+    name = module.get_unique_name("task")
+    task = ir.Function(module, TASK, name)
+    task.linkage = "internal"
+    builder = ir.IRBuilder(task.append_basic_block())
+    place, block = task.args
+    place = builder.bitcast(place, fields.as_pointer())
+    flat = [builder.load(cgutils.gep_inbounds(builder, place, 0, i)) for i in range(len(fields))]
+    callee = prototype(context, module, routine, args)
+    returned, error = (type_.pointee for type_ in callee.function_type.args[:2])
+    results = [cgutils.alloca_once(builder, type_) for type_ in (returned, error)]
+    builder.call(callee, [*results, *flat, block])  # it never raises
+    builder.ret_void()
+    return task
+
+
+@intrinsic
+def _in_blocks(typingctx, team, n_blocks, function, arguments):
+    routine = function.typing_key
+    args = (*(types.unliteral(type_) for type_ in arguments), types.int64)
+    routine.compiled(args)
+
+    def generate(context, builder, signature, values):
+        team, n_blocks, _, arguments = values
+        module = builder.module
+        packer = context.get_arg_packer(args[:-1])
+        parts = cgutils.unpack_tuple(builder, arguments, len(args) - 1)
+        flat = packer.as_arguments(builder, parts)
+        fields = ir.LiteralStructType([value.type for value in flat])
+        place = cgutils.alloca_once(builder, fields)
+        for i, value in enumerate(flat):
+            builder.store(value, cgutils.gep_inbounds(builder, place, 0, i))
+        place = builder.bitcast(place, BYTES)
+        task = _write_task(context, module, routine, args, fields)
+        with builder.if_else(cgutils.is_null(builder, team)) as (alone, shared):
+            with alone, cgutils.for_range(builder, n_blocks) as loop:
+                builder.call(task, [place, loop.index])
+            with shared:
+                type_ = context.call_conv.get_function_type(types.none, _SHARE)
+                loop = builder.inttoptr(team, type_.as_pointer())
+                results = [cgutils.alloca_once(builder, t.pointee) for t in type_.args[:2]]
+                addresses = [builder.ptrtoint(x, INT64) for x in (task, place)]
+                builder.call(loop, [*results, *addresses, n_blocks])
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64, function, arguments), generate
+
+
+def twins(function):
+    """Compile a function whose first argument is the team that `in_blocks` takes."""
+    compiled = entry(function)
+
+    @functools.wraps(function)
+    def serial(*args):
+        compiled(ALONE, *args)
+
+    @functools.wraps(function)
+    def parallel(*args):
+        compiled(_team.address(_SHARE), *args)
+
+    if config.DISABLE_JIT:
+        return Twins(serial, serial)
+    serial.compiled = parallel.compiled = compiled
+    return Twins(serial, parallel)
+
+
+if not config.DISABLE_JIT:
+    in_blocks = _in_blocks
