@@ -9,9 +9,10 @@ import ctypes
 from collections import namedtuple
 
 import numpy as np
-from numba import carray
+from numba import config
 from numba.core import types
-from numba.extending import intrinsic, overload
+from numba.extending import intrinsic
+from numba.np.arrayobj import populate_array
 
 from sk_dbn.kernels.compile import EXACT, kernel, routine
 
@@ -48,16 +49,6 @@ low, high : float64 arrays like shift; ... clipped to [low, high]
 """
 
 
-@intrinsic
-def _as_pointer(typingctx, address):
-    """The address as a pointer, for ``carray``."""
-
-    def codegen(context, builder, sig, args):
-        return builder.inttoptr(args[0], context.get_value_type(sig.return_type))
-
-    return types.voidptr(types.intp), codegen
-
-
 def view(address, size, dtype):
     """The `size` elements of `dtype` that lie at `address`, as an array."""
     dtype = np.dtype(dtype)
@@ -65,9 +56,43 @@ def view(address, size, dtype):
     return np.frombuffer(buffer, dtype=dtype)
 
 
-@overload(view, inline="always")
-def _view(address, size, dtype):
-    return lambda address, size, dtype: carray(_as_pointer(address), (size,), dtype)
+@intrinsic
+def _view(typingctx, address, size, dtype):
+    """The same; numba's ``carray`` takes long to compile."""
+    type_ = types.Array(dtype.dtype, 1, "C")
+
+    def generate(context, builder, signature, values):
+        address, size, _ = values
+        real = context.get_data_type(type_.dtype)
+        data, itemsize = builder.inttoptr(address, real.as_pointer()), context.get_abi_sizeof(real)
+        array = context.make_array(type_)(context, builder)
+        steps = [context.get_constant(types.intp, itemsize)]
+        populate_array(array, data, [size], steps, steps[0], None)
+        return array._getvalue()
+
+    return type_(types.intp, types.intp, dtype), generate
+
+
+def value(address, index, dtype):
+    """The index-th value of `dtype` from an address on."""
+    return view(address + index * np.dtype(dtype).itemsize, 1, dtype)[0]
+
+
+@intrinsic
+def _value(typingctx, address, index, dtype):
+    """The same."""
+
+    def generate(context, builder, signature, values):
+        address, index, _ = values
+        real = context.get_data_type(dtype.dtype)
+        place = builder.gep(builder.inttoptr(address, real.as_pointer()), [index])
+        return context.unpack_value(builder, dtype.dtype, place)
+
+    return dtype.dtype(types.intp, types.intp, dtype), generate
+
+
+if not config.DISABLE_JIT:
+    view, value = _view, _value
 
 
 @kernel
@@ -83,38 +108,38 @@ def half_to_single(bits):
     return sign * (1024 + fraction) * 2.0 ** (exponent - 25)
 
 
-@kernel(allocates=True)
+@kernel
 def value_at(code, address, index):
     """The index-th value of an array of any dtype, as a float64."""
     if code == 0:
-        return np.float64(view(address + 4 * index, 1, np.float32)[0])
+        return np.float64(value(address, index, np.float32))
     if code == 1:
-        return view(address + 8 * index, 1, np.float64)[0]
+        return np.float64(value(address, index, np.float64))
     if code == 2:
-        return np.float64(view(address + index, 1, np.uint8)[0])
+        return np.float64(value(address, index, np.uint8))
     if code == 3:
-        return np.float64(view(address + index, 1, np.int8)[0])
+        return np.float64(value(address, index, np.int8))
     if code == 4:
-        return np.float64(view(address + 2 * index, 1, np.uint16)[0])
+        return np.float64(value(address, index, np.uint16))
     if code == 5:
-        return np.float64(view(address + 2 * index, 1, np.int16)[0])
+        return np.float64(value(address, index, np.int16))
     if code == 6:
-        return np.float64(view(address + 4 * index, 1, np.uint32)[0])
+        return np.float64(value(address, index, np.uint32))
     if code == 7:
-        return np.float64(view(address + 4 * index, 1, np.int32)[0])
+        return np.float64(value(address, index, np.int32))
     if code == 8:
-        return np.float64(view(address + 8 * index, 1, np.uint64)[0])
+        return np.float64(value(address, index, np.uint64))
     if code == 9:
-        return np.float64(view(address + 8 * index, 1, np.int64)[0])
-    return half_to_single(np.int64(view(address + 2 * index, 1, np.uint16)[0]))
+        return np.float64(value(address, index, np.int64))
+    return half_to_single(np.int64(value(address, index, np.uint16)))
 
 
-@kernel(allocates=True)
+@kernel
 def integer_at(wide, address, index):
     """The index-th value of CSR's index arrays, int64 or int32."""
     if wide:
-        return view(address + 8 * index, 1, np.int64)[0]
-    return np.int64(view(address + 4 * index, 1, np.int32)[0])
+        return value(address, index, np.int64)
+    return np.int64(value(address, index, np.int32))
 
 
 @kernel
