@@ -21,6 +21,7 @@ from sk_dbn.kernels.feed_forward import add_shortcut, forward_layer, has_shortcu
 from sk_dbn.kernels.gather import gather
 from sk_dbn.kernels.losses import output_delta
 from sk_dbn.kernels.optimisers import ADAMW, add_signs, clip, end_step, to_step
+from sk_dbn.kernels.parts import matrix, vector
 from sk_dbn.kernels.products import product_nt, product_tn
 from sk_dbn.kernels.random_bits import derive
 from sk_dbn.kernels.statistics import sum_column_squares
@@ -62,15 +63,14 @@ WEIGHT, FACTOR = range(2)  # of `Workspace.totals`
 def layer_values(flat, work, layers, layer, batch, lo, hi):
     """Rows lo..hi of one layer's part of a buffer for `batch` rows, as a view."""
     q = layers.units[layer]
-    at = work.values_at[layer] * batch
-    return flat[at : at + batch * q].reshape(batch, q)[lo:hi]
+    return matrix(flat, work.values_at[layer] * batch + lo * q, hi - lo, q)
 
 
 @view
 def layer_slopes(work, layers, layer, batch, lo, hi):
     """The same of the slopes, or nothing where there are none."""
     if work.slopes.shape[0] == 0:
-        return work.slopes.reshape(0, 0)
+        return matrix(work.slopes, 0, 0, 0)
     return layer_values(work.slopes, work, layers, layer, batch, lo, hi)
 
 
@@ -185,8 +185,8 @@ def gradient_block(layers, work, batch, size, layer, scale, beta, block, n_block
     delta = layer_values(work.deltas, work, layers, layer + 1, batch, 0, size)
     if w_hi > w_lo:
         lo, hi = (w_lo - layers.weights_at[layer]) // q, (w_hi - layers.weights_at[layer]) // q
-        product_tn(scale, a[:, lo:hi], delta, beta, work.gradient[w_lo:w_hi].reshape(hi - lo, q))
-    lo, g_bias = b_lo - layers.biases_at[layer], work.gradient[b_lo:b_hi]
+        product_tn(scale, a[:, lo:hi], delta, beta, matrix(work.gradient, w_lo, hi - lo, q))
+    lo, g_bias = b_lo - layers.biases_at[layer], vector(work.gradient, b_lo, b_hi - b_lo)
     if beta == 0:
         g_bias[:] = 0
     for i in range(size):
@@ -284,8 +284,9 @@ def update_block(stage, layers, optimiser, rate, step, work, batch, size, block)
     for layer in range(layers.units.shape[0] - 1):
         w_lo, w_hi, b_lo, b_hi = stretches(layers, layer, block, n_blocks)
         sums = work.layer_sums[block, layer]
-        theta, g = layers.theta[w_lo:w_hi], work.gradient[w_lo:w_hi]
-        bias, g_bias = layers.theta[b_lo:b_hi], work.gradient[b_lo:b_hi]
+        n, m = w_hi - w_lo, b_hi - b_lo
+        theta, g = vector(layers.theta, w_lo, n), vector(work.gradient, w_lo, n)
+        bias, g_bias = vector(layers.theta, b_lo, m), vector(work.gradient, b_lo, m)
         if stage == GRADIENT:
             gradient_block(layers, work, batch, size, layer, scale, real(0.0), block, n_blocks)
             sums[3] = sum_squares(g_bias)
@@ -304,7 +305,7 @@ def update_block(stage, layers, optimiser, rate, step, work, batch, size, block)
             sums[4] = take_step(g_bias, bias)
             if optimiser.max_norm > 0.0:
                 q, at = layers.units[layer + 1], work.values_at[layer + 1]
-                rows = theta.reshape(theta.shape[0] // q, q)
+                rows = matrix(theta, 0, n // q, q)
                 sum_column_squares(rows, work.column_squares[block, at : at + q])
 
 

@@ -26,7 +26,7 @@ import sys
 import types
 
 from llvmlite import binding
-from numba import config, njit, typeof
+from numba import config, typeof
 from numba.core import cgutils
 from numba.core.codegen import CPUCodeLibrary
 from numba.core.compiler import Compiler, Flags, compile_extra
@@ -216,8 +216,8 @@ def kernel(function=None, *, fastmath=FASTMATH, forceinline=False, allocates=Fal
 
 
 def view(function):
-    """Compile a function that returns a part of an array into each of its callers."""
-    return njit(inline="always", **_options(FASTMATH))(function)
+    """Compile a function that returns a part of an array, see `parts`, into its callers."""
+    return kernel(function, forceinline=True, allocates=True)
 
 
 def generated(to_signature, write):

@@ -21,7 +21,7 @@ from sk_dbn.kernels.activations import IDENTITY, RELU, TANH
 from sk_dbn.kernels.blocks import in_blocks, twins
 from sk_dbn.kernels.compile import EXACT, entry, kernel, routine
 from sk_dbn.kernels.elementary import exp
-from sk_dbn.kernels.feed_forward import forward_rows
+from sk_dbn.kernels.feed_forward import forward_rows, widest_layer
 from sk_dbn.kernels.products import product_nn, product_nt, product_tn
 from sk_dbn.kernels.random_bits import bits, derive, fill_normal
 from sk_dbn.kernels.statistics import layer_health, sum_column_squares
@@ -912,9 +912,8 @@ def probe_machine(source, rows, layers, machine, out):
         nats a row, its mean squared error a unit; means of the free energy and its square
     """
     n, n_visible, n_hidden = rows.shape[0], machine.W.shape[0], machine.W.shape[1]
-    widest = layers.units[: machine.layer + 1].max()
     dtype = layers.theta.dtype
-    work = np.empty((2, n * widest), dtype)
+    work = np.empty((2, n * widest_layer(layers, machine.layer)), dtype)
     v, u, x = (
         np.empty((n, n_visible), dtype),
         np.empty((n, n_visible), dtype),

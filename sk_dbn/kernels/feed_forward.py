@@ -8,6 +8,7 @@ from sk_dbn.kernels.activations import activate
 from sk_dbn.kernels.blocks import in_blocks, twins
 from sk_dbn.kernels.compile import kernel, routine, view
 from sk_dbn.kernels.gather import gather
+from sk_dbn.kernels.parts import matrix, vector
 from sk_dbn.kernels.products import product_nn
 
 Layers = namedtuple(
@@ -29,14 +30,22 @@ def weights(layers, layer):
     """The weights of one layer, (fan_in, fan_out), as a view."""
     p, q = layers.units[layer], layers.units[layer + 1]
     at = layers.weights_at[layer]
-    return layers.theta[at : at + p * q].reshape(p, q)
+    return matrix(layers.theta, at, p, q)
 
 
 @view
 def biases(layers, layer):
     """The biases of one layer, (fan_out,), as a view."""
-    at = layers.biases_at[layer]
-    return layers.theta[at : at + layers.units[layer + 1]]
+    return vector(layers.theta, layers.biases_at[layer], layers.units[layer + 1])
+
+
+@kernel
+def widest_layer(layers, n_layers):
+    """The most units of the input and the first n_layers."""
+    widest = layers.units[0]
+    for layer in range(1, n_layers + 1):
+        widest = layers.units[layer] if layers.units[layer] > widest else widest
+    return widest
 
 
 @kernel(forceinline=True)
@@ -97,13 +106,13 @@ def forward_rows(source, rows, layers, n_layers, work, out):
     out : array (n_rows, units[n_layers]), written
     """
     n, p = rows.shape[0], layers.units[0]
-    no_slopes = work[0, :0].reshape(0, 0)
+    row, no_slopes = work.shape[1], matrix(work, 0, 0, 0)
     # One place for each call: every further one would be compiled again.
-    a = out if n_layers == 0 else work[0, : n * p].reshape(n, p)
+    a = out if n_layers == 0 else matrix(work, 0, n, p)
     gather(source, rows, a)
     for layer in range(n_layers):
         q = layers.units[layer + 1]
-        z = out if layer + 1 == n_layers else work[(layer + 1) % 2, : n * q].reshape(n, q)
+        z = out if layer + 1 == n_layers else matrix(work, (layer + 1) % 2 * row, n, q)
         forward_layer(layers, layer, a, no_slopes, z)
         if has_shortcut(layers, layer):
             add_shortcut(layers.branch, a, z, no_slopes)
@@ -115,8 +124,7 @@ def _forward_block(source, rows, layers, n_layers, block_rows, out, block):
     """The block-th piece of `predict_rows`, with a workspace of its own."""
     lo = block * block_rows
     hi = min(lo + block_rows, rows.shape[0])
-    widest = layers.units[: n_layers + 1].max()
-    work = np.empty((2, (hi - lo) * widest), layers.theta.dtype)
+    work = np.empty((2, (hi - lo) * widest_layer(layers, n_layers)), layers.theta.dtype)
     forward_rows(source, rows[lo:hi], layers, n_layers, work, out[lo:hi])
 
 

@@ -5,8 +5,9 @@ import numpy as np
 from sk_dbn.kernels.activations import IDENTITY, saturation_bounds
 from sk_dbn.kernels.blocks import in_blocks, twins
 from sk_dbn.kernels.compile import entry, routine
-from sk_dbn.kernels.feed_forward import add_shortcut, forward_layer, has_shortcut
+from sk_dbn.kernels.feed_forward import add_shortcut, forward_layer, has_shortcut, widest_layer
 from sk_dbn.kernels.gather import gather
+from sk_dbn.kernels.parts import matrix
 from sk_dbn.kernels.random_bits import mix
 
 u32, u64 = np.uint32, np.uint64
@@ -153,14 +154,14 @@ def probe_layers(source, rows, layers, health):
     layers : Layers
     health : float64 array (n_layers, 4), written, see `layer_health`
     """
-    n, widest = rows.shape[0], layers.units.max()
-    work = np.empty((2, n * widest), layers.theta.dtype)
-    no_slopes, passed_on = work[0, :0].reshape(0, 0), np.empty(4)
-    a = work[0, : n * layers.units[0]].reshape(n, layers.units[0])
+    n, n_layers = rows.shape[0], health.shape[0]
+    row = n * widest_layer(layers, n_layers)
+    work, passed_on = np.empty(2 * row, layers.theta.dtype), np.empty(4)
+    no_slopes, a = matrix(work, 0, 0, 0), matrix(work, 0, n, layers.units[0])
     gather(source, rows, a)
-    for layer in range(health.shape[0]):
+    for layer in range(n_layers):
         q = layers.units[layer + 1]
-        out = work[(layer + 1) % 2, : n * q].reshape(n, q)
+        out = matrix(work, (layer + 1) % 2 * row, n, q)
         forward_layer(layers, layer, a, no_slopes, out)
         layer_health(layers.activations[layer], out, health[layer])
         if has_shortcut(layers, layer):
