@@ -20,6 +20,7 @@ from sk_dbn.kernels.dropout import drop_units
 from sk_dbn.kernels.feed_forward import add_shortcut, forward_layer, has_shortcut, weights
 from sk_dbn.kernels.gather import gather
 from sk_dbn.kernels.losses import output_delta
+from sk_dbn.kernels.memory import in_memory
 from sk_dbn.kernels.optimisers import ADAMW, add_signs, clip, end_step, to_step
 from sk_dbn.kernels.parts import matrix, vector
 from sk_dbn.kernels.products import product_nt, product_tn
@@ -427,6 +428,8 @@ def train_minibatches(
     work : Workspace, overwritten
     loss, norms : see `end_minibatch`
     """
+    source, examples, layers = in_memory(source), in_memory(examples), in_memory(layers)
+    dropout, optimiser, work = in_memory(dropout), in_memory(optimiser), in_memory(work)
     n_row_blocks, n_weight_blocks = work.row_sums.shape[0], work.layer_sums.shape[0]
     n_stages = 2 if optimiser.clip_norm > 0.0 else 1
     for k in range(rates.shape[0]):
@@ -476,6 +479,8 @@ def accumulate_gradient(team, source, examples, order, batch, layers, dropout, s
     work : Workspace, ``work.gradient`` is added to
     loss : float64 array (2,), weighted loss and weight are added
     """
+    source, examples, layers = in_memory(source), in_memory(examples), in_memory(layers)
+    dropout, work = in_memory(dropout), in_memory(work)
     n_batches = (order.shape[0] + batch - 1) // batch
     for k in range(n_batches):
         rows = order[k * batch : min((k + 1) * batch, order.shape[0])]

@@ -22,6 +22,7 @@ from sk_dbn.kernels.blocks import in_blocks, twins
 from sk_dbn.kernels.compile import EXACT, entry, kernel, routine
 from sk_dbn.kernels.elementary import exp
 from sk_dbn.kernels.feed_forward import forward_rows, widest_layer
+from sk_dbn.kernels.memory import in_memory
 from sk_dbn.kernels.products import product_nn, product_nt, product_tn
 from sk_dbn.kernels.random_bits import bits, derive, fill_normal
 from sk_dbn.kernels.statistics import layer_health, sum_column_squares
@@ -857,12 +858,14 @@ def train_machine(team, source, order, batch, layers, machine, rule, rate, first
     work : Workspace, overwritten but for persistent chains, which go on
     norms : see `end_update`
     """
+    source, layers, machine = in_memory(source), in_memory(layers), in_memory(machine)
+    rule, work = in_memory(rule), in_memory(work)
     n_phases, n_unit_blocks = work.h_sums.shape[0], work.sums.shape[0]
     for k in range((order.shape[0] + batch - 1) // batch):
         rows = order[k * batch : min((k + 1) * batch, order.shape[0])]
         step, size = first_step + k, rows.shape[0]
         key, momentum, n_chains, n_rows = begin_minibatch(machine, rule, step, size, work)
-        update = Update(key, rate, momentum, step, size, n_chains, n_rows)
+        update = in_memory(Update(key, rate, momentum, step, size, n_chains, n_rows))
         arguments = source, rows, layers, machine, rule, update, work
         in_blocks(team, n_phases, phases_block, arguments)
         begin_update(machine, rule, update, work)
@@ -911,6 +914,7 @@ def probe_machine(source, rows, layers, machine, out):
         of the hidden means; divergence of the mean-field reconstruction from the input, in
         nats a row, its mean squared error a unit; means of the free energy and its square
     """
+    source, layers, machine = in_memory(source), in_memory(layers), in_memory(machine)
     n, n_visible, n_hidden = rows.shape[0], machine.W.shape[0], machine.W.shape[1]
     dtype = layers.theta.dtype
     work = np.empty((2, n * widest_layer(layers, machine.layer)), dtype)

@@ -8,6 +8,7 @@ from sk_dbn.kernels.activations import activate
 from sk_dbn.kernels.blocks import in_blocks, twins
 from sk_dbn.kernels.compile import kernel, routine, view
 from sk_dbn.kernels.gather import gather
+from sk_dbn.kernels.memory import in_memory
 from sk_dbn.kernels.parts import matrix, vector
 from sk_dbn.kernels.products import product_nn
 
@@ -143,4 +144,5 @@ def predict_rows(team, source, rows, layers, n_layers, block_rows, out):
     out : array (n_rows, units[n_layers]), written
     """
     n_blocks = (rows.shape[0] + block_rows - 1) // block_rows
+    source, layers = in_memory(source), in_memory(layers)
     in_blocks(team, n_blocks, _forward_block, (source, rows, layers, n_layers, block_rows, out))

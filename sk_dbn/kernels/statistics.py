@@ -7,6 +7,7 @@ from sk_dbn.kernels.blocks import in_blocks, twins
 from sk_dbn.kernels.compile import entry, routine
 from sk_dbn.kernels.feed_forward import add_shortcut, forward_layer, has_shortcut, widest_layer
 from sk_dbn.kernels.gather import gather
+from sk_dbn.kernels.memory import in_memory
 from sk_dbn.kernels.parts import matrix
 from sk_dbn.kernels.random_bits import mix
 
@@ -35,7 +36,7 @@ def column_moments(source, rows, block, n_before, mean, squares, low, high):
     mean, squares, low, high : float64 arrays (n_columns,), updated: the mean, the sum of squared
         deviations from it, the least and the largest value
     """
-    n_columns = mean.shape[0]
+    source, n_columns = in_memory(source), mean.shape[0]
     x = np.empty((min(block, rows.shape[0]), n_columns))
     block_mean, block_squares = np.empty(n_columns), np.empty(n_columns)
     for start in range(0, rows.shape[0], block):
@@ -105,6 +106,7 @@ def fingerprints(team, source, first, seed, out):
     out : uint64 array (n_rows,), written
     """
     n_blocks = (out.shape[0] + BLOCK - 1) // BLOCK
+    source = in_memory(source)
     in_blocks(team, n_blocks, _fingerprint_block, (source, first, seed, out))
 
 
@@ -154,6 +156,7 @@ def probe_layers(source, rows, layers, health):
     layers : Layers
     health : float64 array (n_layers, 4), written, see `layer_health`
     """
+    source, layers = in_memory(source), in_memory(layers)
     n, n_layers = rows.shape[0], health.shape[0]
     row = n * widest_layer(layers, n_layers)
     work, passed_on = np.empty(2 * row, layers.theta.dtype), np.empty(4)
