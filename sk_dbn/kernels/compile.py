@@ -123,17 +123,43 @@ class _Linked(CPUCodeLibrary):
         self._finalized = True
 
 
-class _LinkedCompiler(_FunctionCompiler):
+class _QuickFlags(Flags):
+    """numba's flags, which it compares for each function that it looks up, compared quickly."""
+
+    _DEFAULTS = {name: getattr(Flags(), name) for name in Flags.options}
+
+    def values(self):
+        """All values by name, as the base class has them."""
+        return {**self._DEFAULTS, **self._values}
+
+    __eq__ = Flags.__eq__
+
+    def __hash__(self):
+        return _HASH
+
+
+_HASH = hash(Flags())  # which is the same for all, being that of the names
+
+
+class _Compiler(_FunctionCompiler):
+    """Compiles as numba does."""
+
+    def _compile_core(self, args, return_type, library=None):
+        flags = _QuickFlags()
+        self.targetdescr.options.parse_as_flags(flags, self.targetoptions)
+        flags.no_compile = library is not None
+        typing, target = self.targetdescr.typing_context, self.targetdescr.target_context
+        options = args, return_type, flags, self.locals, library
+        return compile_extra(typing, target, self.py_func, *options)
+
+
+class _LinkedCompiler(_Compiler):
     """Compiles as far as callers need."""
 
     def _compile_core(self, args, return_type):
-        flags = Flags()
-        self.targetdescr.options.parse_as_flags(flags, self.targetoptions)
-        flags.no_compile = True
-        typing, target = self.targetdescr.typing_context, self.targetdescr.target_context
+        target = self.targetdescr.target_context
         library = _Linked(target.codegen(), self.py_func.__qualname__)
-        options = args, return_type, flags, self.locals, library
-        result = compile_extra(typing, target, self.py_func, *options)
+        result = super()._compile_core(args, return_type, library)
         # The address of machine code, where there is any, is what numba knows it by.
         result = result._replace(entry_point=(self.py_func, args))
         target.insert_user_function(result.entry_point, result.fndesc, [result.library])
@@ -147,9 +173,12 @@ class BuildingBlock(CPUDispatcher):
     compile than the function itself, so it is made when Python first calls.
     """
 
+    compiler = _Compiler
+
     def __init__(self, function, **options):
         options = {**options, "nopython": True, "no_cpython_wrapper": True}
         super().__init__(function, targetoptions=options)
+        self._compiler = self.compiler(function, self.targetdescr, options, {}, Compiler)
 
     def __call__(self, *args):
         return self.for_python(*args)
@@ -164,10 +193,7 @@ class BuildingBlock(CPUDispatcher):
 class LinkedBlock(BuildingBlock):
     """One that has no machine code of its own, but is a part of that of each caller."""
 
-    def __init__(self, function, **options):
-        super().__init__(function, **options)
-        settings = self.targetdescr, self.targetoptions, self.locals, Compiler
-        self._compiler = _LinkedCompiler(function, *settings)
+    compiler = _LinkedCompiler
 
     def add_overload(self, cres):
         """Note what was compiled; there is nothing that Python could call."""
@@ -183,7 +209,9 @@ class EntryPoint(CPUDispatcher):
     """
 
     def __init__(self, function, **options):
-        super().__init__(function, targetoptions={**options, "nopython": True})
+        options = {**options, "nopython": True}
+        super().__init__(function, targetoptions=options)
+        self._compiler = _Compiler(function, self.targetdescr, options, {}, Compiler)
         _cached(self)
 
     def _compile_for_args(self, *args, **kws):
