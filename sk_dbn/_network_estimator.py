@@ -39,6 +39,7 @@ from sk_dbn._scaling import warn_of_features, warn_of_targets
 from sk_dbn._transaction import all_or_nothing
 from sk_dbn._unused import NETWORK, STOPPING, warn_of_unused
 from sk_dbn.models import memory
+from sk_dbn.models.compilation import telling
 from sk_dbn.models.data import Data, canonical_order
 from sk_dbn.models.divergence import Yardstick
 from sk_dbn.models.forward import shared_work
@@ -254,7 +255,8 @@ class BaseDeepNetwork(SuggestsNames, BaseEstimator, metaclass=ABCMeta):
         self._check_solver()
         # What leaves the range of numbers is met by a check of the loss and the weights.
         in_range = np.errstate(over="ignore", invalid="ignore")
-        with all_or_nothing(self) as checkpoint, threads(self.n_jobs) as run, in_range:
+        told = telling(Progress(self.verbose, self, "epoch").say)
+        with told, all_or_nothing(self) as checkpoint, threads(self.n_jobs) as run, in_range:
             first = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
             if first or not incremental:
                 self._warn_of_unused(incremental)

@@ -39,6 +39,7 @@ from sk_dbn._scaling import warn_of_features
 from sk_dbn._transaction import Checkpoint, all_or_nothing
 from sk_dbn._unused import STACK, warn_of_unused
 from sk_dbn.models import generation, memory
+from sk_dbn.models.compilation import telling
 from sk_dbn.models.data import Data, canonical_order
 from sk_dbn.models.forward import shared_work
 from sk_dbn.models.initialisers import NAMES, initial_weights
@@ -807,7 +808,8 @@ class BernoulliRBMStack(
         random = random or check_random_state(self.random_state)
         if checkpoint is not None:
             self._watch(checkpoint, random, continued)
-        with threads(self.n_jobs) as run:
+        told = telling(Progress(self.verbose, self, "epoch").say)
+        with told, threads(self.n_jobs) as run:
             plain = Data(X, self.dtype)
             if order is None:
                 n = X.shape[0]

@@ -54,7 +54,7 @@ def module_name(path):
 def floor_of(module):
     """Return the floor on which a module of the package stands, None if the table lacks it."""
     _, *parts = module.split(".")
-    if not parts or parts[0] in ("inspection", "onnx"):
+    if not parts or parts[0] in ("inspection", "onnx", "compile"):
         return FACES
     if parts[0] == "models":
         return MODELS

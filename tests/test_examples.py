@@ -562,3 +562,12 @@ def test_initialisation_variance_benchmark():
     assert back["logistic"][glorot] < 99 * np.log10(0.25) + 6
     assert back["relu"][lecun] < -10 < -3 < back["relu"][he] < 3
     assert back["tanh"][normal] < -10 < 10 < back["tanh"][standard_normal]
+
+
+def test_cold_start_benchmark():
+    """From an empty cache something is compiled; what took longest comes first."""
+    output = run("benchmarks/cold_start.py", "--quick")
+    ((name, count),) = rows_of(output, r"^(\w+) .* (\d+) compilations")
+    assert name == "classifier" and int(count) > 20
+    own = [float(x) for (x,) in rows_of(output, r" times +(\d+\.\d+) s itself")]
+    assert own == sorted(own, reverse=True) and len(own) == 15

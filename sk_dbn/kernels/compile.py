@@ -21,6 +21,7 @@ import functools
 import hashlib
 import importlib
 import inspect
+import logging
 import pathlib
 import sys
 import types
@@ -75,6 +76,21 @@ def kernel_digest(folder=_KERNELS):
 _DIGEST = kernel_digest()
 # Without sources (a package imported from an archive) nobody could tell that code is stale.
 _FOLDER = find_folder(_KERNELS) if sources() and not config.DISABLE_JIT else None
+CACHE_FOLDER = None if _FOLDER is None else _FOLDER.path
+
+COMPILING = (
+    "compiling, once for these versions of sk_dbn, numba and Python and this processor; "
+    "python -m sk_dbn.compile does it ahead of time"
+)
+LISTENERS = []  # called with that when the first function is compiled
+
+
+@functools.cache
+def _announce():
+    """Tell that something is compiled, once in a process."""
+    logging.getLogger("sk_dbn").info(COMPILING)
+    for tell in LISTENERS:
+        tell(COMPILING)
 
 
 def _cached(dispatcher):
@@ -145,6 +161,7 @@ class _Compiler(_FunctionCompiler):
     """Compiles as numba does."""
 
     def _compile_core(self, args, return_type, library=None):
+        _announce()
         flags = _QuickFlags()
         self.targetdescr.options.parse_as_flags(flags, self.targetoptions)
         flags.no_compile = library is not None
