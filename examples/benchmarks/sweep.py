@@ -18,7 +18,7 @@ best of several turns. torch (the `bench` extra) is left out where it is not ins
     python examples/benchmarks/sweep.py --json OUT
     python examples/benchmarks/sweep.py --only network --repeats 5
     python examples/benchmarks/sweep.py --quick
-    python examples/benchmarks/sweep.py --rst OUT > docs/speed_tables.txt
+    python examples/benchmarks/sweep.py --rst OUT
 """
 
 import argparse

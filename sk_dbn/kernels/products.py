@@ -131,7 +131,7 @@ def _multiply(alpha, A, B, C, adds):
     """
     m, n_terms = A.shape
     block_bytes = min(n_terms, TERMS_AT_ONCE) * B.strides[0]
-    copies = _is_transposed(B) or (m >= LEAST_ROWS and block_bytes > LEAST_BYTES)
+    copies = _is_transposed(B) or (m >= LEAST_ROWS and block_bytes >= LEAST_BYTES)
     copies_rows = copies and _is_transposed(A)
     width = MOST_VECTORS * VECTOR_BYTES // C.itemsize
     panels, rows_space = panel_memory(C).reshape(TERMS_AT_ONCE, width), copy_memory(C)
