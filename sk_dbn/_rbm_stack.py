@@ -816,11 +816,7 @@ class BernoulliRBMStack(
                 is_free = self.shuffle and not rows_together(X)
                 order = canonical_order(run, plain) if is_free else np.arange(n)
             order, held_out = self._split(order, random, partial)
-            if self.batch_size > len(order) and not partial:  # a chunk may be of any size
-                warnings.warn(
-                    f"Got `batch_size` larger than sample size: {self.batch_size} > {len(order)}. "
-                    "It is going to be clipped.",
-                )
+            self._warn_of_batch_size(len(order), partial)
             moments = plain.moments(order)
             if continued:
                 stack, visible = self._stack, self._visible
@@ -839,6 +835,14 @@ class BernoulliRBMStack(
             parts = run, stack, visible, X, clip, data, order, held_out, random, means, partial
             fit = _Fit(*parts, background, epochs)
             self._train(fit, rates, [1] * len(sizes) if partial else max_iters, checkpoint)
+
+    def _warn_of_batch_size(self, n_samples, partial):
+        """Warn of a minibatch that is larger than the training set."""
+        if self.batch_size > n_samples and not partial:  # a chunk may be of any size
+            warnings.warn(
+                f"Got `batch_size` larger than sample size: {self.batch_size} > {n_samples}. "
+                "It is going to be clipped.",
+            )
 
     def _check_combinations(self):
         """Parameters that are right, or of any use, by themselves only."""

@@ -15,7 +15,7 @@ import numpy as np
 from sk_dbn._dbn import DBNClassifier
 from sk_dbn._deep_mlp import DeepMLPRegressor
 from sk_dbn._rbm_stack import BernoulliRBMStack
-from sk_dbn.models.compilation import CACHE_FOLDER
+from sk_dbn.models.compilation import CACHE_FOLDER, compile_sharing
 
 N_ROWS, N_FEATURES = 256, 64  # enough for several threads
 
@@ -57,6 +57,7 @@ def main(arguments=None):
     options = parser.parse_args(arguments)
     where = "nowhere: no folder can be trusted" if CACHE_FOLDER is None else CACHE_FOLDER
     print(f"compiled code is kept in {where}")
+    compile_sharing()
     for dtype in ("float32", "float64")[: 1 + options.float64]:
         for name, task in tasks(dtype, options.everything).items():
             start = time.perf_counter()

@@ -11,6 +11,7 @@ from collections import namedtuple
 from llvmlite import ir
 from numba import config, prange
 from numba.core import cgutils, types
+from numba.core.callconv import RETCODE_OK
 from numba.extending import intrinsic
 
 from sk_dbn.kernels.compile import entry, parallel_routine, prototype
@@ -46,6 +47,11 @@ _team = parallel_routine(_share)
 _SHARE = (types.int64,) * 3
 
 
+def team_address():
+    """The address of the loop whose blocks threads share, which is compiled if it has to be."""
+    return _team.address(_SHARE)
+
+
 def in_blocks(team, n_blocks, function, arguments):
     """Call ``function(*arguments, block)`` for each block.
 
@@ -53,7 +59,7 @@ def in_blocks(team, n_blocks, function, arguments):
     ----------
     team : int, the first argument of every function that is compiled as `twins`
     n_blocks : int
-    function : routine that returns nothing
+    function : routine that returns nothing; what it raises is raised when all blocks are done
     arguments : tuple
     """
     for block in range(n_blocks):
@@ -68,11 +74,16 @@ def _write_task(context, module, routine, args, fields):
     builder = ir.IRBuilder(task.append_basic_block())
     place, block = task.args
     place = builder.bitcast(place, fields.as_pointer())
-    flat = [builder.load(cgutils.gep_inbounds(builder, place, 0, i)) for i in range(len(fields))]
+    n = len(fields) - 2  # followed by what is to be raised
+    flat = [builder.load(cgutils.gep_inbounds(builder, place, 0, i)) for i in range(n)]
     callee = prototype(context, module, routine, args)
     returned, error = (type_.pointee for type_ in callee.function_type.args[:2])
     results = [cgutils.alloca_once(builder, type_) for type_ in (returned, error)]
-    builder.call(callee, [*results, *flat, block])  # it never raises
+    code = builder.call(callee, [*results, *flat, block])
+    status = context.call_conv._get_return_status(builder, code, builder.load(results[1]))
+    with cgutils.if_unlikely(builder, status.is_error):  # no memory: `in_blocks` raises
+        for i, value in enumerate((code, status.excinfoptr)):
+            builder.store(value, cgutils.gep_inbounds(builder, place, 0, len(flat) + i))
     builder.ret_void()
     return task
 
@@ -89,8 +100,11 @@ def _in_blocks(typingctx, team, n_blocks, function, arguments):
         packer = context.get_arg_packer(args[:-1])
         parts = cgutils.unpack_tuple(builder, arguments, len(args) - 1)
         flat = packer.as_arguments(builder, parts)
-        fields = ir.LiteralStructType([value.type for value in flat])
-        place = cgutils.alloca_once(builder, fields)
+        error = prototype(context, module, routine, args).function_type.args[1].pointee
+        fields = ir.LiteralStructType([*(value.type for value in flat), ir.IntType(32), error])
+        place = whole = cgutils.alloca_once(builder, fields)
+        code, error = (cgutils.gep_inbounds(builder, whole, 0, len(flat) + i) for i in range(2))
+        builder.store(RETCODE_OK, code)
         for i, value in enumerate(flat):
             builder.store(value, cgutils.gep_inbounds(builder, place, 0, i))
         place = builder.bitcast(place, BYTES)
@@ -104,6 +118,10 @@ def _in_blocks(typingctx, team, n_blocks, function, arguments):
                 results = [cgutils.alloca_once(builder, t.pointee) for t in type_.args[:2]]
                 addresses = [builder.ptrtoint(x, INT64) for x in (task, place)]
                 builder.call(loop, [*results, *addresses, n_blocks])
+        code, error = builder.load(code), builder.load(error)
+        status = context.call_conv._get_return_status(builder, code, error)
+        with cgutils.if_unlikely(builder, status.is_error):
+            context.call_conv.return_status_propagate(builder, status)
         return context.get_dummy_value()
 
     return types.void(types.int64, types.int64, function, arguments), generate
@@ -119,7 +137,7 @@ def twins(function):
 
     @functools.wraps(function)
     def parallel(*args):
-        compiled(_team.address(_SHARE), *args)
+        compiled(team_address(), *args)
 
     if config.DISABLE_JIT:
         return Twins(serial, serial)

@@ -79,17 +79,24 @@ _FOLDER = find_folder(_KERNELS) if sources() and not config.DISABLE_JIT else Non
 CACHE_FOLDER = None if _FOLDER is None else _FOLDER.path
 
 COMPILING = (
-    "compiling, once for these versions of sk_dbn, numba and Python and this processor; "
-    "python -m sk_dbn.compile does it ahead of time"
+    "compiling: this can take a minute, once for these versions of sk_dbn, numba and Python and "
+    "this processor (python -m sk_dbn.compile does it ahead of time)"
 )
-LISTENERS = []  # called with that when the first function is compiled
+LISTENERS = []  # of the fits that go on, the innermost last: called with that
 
 
 @functools.cache
-def _announce():
-    """Tell that something is compiled, once in a process."""
+def _log():
+    """Write to the log, once in a process."""
     logging.getLogger("sk_dbn").info(COMPILING)
-    for tell in LISTENERS:
+
+
+def _announce():
+    """Tell that something is compiled, once in each fit."""
+    _log()
+    if LISTENERS:
+        tell = LISTENERS[-1]
+        LISTENERS.clear()
         tell(COMPILING)
 
 

@@ -865,7 +865,7 @@ def train_machine(team, source, order, batch, layers, machine, rule, rate, first
         rows = order[k * batch : min((k + 1) * batch, order.shape[0])]
         step, size = first_step + k, rows.shape[0]
         key, momentum, n_chains, n_rows = begin_minibatch(machine, rule, step, size, work)
-        update = in_memory(Update(key, rate, momentum, step, size, n_chains, n_rows))
+        update = Update(key, rate, momentum, step, size, n_chains, n_rows)
         arguments = source, rows, layers, machine, rule, update, work
         in_blocks(team, n_phases, phases_block, arguments)
         begin_update(machine, rule, update, work)

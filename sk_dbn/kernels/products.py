@@ -27,8 +27,10 @@ from sk_dbn.kernels.tiles import (
     transpose_square,
 )
 
-TERMS_AT_ONCE = 256  # rows of a panel, of at most 256 bytes each
-COPY_BYTES = 2**17  # of the copy of the first factor, which the second cache holds
+# A panel and the copy of the first factor lie on the stack, which threads have little of: 128 KiB
+# with some C libraries. The panel takes 24 or 32 KiB.
+TERMS_AT_ONCE = 256 if VECTOR_BYTES == 32 else 128  # rows of a panel
+COPY_BYTES = 2**16  # of the first factor
 ROWS_AT_ONCE = 48  # of the first factor in `_dots`, which stay in cache while the second one passes
 
 # Fewer rows do not repay the copy of a panel. A wide vector reads four times as many columns of a
@@ -138,7 +140,7 @@ def _multiply(alpha, A, B, C, adds):
     for first in range(0, max(n_terms, 1), TERMS_AT_ONCE):
         size = min(TERMS_AT_ONCE, n_terms - first)
         panel = strided(panels[:size])
-        n_chunks = max(_pieces(m * size, rows_space.size), 1) if copies_rows else 1
+        n_chunks = _pieces(m, rows_space.size // max(size, 1)) if copies_rows else 1
         for chunk in range(n_chunks):
             lo, hi = m * chunk // n_chunks, m * (chunk + 1) // n_chunks
             rows = A[lo:hi, first : first + size]

@@ -11,6 +11,7 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.core.errors import TypingError
+from numba.core.imputils import impl_ret_borrowed
 from numba.core.registry import cpu_target
 
 from sk_dbn.kernels.compile import generated
@@ -233,8 +234,8 @@ def scratch(n_bytes):
 
 
 def write_strided(context, builder, signature, arguments):
-    """Instructions of `strided`, which are none."""
-    return arguments[0]
+    """Instructions of `strided`, which are none but to count who holds the memory."""
+    return impl_ret_borrowed(context, builder, signature.return_type, arguments[0])
 
 
 @generated(lambda A: A.copy(layout="A", readonly=False)(A), write_strided)

@@ -2,14 +2,15 @@
 
 import contextlib
 
+from sk_dbn.kernels.blocks import team_address
 from sk_dbn.kernels.compile import CACHE_FOLDER, LISTENERS
 
-__all__ = ["CACHE_FOLDER", "telling"]
+__all__ = ["CACHE_FOLDER", "compile_sharing", "telling"]
 
 
 @contextlib.contextmanager
 def telling(tell):
-    """Have it told when the first kernel of this process is compiled.
+    """Report the first compilation of a fit, if there is one.
 
     Parameters
     ----------
@@ -20,4 +21,10 @@ def telling(tell):
     try:
         yield
     finally:
-        LISTENERS.remove(tell)
+        if tell in LISTENERS:
+            LISTENERS.remove(tell)
+
+
+def compile_sharing():
+    """Compile what threads share their work by, which a process of one thread does not use."""
+    team_address()

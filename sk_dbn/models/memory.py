@@ -22,7 +22,7 @@ def of_this_computer():
 def _limits():
     """What each control group that this process is in may take, in bytes."""
     try:
-        lines = MEMBERSHIP.read_text().splitlines()
+        lines = MEMBERSHIP.read_text(errors="replace").splitlines()
     except OSError:  # not Linux
         return
     for line in lines:

@@ -33,7 +33,7 @@ ROWS = [*range(MOST_ROWS + 2), ROWS_AT_ONCE + 5]
 # Rows, columns and terms of products whose panels are copied: of sums in one block and in several,
 # of a first factor whose copy takes several chunks, of a second one that is fetched ahead.
 COPIED = [
-    (2 * LEAST_ROWS, 103, TERMS_AT_ONCE),
+    (2 * LEAST_ROWS, 135, TERMS_AT_ONCE),
     (2 * LEAST_ROWS + 1, 530, 2 * TERMS_AT_ONCE + 3),
     (COPY_BYTES // 200, 330, 61),
     (2 * LEAST_ROWS + 5, 1030, 259),
@@ -106,6 +106,20 @@ def test_products_agree_with_numpy(dtype, kind):
         product(kind, inside(A)[1], inside(B)[1], C)
         np.testing.assert_allclose(C, exact, 0, 8 * k * np.finfo(dtype).eps)
         assert np.isnan(larger).sum() == larger.size - m * n
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_transposed_factor_of_any_size_is_copied(dtype):
+    """Chunks of the first factor's copy have room for it, however its rows are divided."""
+    random = np.random.RandomState(0)
+    n = LEAST_BYTES // 60 // np.dtype(dtype).itemsize
+    for k in (61, 100, 192, 200, 255, 300):
+        A, B = (random.normal(size=(k, size)).astype(dtype) for size in (700, n))
+        exact, tolerance = A.T.astype(float) @ B.astype(float), 8 * k * np.finfo(dtype).eps
+        for m in range(max(LEAST_ROWS, 60), 700, 7 if k < 300 else 97):
+            C = np.empty((m, n), dtype)
+            product_tn(dtype(1.0), A[:, :m], B, dtype(0.0), C)
+            np.testing.assert_allclose(C, exact[:m], 0, tolerance)
 
 
 @pytest.mark.parametrize("kind", [NN, NT, TN])
