@@ -173,7 +173,7 @@ def softplus(x):
     return (x if x > 0 else x - x) + log1p(exp(-abs(x)))
 
 
-@kernel
+@kernel(fastmath=EXACT)
 def rectified_log_partition(x):
     """The integral of log(1 + exp(t)) over t up to x: minus the dilogarithm of -exp(x).
 
@@ -194,7 +194,7 @@ def rectified_log_partition(x):
     return 0.5 * x * x + math.pi * math.pi / 6.0 - half
 
 
-@kernel
+@kernel(fastmath=EXACT)
 def log_partition(kind, x):
     """log of the sum of exp(x h) over the values h of a hidden unit."""
     if kind == LOGISTIC:

@@ -17,6 +17,21 @@ from sk_dbn.models.data import Data
 from tests.tiny_package import CACHED, CALLEE, NOT_CACHED, ONE_MORE, SCRIPT, Tiny
 
 
+def test_quick_flags_are_numbas_flags():
+    """Values, equality and hash are those of the class that numba compares, as it is today."""
+    if numba.config.DISABLE_JIT:
+        pytest.skip("nothing is compiled")
+    quick, plain = compiling._QuickFlags(), compiling.Flags()
+    assert quick.values() == plain.values() and hash(quick) == hash(plain)
+    for flags in (quick, plain):
+        flags.nrt, flags.error_model = True, "numpy"
+    other = quick.copy()
+    assert quick.values() == plain.values() and hash(quick) == hash(plain)
+    assert other == quick
+    other.nrt = False
+    assert other != quick
+
+
 @pytest.fixture
 def tiny(tmp_path):
     return Tiny(tmp_path)
