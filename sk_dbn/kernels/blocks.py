@@ -102,8 +102,8 @@ def _in_blocks(typingctx, team, n_blocks, function, arguments):
         flat = packer.as_arguments(builder, parts)
         error = prototype(context, module, routine, args).function_type.args[1].pointee
         fields = ir.LiteralStructType([*(value.type for value in flat), ir.IntType(32), error])
-        place = whole = cgutils.alloca_once(builder, fields)
-        code, error = (cgutils.gep_inbounds(builder, whole, 0, len(flat) + i) for i in range(2))
+        place = cgutils.alloca_once(builder, fields)
+        code, error = (cgutils.gep_inbounds(builder, place, 0, len(flat) + i) for i in range(2))
         builder.store(RETCODE_OK, code)
         for i, value in enumerate(flat):
             builder.store(value, cgutils.gep_inbounds(builder, place, 0, i))

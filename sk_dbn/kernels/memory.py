@@ -57,7 +57,10 @@ def _read_field(context, builder, type_, value, name):
 
 
 def in_memory(fields):
-    """A named tuple, from now on handed over by its address; valid until the caller returns."""
+    """A named tuple, from now on handed over by its address; valid until the caller returns.
+
+    Not for use in a loop: a call has one place in memory, and what lies there must not change.
+    """
     return fields
 
 

@@ -40,7 +40,7 @@ LEAST_ROWS = 24 if VECTOR_BYTES == 32 else 64
 LEAST_BYTES = 2**16
 
 PANEL_LINES = (MOST_VECTORS * VECTOR_BYTES - 1) // LINE_BYTES + 2  # that a row of a panel touches
-FAR_BYTES = 2**20
+FAR_BYTES = 2**20  # of a second factor that the second cache does not hold: it is prefetched
 
 panel_memory = scratch(TERMS_AT_ONCE * MOST_VECTORS * VECTOR_BYTES)
 copy_memory = scratch(COPY_BYTES)

@@ -253,12 +253,9 @@ def write_multiply(context, builder, signature, arguments):
     alpha, A, i, n_rows, B, from_, j, n_columns, C, is_added = arguments
     A, B, C = (Matrix(context, builder, signature.args[k], arguments[k]) for k in (1, 4, 8))
     vectors = Vectors(context, builder, signature.args[0])
-    lanes, n_terms = INT64(vectors.lanes), A.shape[1]
-    n_vectors = builder.sdiv(builder.add(n_columns, INT64(vectors.lanes - 1)), lanes)
-    whole = builder.mul(n_vectors, lanes)
-    last = vectors.first(builder.sub(lanes, builder.sub(whole, n_columns)))
+    n_terms = A.shape[1]
+    n_vectors, whole, last = cut(builder, vectors, n_columns)
     n_safe = safe_rows(builder, B, n_terms, builder.add(from_, whole), vectors.size)
-    is_whole = builder.icmp_signed("==", whole, n_columns)
 
     def tile(n, m):
         rows = [builder.add(i, INT64(r)) for r in range(n)]
@@ -286,13 +283,26 @@ def write_multiply(context, builder, signature, arguments):
                 old = builder.select(is_added, vectors.load(address, mask), vectors.zeros)
                 vectors.store(vectors.add_product(factor, total, old), address, mask)
 
-        with builder.if_else(is_whole) as (then, otherwise):
-            with then:
-                write([None] * m)
-            with otherwise:
-                write([None] * (m - 1) + [last])
+        whole_or_part(builder, whole, n_columns, m, last, write)
 
     each_size(builder, n_rows, n_vectors, (MOST_ROWS, MOST_VECTORS), tile)
+
+
+def cut(builder, vectors, n_columns):
+    """How many vectors some columns take, how many columns these have, a mask of the last one."""
+    lanes = INT64(vectors.lanes)
+    n_vectors = builder.sdiv(builder.add(n_columns, INT64(vectors.lanes - 1)), lanes)
+    whole = builder.mul(n_vectors, lanes)
+    return n_vectors, whole, vectors.first(builder.sub(lanes, builder.sub(whole, n_columns)))
+
+
+def whole_or_part(builder, whole, n_columns, m, last, write):
+    """Instructions for m whole vectors, and for as many of which the last one is a part."""
+    with builder.if_else(builder.icmp_signed("==", whole, n_columns)) as (then, otherwise):
+        with then:
+            write([None] * m)
+        with otherwise:
+            write([None] * (m - 1) + [last])
 
 
 def safe_rows(builder, B, n_terms, end, size):
@@ -345,12 +355,9 @@ def write_copy(context, builder, signature, arguments):
     B, first, j, n_columns, panel = arguments
     B, panel = (Matrix(context, builder, signature.args[k], arguments[k]) for k in (0, 4))
     vectors = Vectors(context, builder, signature.args[0].dtype)
-    lanes = INT64(vectors.lanes)
-    n_vectors = builder.sdiv(builder.add(n_columns, INT64(vectors.lanes - 1)), lanes)
-    whole = builder.mul(n_vectors, lanes)
-    last = vectors.first(builder.sub(lanes, builder.sub(whole, n_columns)))
+    n_vectors, whole, last = cut(builder, vectors, n_columns)
 
-    def copy(_, m, masks):
+    def copy(masks):
         def body(k, sums):
             row = builder.add(first, k)
             for c, mask in enumerate(masks):
@@ -361,14 +368,10 @@ def write_copy(context, builder, signature, arguments):
 
         vectors.loop(INT64(0), panel.shape[0], 1, [], body)
 
-    def either(n, m):
-        with builder.if_else(builder.icmp_signed("==", whole, n_columns)) as (then, otherwise):
-            with then:
-                copy(n, m, [None] * m)
-            with otherwise:
-                copy(n, m, [None] * (m - 1) + [last])
+    def size(_, m):
+        whole_or_part(builder, whole, n_columns, m, last, copy)
 
-    each_size(builder, INT64(1), n_vectors, (1, MOST_VECTORS), either)
+    each_size(builder, INT64(1), n_vectors, (1, MOST_VECTORS), size)
 
 
 def type_copy(B, first, j, n_columns, panel):
