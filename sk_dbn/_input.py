@@ -50,9 +50,9 @@ def read_input(estimator, X, y="no_validation", **rules):
 def read_input_again(estimator, X):
     """X by the same rules as in `fit`, where `fit` has set what it is compared with.
 
-    scikit-learn's checks take longer than a row takes through a network. What nothing can be
-    wrong with is therefore seen here: an ndarray of as many features as in `fit`, without names
-    there and with finite numbers.
+    scikit-learn's checks take longer than one row takes through a network. They are skipped for an
+    ndarray of finite numbers with two dimensions and as many features as in `fit`, where `fit` saw
+    no names: such an X would pass them all.
 
     Parameters
     ----------

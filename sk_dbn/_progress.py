@@ -44,7 +44,7 @@ class Progress:
         self.say(", ".join([count, *told]))
 
     def say(self, words):
-        """Tell something else.
+        """Print a message of another kind.
 
         Parameters
         ----------

@@ -7,7 +7,7 @@ import scipy.sparse
 
 from sk_dbn.models import memory
 
-LARGE = 0.5  # of the computer's memory: of more, a file is not read here and there
+LARGE = 0.5  # share of the computer's memory; larger files are read block by block
 BLOCK_BYTES = 2**20  # of rows beside each other, which are read together
 BLOCKS_MIXED = 64  # blocks whose rows are visited in turns
 
