@@ -5,8 +5,8 @@ import scipy.sparse
 
 from sk_dbn.kernels.gather import DTYPES, FLOAT16, Source
 from sk_dbn.kernels.statistics import BLOCK, column_moments, fingerprints
+from sk_dbn.models.pace import Pace
 from sk_dbn.models.threads import run_serial
-from sk_dbn.models.work import Pace
 
 MANY_VALUES = 2e6  # worth waking another thread for
 BLOCK_VALUES = 2**22  # most that are read together

@@ -3,8 +3,9 @@
 import numpy as np
 
 from sk_dbn.kernels.feed_forward import predict_rows
+from sk_dbn.models.pace import Pace
 from sk_dbn.models.threads import run_serial
-from sk_dbn.models.work import SMALL_WORK, Pace
+from sk_dbn.models.work import SMALL_WORK
 
 PREDICTION_ROWS = 192  # rows that go through the layers together
 FIRST_CALL = 2e9  # floating-point operations of the first call, whatever the machine

@@ -18,12 +18,12 @@ from sk_dbn.kernels.optimisers import SOLVERS, Optimiser
 from sk_dbn.kernels.statistics import probe_layers
 from sk_dbn.models.data import arrays_for_kernels
 from sk_dbn.models.forward import forward
+from sk_dbn.models.pace import TeamPace
 from sk_dbn.models.threads import run_serial
 from sk_dbn.models.traces import Recorder
 from sk_dbn.models.work import (
     SMALL_WORK,
     TRANSCENDENTAL_WORK,
-    Pace,
     row_blocks,
     row_pieces,
     weight_blocks,
@@ -393,7 +393,7 @@ class Training:
         has_max_norm = optimiser.kernel_state.max_norm > 0.0
         self.bench = Workbench(network, batch_size, has_max_norm, any(dropout))
         self.norms = np.zeros((network.n_layers, 3))
-        self._pace = Pace()
+        self._pace = TeamPace()
 
     def n_updates(self, order):
         """Minibatches of an epoch."""
@@ -419,9 +419,10 @@ class Training:
         n_batches = self.n_updates(order)
         rates = np.array(np.broadcast_to(rates, n_batches), float)
         each = recorder is not None and recorder.each_batch
-        for first, end in self._pace.calls(n_batches, each):
+        run = self.bench.call(run)
+        for way, first, end in self._pace.team_calls(run, n_batches, each):
             piece = order[first * batch : end * batch]
-            self._minibatches(run, piece, rates[first:end], loss)
+            self._minibatches(way, piece, rates[first:end], loss)
             if recorder is not None and (each or end == n_batches):
                 recorder.record(self, end / n_batches, 1 if each else n_batches)
         data_loss, penalty, n_rows = loss
@@ -429,7 +430,7 @@ class Training:
 
     def _minibatches(self, run, order, rates, loss):
         """One compiled call."""
-        self.bench.call(run)(
+        run(
             train_minibatches,
             self.training_set.data.source,
             self.training_set.examples,
@@ -459,7 +460,7 @@ def loss_and_gradient(run, network, training_set, order, bench, pace):
         The rows, a repeated one as often as it counts.
     bench : Workbench
         Its gradient is the result and stays valid until its next use.
-    pace : Pace
+    pace : TeamPace
 
     Returns
     -------
@@ -472,8 +473,8 @@ def loss_and_gradient(run, network, training_set, order, bench, pace):
     total = total or 1.0  # where no row counts, loss and gradient are zero
     bench.work.gradient[:] = 0
     sums, batch = np.zeros(2), bench.batch
-    for first, end in pace.calls(-(-len(order) // batch)):
-        bench.call(run)(
+    for way, first, end in pace.team_calls(bench.call(run), -(-len(order) // batch)):
+        way(
             accumulate_gradient,
             training_set.data.source,
             training_set.examples,
@@ -586,7 +587,7 @@ class LbfgsObjective:
         self.run, self.network, self.training_set = run, network, training_set
         self.alpha, self.recorder = alpha, recorder
         self.bench = Workbench(network, min(GRADIENT_ROWS, len(training_set.order)))
-        self._pace = Pace()
+        self._pace = TeamPace()
         self._previous = network.theta.astype(np.float64)
         self.loss = np.inf
 

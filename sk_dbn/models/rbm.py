@@ -9,8 +9,9 @@ from sk_dbn.kernels.feed_forward import Layers
 from sk_dbn.kernels.pseudo_likelihood import pseudo_log_likelihood
 from sk_dbn.models.data import arrays_for_kernels
 from sk_dbn.models.forward import forward
+from sk_dbn.models.pace import Pace
 from sk_dbn.models.threads import run_serial
-from sk_dbn.models.work import SMALL_WORK, Pace, product_work, row_pieces
+from sk_dbn.models.work import SMALL_WORK, product_work, row_pieces
 
 KINDS = {
     "bernoulli": LOGISTIC,

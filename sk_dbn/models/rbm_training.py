@@ -22,10 +22,11 @@ from sk_dbn.kernels.contrastive_divergence import (
     train_machine,
 )
 from sk_dbn.models.divergence import WORSE
+from sk_dbn.models.pace import TeamPace
 from sk_dbn.models.rbm import UNBOUNDED, Memory, natural_bias
 from sk_dbn.models.threads import run_serial
 from sk_dbn.models.traces import Recorder
-from sk_dbn.models.work import SMALL_WORK, Pace, row_blocks, weight_blocks
+from sk_dbn.models.work import SMALL_WORK, row_blocks, weight_blocks
 
 MOST_PROBED, LEAST_PROBED = 256, 64
 MOST_AVERAGED = 4096  # rows that the means of an upper layer's input are taken over
@@ -317,7 +318,7 @@ class MachineTraining:
             push_to_target(stack.machine(layer), rule, self.bench.work.push)
         self._rule, self._machine = rule, stack.machine(layer)
         self._measured = {}
-        self._pace = Pace()
+        self._pace = TeamPace()
 
     def epoch(self, run, order, recorder=None):
         """Visit the samples once, in the order given.
@@ -331,15 +332,16 @@ class MachineTraining:
         batch = self.bench.batch
         n_batches = -(-len(order) // batch)
         each = recorder is not None and recorder.each_batch
-        for first, end in self._pace.calls(n_batches, each):
-            self._minibatches(run, order[first * batch : end * batch], end - first)
+        run = self.bench.call(run)
+        for way, first, end in self._pace.team_calls(run, n_batches, each):
+            self._minibatches(way, order[first * batch : end * batch], end - first)
             if recorder is not None and (each or end == n_batches):
                 recorder.record(self, end / n_batches, 1 if each else n_batches)
 
     def _minibatches(self, run, order, count):
         """One compiled call."""
         memory = self.stack.memories[self.layer]
-        self.bench.call(run)(
+        run(
             train_machine,
             self.data.source,
             order,

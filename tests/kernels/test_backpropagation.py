@@ -21,8 +21,8 @@ from sk_dbn.models.network import (
     Workbench,
     loss_and_gradient,
 )
+from sk_dbn.models.pace import TeamPace
 from sk_dbn.models.threads import run_parallel, run_serial
-from sk_dbn.models.work import Pace
 from tests import reference
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -101,7 +101,8 @@ class Problem:
 
     def gradient(self, rows, batch=5, run=run_serial):
         bench = Workbench(self.network, batch)
-        loss, flat = loss_and_gradient(run, self.network, self.training_set, rows, bench, Pace())
+        parts = self.network, self.training_set, rows, bench, TeamPace()
+        loss, flat = loss_and_gradient(run, *parts)
         return loss, flat.copy()
 
     def flat(self, coefs, intercepts):
@@ -221,7 +222,7 @@ def test_signals_and_gradients_pass_a_hundred_layers_with_shortcuts(activation):
     data = Data(X, np.float64)
     part = TrainingSet(data, np.zeros((200, 1)), np.empty(0), "squared_error", np.arange(200))
     bench = Workbench(network, 200)
-    _, gradient = loss_and_gradient(run_serial, network, part, part.order, bench, Pace())
+    _, gradient = loss_and_gradient(run_serial, network, part, part.order, bench, TeamPace())
     norms = [np.linalg.norm(gradient[at : at + width]) for at in network._biases_at[1:-1]]
     assert max(norms) < 3 * min(norms)
 
@@ -651,7 +652,7 @@ import numba, numpy as np
 from sk_dbn.models.data import Data
 from sk_dbn.models.network import Network, OptimiserState, Training, TrainingSet
 from sk_dbn.models.network import loss_and_gradient
-from sk_dbn.models.work import Pace
+from sk_dbn.models.pace import TeamPace
 from sk_dbn.models.threads import threads
 
 for n_jobs in (1, 2, 3, 4):
@@ -667,7 +668,7 @@ for n_jobs in (1, 2, 3, 4):
     with threads(n_jobs) as run:
         assert numba.get_num_threads() == n_jobs or n_jobs == 1
         losses = [training.epoch(run, order, 0.01) for _ in range(3)]
-        loss, gradient = loss_and_gradient(run, network, part, order, training.bench, Pace())
+        loss, gradient = loss_and_gradient(run, network, part, order, training.bench, TeamPace())
     results = network.theta, np.array(losses), training.norms, np.array(loss), gradient
     print(hashlib.sha256(b"".join(part.tobytes() for part in results)).hexdigest())
 """

@@ -1,0 +1,125 @@
+"""How long compiled calls are, and whether they share their work: both are found out by trying."""
+
+import math
+import time
+
+from sk_dbn.models.threads import run_parallel, run_serial
+
+LONGEST_CALL = 0.1  # seconds in compiled code, so that Ctrl-C is heard
+TRIAL_CALL = 2e-3  # seconds of each call that two ways of calling are compared by
+N_TRIAL_CALLS = 3  # of each way, in turns; the least time counts
+FIRST_PAUSE, LONGEST_PAUSE = 0.25, 4.0  # seconds between two trials
+LONG_UNIT = 5e-3  # seconds; work so large is worth sharing on any processor
+CLEARLY_LESS = 0.95  # of the other way's time, for changing over
+
+
+class Pace:
+    """Learns how many minibatches, or other units of work, a compiled call can take.
+
+    Parameters
+    ----------
+    first : int, default=1
+        Units of the first call, which is not to be long either, whatever their size.
+    """
+
+    def __init__(self, first=1):
+        self._per_call = max(1, first)
+
+    def calls(self, n_units, each=False):
+        """Cut some units into calls; the time between two of them is measured.
+
+        Parameters
+        ----------
+        n_units : int
+        each : bool, default=False
+            Whether every unit is to be a call of its own.
+
+        Yields
+        ------
+        first, end : int
+            The units of one call.
+        """
+        first = 0
+        while first < n_units:
+            end = min(first + (1 if each else self._per_call), n_units)
+            start = time.perf_counter()
+            yield first, end
+            self._adapt(time.perf_counter() - start)
+            first = end
+
+    def _adapt(self, elapsed):
+        if elapsed < LONGEST_CALL / 2:
+            self._per_call *= 2 if elapsed > LONGEST_CALL / 16 else 8
+        elif elapsed > LONGEST_CALL:
+            self._per_call = max(1, self._per_call // 2)
+
+
+class TeamPace(Pace):
+    """The same for work that threads may share, in calls that do so where it takes less time.
+
+    Whether two cores are faster than one at work of a tenth of a millisecond depends on whether
+    they share a cache. A virtual machine does not tell, and its host may change it at any time.
+    So short calls of both kinds are compared, at the beginning and now and then. The results
+    are the same bits.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self._way, self._tried = run_parallel, {}
+        self._left = []  # ways of the calls that are left of a trial
+        self._unit = math.inf  # seconds, the least that one was seen to take
+        self._due, self._pause = 0.0, FIRST_PAUSE
+
+    def team_calls(self, run, n_units, each=False):
+        """Cut some units into calls, and choose how each is made.
+
+        Parameters
+        ----------
+        run : callable, from `threads`
+        n_units : int
+        each : bool, default=False
+            Whether every unit is to be a call of its own.
+
+        Yields
+        ------
+        run : callable
+            As it is given; that for one thread where this is faster than several.
+        first, end : int
+            The units of one call.
+        """
+        if each or run is not run_parallel:
+            yield from ((run, *part) for part in self.calls(n_units, each))
+            return
+        first = 0
+        while first < n_units:
+            way, count = self._next_call()
+            end = min(first + count, n_units)
+            start = time.perf_counter()
+            yield way, first, end
+            self._note(way, end - first, time.perf_counter() - start)
+            first = end
+
+    def _next_call(self):
+        if not self._left and self._due <= time.perf_counter() and self._unit <= LONG_UNIT:
+            self._left, self._tried = [run_serial, run_parallel] * N_TRIAL_CALLS, {}
+        if self._left:
+            return self._left[0], max(1, int(TRIAL_CALL / self._unit))
+        return self._way, self._per_call
+
+    def _note(self, way, count, elapsed):
+        self._unit = min(self._unit, elapsed / count)
+        if not self._left:
+            self._adapt(elapsed)
+            return
+        del self._left[0]
+        self._tried[way] = min(self._tried.get(way, math.inf), elapsed / count)
+        if not self._left:
+            self._choose()
+
+    def _choose(self):
+        other = run_serial if self._way is run_parallel else run_parallel
+        if self._tried[other] < CLEARLY_LESS * self._tried[self._way]:
+            self._way, self._pause = other, FIRST_PAUSE
+        else:
+            self._pause = min(2 * self._pause, LONGEST_PAUSE)
+        self._due = time.perf_counter() + self._pause
