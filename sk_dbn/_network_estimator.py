@@ -117,7 +117,8 @@ class Samples:
 
     def repeated(self, rows):
         """These rows, each as often as it counts."""
-        return np.repeat(rows, self.repeats[rows])
+        is_plain = self.repeats.min() == self.repeats.max() == 1
+        return rows if is_plain else np.repeat(rows, self.repeats[rows])
 
 
 @dataclass
@@ -327,7 +328,8 @@ class BaseDeepNetwork(SuggestsNames, BaseEstimator, metaclass=ABCMeta):
             order = canonical_order(run, Data(X, self.dtype), Data(targets, self.dtype))
         else:
             order = np.arange(X.shape[0])
-        order = order[repeats[order] > 0]
+        if repeats.min() == 0:
+            order = order[repeats[order] > 0]
         return Samples(X, y, targets, labelled, repeats, weight, order)
 
     def _labelled(self, y):

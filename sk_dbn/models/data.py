@@ -166,7 +166,7 @@ def _sorted_order(hashes):
     n_bits = max(0, int(np.ceil(np.log2(max(len(hashes), 1) / SORTED_TOGETHER))))
     if n_bits == 0:
         return np.argsort(hashes, kind="stable")
-    order, heads = [], hashes >> np.uint64(64 - n_bits)
+    order, heads = [], (hashes >> np.uint64(64 - n_bits)).astype(np.uint16)  # few bytes to compare
     for head in range(2**n_bits):
         places = np.flatnonzero(heads == head)
         order.append(places[np.argsort(hashes[places], kind="stable")])
