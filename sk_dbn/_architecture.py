@@ -153,3 +153,40 @@ def real_array(name, values, shape, dtype, meaning=""):
     if not (np.abs(W) <= np.finfo(dtype).max).all():
         raise ValueError(f"{name} must be finite as {np.dtype(dtype)}, got NaN, infinity or more.")
     return W
+
+
+def check_continues(network):
+    """Check that training goes on in the network that was begun.
+
+    Parameters
+    ----------
+    network : BaseDeepNetwork
+        Fitted, perhaps with other parameters since.
+
+    Raises
+    ------
+    ValueError
+        If a parameter asks for another network.
+    """
+    begun, sizes = network._network, [W.shape[1] for W in network.coefs_[:-1]]
+    asked_sizes = layer_sizes(network.hidden_layer_sizes)
+    same_depth = len(asked_sizes) == len(sizes)
+    activations = network._activations(len(sizes)) if same_depth else []
+    for name, was, is_now in (
+        ("hidden_layer_sizes", tuple(sizes), tuple(asked_sizes)),
+        ("loss", network._begun_loss, network._loss),
+        ("activation of each layer", begun.activations, [*activations, network.out_activation_]),
+        ("shortcut", begun.shortcut, bool(network.shortcut)),
+        ("dtype", begun.theta.dtype.name, np.dtype(network.dtype).name),
+    ):
+        if was != is_now:
+            raise ValueError(
+                f"{name} must stay {was!r} while training goes on, got {is_now!r}; set "
+                "warm_start=False to start a new network."
+            )
+    if network._is_frozen and network.pretrainer_ is not network.pretrainer.estimator:
+        raise ValueError(
+            "pretrainer must hold the stack that the network started from while training goes "
+            "on and its layers stay as they are, got a FrozenEstimator of another one; set "
+            "warm_start=False to start a new network."
+        )

@@ -24,6 +24,7 @@ from sklearn.utils.validation import (
     column_or_1d,
 )
 
+from sk_dbn._docstrings import completed
 from sk_dbn._input import check_sparse, read_input
 from sk_dbn._labels import (
     check_no_minus_one,
@@ -34,6 +35,7 @@ from sk_dbn._labels import (
 from sk_dbn._network_estimator import BaseDeepNetwork, is_stochastic
 
 
+@completed
 class DBNClassifier(
     ClassNamePrefixFeaturesOutMixin, ClassifierMixin, TransformerMixin, BaseDeepNetwork
 ):
@@ -49,96 +51,11 @@ class DBNClassifier(
     hidden_layer_sizes : array-like of shape (n_hidden,) or int, default=(256, 128)
         Units of each hidden layer. (): a linear model, which has nothing to pre-train.
 
-    activation : str or list of str, default='logistic'
-        Activation of the hidden layers, one for all or one for each:
+    activation, solver, alpha, batch_size, learning_rate : as in BaseDeepNetwork
 
-        - 'identity', f(z) = z;
-        - 'logistic', f(z) = 1 / (1 + exp(-z));
-        - 'tanh';
-        - 'softsign', f(z) = z / (1 + abs(z));
-        - 'relu', f(z) = max(0, z);
-        - 'leaky_relu', 'relu' with slope 0.01 below zero;
-        - 'elu', f(z) = exp(z) - 1 below zero;
-        - 'selu', the scaled 'elu' that keeps mean 0 and variance 1 [7]_;
-        - 'gelu', z times the normal distribution's P(N(0, 1) < z);
-        - 'swish', z times logistic(z);
-        - 'softplus', f(z) = log(1 + exp(z));
-        - 'step', the perceptron's, for prediction only: asking `fit` to train through
-          it is an error that says so.
+    learning_rate_init, power_t, max_iter, shuffle, random_state, tol : as in BaseDeepNetwork
 
-    solver : {'sgd', 'adam', 'adamw', 'nadam', 'rmsprop', 'adagrad', 'lbfgs'}, \
-            default='adam'
-        How weights are optimised. 'sgd' has momentum (Nesterov's or the classical), 'adam'
-        is [4]_ as scikit-learn has it, 'adamw' decouples the decay of the weights from the
-        gradient [5]_, 'nadam' is Adam with Nesterov's momentum [6]_, 'rmsprop' divides by a
-        running root mean square, 'adagrad' by the root of the sum of squares. 'lbfgs' works
-        on all rows at once and suits small data; it computes in double precision whatever the
-        `dtype`, because its line search compares losses that differ by little.
-
-    alpha : float, default=0.0001
-        Strength of the penalty of the weights, L2 unless `l1_ratio` says otherwise, divided by
-        the minibatch's weight when added to the loss. With ``solver='adamw'`` the decoupled
-        decay: each update moves the weights against the penalty's gradient, undivided, by the
-        learning rate.
-
-    batch_size : int, default='auto'
-        Samples in a minibatch. 'auto': a fortieth of all, at least 32 and at most 200; see
-        `batch_size_`. Not used by 'lbfgs'.
-
-    learning_rate : {'auto', 'constant', 'invscaling', 'adaptive', 'cosine', 'one_cycle'}, \
-            default='auto'
-        Schedule of the learning rate. 'auto': 'one_cycle' in `fit`; 'constant' in
-        `partial_fit`, which does not know which call is the last. Used by ``solver='sgd'``
-        alone: 'invscaling' divides
-        `learning_rate_init` by ``t ** power_t``, t the samples seen; 'adaptive' divides
-        the rate by 5 whenever training stalls. Used by every solver but 'lbfgs', from update
-        to update: 'cosine' falls along half a cosine, to zero after `max_iter` epochs [12]_;
-        'one_cycle' rises from a 25th of `learning_rate_init` to all of it over three tenths
-        of these epochs, then falls to a 250000th [13]_, as in torch, but the momentum stays.
-
-        Each call of `fit` has a schedule of its own, with `warm_start` too. Calls of
-        `partial_fit` share one, each of them an epoch of it: `max_iter` says how many. When
-        it has come to its end, the last rate stays, and a warning says so.
-
-    learning_rate_init : 'auto' or float, default='auto'
-        Initial learning rate; the highest one of 'one_cycle'. 'auto': 0.01 (0.1 with 'sgd' and
-        'adagrad'), times 3 if all hidden units are logistic; times 2 / L in a network of L > 2
-        hidden layers without `shortcut`; times 200 / n where the widest of them has n > 200 units;
-        times 1 / 3 where the schedule does not end near zero, and again where the layers were
-        pre-trained. See `learning_rate_init_`. Not used by 'lbfgs'.
-
-    power_t : float, default=0.5
-        Exponent of 'invscaling'.
-
-    max_iter : int, default=200
-        Maximum number of epochs, or of iterations of 'lbfgs'.
-
-    shuffle : bool, default=True
-        Whether every epoch visits the samples in a new random order. The model then
-        depends on the set of samples, not on the order in which they are stored.
-
-    random_state : int, RandomState instance, default=None
-        Determines first weights, pre-training, the validation split and the order of
-        samples. The same int gives the same bits for every `n_jobs`.
-
-    tol : float, default=1e-4
-        Training stops when the loss (or with `early_stopping` the validation score) did
-        not improve by tol for `n_iter_no_change` epochs. For 'lbfgs' the largest
-        component of the projected gradient. Without `early_stopping`, 'cosine' and 'one_cycle'
-        go on to `max_iter` whatever the loss does, and nothing stops before `warmup_epochs`.
-
-    verbose : bool, default=False
-        Whether to print of each epoch which one of how many it is, its loss, the score of
-        validation rows, and the time that passed and that is left at most; of pre-training too.
-
-    warm_start : bool, default=False
-        Whether `fit` goes on from the weights of the previous call.
-
-    momentum : float, default=0.9
-        Momentum of 'sgd', in [0, 1].
-
-    nesterovs_momentum : bool, default=True
-        Whether 'sgd' uses Nesterov's momentum.
+    verbose, warm_start, momentum, nesterovs_momentum : as in BaseDeepNetwork
 
     early_stopping : {'refit'} or bool, default='refit'
         How long to train. 'refit': a copy of the network is first trained for `max_iter` epochs
@@ -156,24 +73,9 @@ class DBNClassifier(
         `X_val`, these are the held-out samples. False: all epochs, or until `tol`. Not used by
         'lbfgs'.
 
-    validation_fraction : float, default=0.1
-        Share of the training samples held out by ``early_stopping=True``.
+    validation_fraction, beta_1, beta_2, epsilon, n_iter_no_change : as in BaseDeepNetwork
 
-    beta_1 : float, default=0.9
-        Decay of the running mean of gradients in 'adam', 'adamw' and 'nadam', and of
-        the running mean of their squares in 'rmsprop', which keeps only that one.
-
-    beta_2 : float, default=0.999
-        Decay of the running mean of squared gradients in 'adam', 'adamw' and 'nadam'.
-
-    epsilon : float, default=1e-8
-        Added to the denominator of the adaptive solvers.
-
-    n_iter_no_change : int, default=10
-        Epochs without improvement that are put up with.
-
-    max_fun : int, default=15000
-        Most evaluations of the loss by 'lbfgs'.
+    max_fun : as in BaseDeepNetwork
 
     init : str, float or list of arrays, default='auto'
         First weights of every layer:
@@ -212,20 +114,7 @@ class DBNClassifier(
         to ask for it elsewhere is an error, with 'auto' there is none. `pretrainer_` tells what
         was done.
 
-    warmup_epochs : float, default=0
-        Epochs, or a fraction of one, over which the learning rate rises linearly from zero to
-        the first of its schedule, update by update. They count among `max_iter`, and
-        are fewer with 'cosine' and 'one_cycle'. Not for 'lbfgs'.
-
-    l1_ratio : float, default=0.0
-        Share of the L1 norm in the penalty, which for the weights W of all layers is
-        ``alpha * (l1_ratio * |W|_1 + (1 - l1_ratio) / 2 * |W|_2^2)``. Weights that nothing
-        holds then stay close to zero. Not for 'lbfgs'.
-
-    max_norm : float, default=None
-        The most that the incoming weights of a unit may have as L2 norm, in hidden layers
-        and in the output: after each update, longer ones are scaled down to it [10]_. None: no
-        bound. Not for 'lbfgs'.
+    warmup_epochs, l1_ratio, max_norm : as in BaseDeepNetwork
 
     dropout : 'auto', float or pair of floats, default='auto'
         Share of the hidden units that takes no part in an update, others for each sample, or
@@ -235,22 +124,7 @@ class DBNClassifier(
         trace's activations have all of them. 'auto': 0.2 of the hidden units, none where only the
         output layer is trained and with 'lbfgs', for which no other is possible.
 
-    clip_norm : float, default=None
-        The most that the gradient of all layers together may have as L2 norm, penalty
-        included, as it enters the solver: a longer one is scaled down to it [11]_, after
-        `clip_value`. Not for 'lbfgs'.
-
-    clip_value : float, default=None
-        The most that a component of the gradient may be in size: larger ones are cut to it.
-        Not for 'lbfgs'.
-
-    shortcut : bool, default=False
-        Whether each hidden layer but the first adds its input to its output [14]_: with L such
-        layers ``a + f(a W + b) / L`` takes the place of ``f(a W + b)``, so that a network of
-        any depth starts as one that gradients pass, whatever the activation [15]_. Where
-        widths differ, the first units have shortcuts, as many as there are on both sides, and the
-        others none. A stack does not pre-train such a network: needs
-        ``pretrainer=None`` or 'auto'.
+    clip_norm, clip_value, shortcut : as in BaseDeepNetwork
 
     class_weight : dict, list of dicts or 'balanced', default=None
         Factor of the loss for each class; 'balanced' is inverse to the frequencies. Only
@@ -268,15 +142,7 @@ class DBNClassifier(
         every label is a class, and a warning asks whether -1 beside 0, 1, ... is meant to be one.
         NaN and None in y are an error: replace them by such a label.
 
-    trace : {'epoch', 'batch'} or None, default='epoch'
-        How often a row is added to `gradient_trace_`; None turns it off.
-
-    dtype : {'float32', 'float64', np.float32, np.float64} or np.dtype, default='float32'
-        Precision of parameters and output. Input is read in the precision it has.
-
-    n_jobs : int, default=None
-        Threads. None takes as many as joblib, OpenMP and numba allow this process, -1 all
-        cores. The result is the same for any number.
+    trace, dtype, n_jobs : as in BaseDeepNetwork
 
     Attributes
     ----------
@@ -287,65 +153,18 @@ class DBNClassifier(
         Weights of each layer, (fan_in, fan_out).
         The first acts on the input as `pretrainer_` scales it, if there is one.
 
-    intercepts_ : list of shape (n_layers - 1,)
-        Biases of each layer, (fan_out,). Both may be assigned, in whole or by item.
+    intercepts_, gradient_trace_, pretrainer_, loss_, best_loss_ : as in BaseDeepNetwork
 
-    gradient_trace_ : GradientTrace or None
-        What every layer's gradients, weights and activations did, row by row.
-
-    pretrainer_ : BernoulliRBMStack or None
-        The stack the hidden layers started from. Where there is one, `coefs_[0]` acts on
-        ``(X - pretrainer_.visible_mean_) / pretrainer_.visible_scale_``, clipped to [0, 1]
-        where ``pretrainer_.visible_`` is 'bernoulli', for all features or for one.
-
-    loss_ : float
-        Loss of the last epoch, penalty included.
-
-    best_loss_ : float or None
-        Smallest loss of an epoch; None with `early_stopping`.
-
-    loss_curve_ : list of float
-        Loss of each epoch.
+    loss_curve_ : as in BaseDeepNetwork
 
     validation_scores_ : list of float or None
         Accuracy of the validation rows after each epoch, where there are such rows.
 
-    validation_loss_curve_ : list of float or None
-        Their loss, without penalty.
+    validation_loss_curve_, best_validation_score_, n_iter_, t_ : as in BaseDeepNetwork
 
-    best_validation_score_ : float or None
-        The best of `validation_scores_`.
+    batch_size_, max_iter_, held_out_loss_curve_, n_layers_, n_outputs_ : as in BaseDeepNetwork
 
-    n_iter_ : int
-        Epochs (or iterations of 'lbfgs') of the last call of `fit`.
-
-    t_ : int
-        Samples seen in training.
-
-    batch_size_, learning_rate_, learning_rate_init_, dropout_ : int, str, float, pair of floats
-        What these parameters stood for in the last call.
-
-    max_iter_ : int
-        Number of epochs that training was planned for, see `early_stopping`.
-
-    held_out_loss_curve_ : list of float or None
-        Loss of the held-out samples after each epoch of the first pass of
-        ``early_stopping='refit'``.
-
-    n_layers_ : int
-        Number of layers, input and output included.
-
-    n_outputs_ : int
-        Number of outputs of the network.
-
-    out_activation_ : str
-        Activation of the output layer.
-
-    n_features_in_ : int
-        Number of features seen during `fit`.
-
-    feature_names_in_ : ndarray of shape (`n_features_in_`,)
-        Names of features seen during `fit`, where X had string names.
+    out_activation_, n_features_in_, feature_names_in_ : as in BaseDeepNetwork
 
     See Also
     --------
@@ -355,25 +174,7 @@ class DBNClassifier(
 
     References
     ----------
-    .. [1] Glorot, X. & Bengio, Y. (2010). Understanding the difficulty of training deep
-       feedforward neural networks. AISTATS. Equations 12 and 16.
-
-    .. [2] He, K., Zhang, X., Ren, S. & Sun, J. (2015). Delving deep into rectifiers. ICCV.
-       Equation 10.
-
-    .. [3] LeCun, Y., Bottou, L., Orr, G. & Müller, K.-R. (1998). Efficient BackProp.
-       Equation 16.
-
-    .. [4] Kingma, D. & Ba, J. (2015). Adam: a method for stochastic optimization. ICLR.
-       Algorithm 1, in the form of section 2's last paragraph.
-
-    .. [5] Loshchilov, I. & Hutter, F. (2019). Decoupled weight decay regularization. ICLR.
-       Algorithm 2.
-
-    .. [6] Dozat, T. (2016). Incorporating Nesterov momentum into Adam. ICLR workshop.
-
-    .. [7] Klambauer, G., Unterthiner, T., Mayr, A. & Hochreiter, S. (2017).
-       Self-normalizing neural networks. NeurIPS. Equation 2.
+    .. [1]-[7] as in BaseDeepNetwork
 
     .. [8] Hinton, G. E., Osindero, S. & Teh, Y.-W. (2006). A fast learning algorithm for
        deep belief nets. Neural Computation 18. Section 4.
@@ -381,23 +182,7 @@ class DBNClassifier(
     .. [9] Szegedy, C., Vanhoucke, V., Ioffe, S., Shlens, J. & Wojna, Z. (2016). Rethinking
        the Inception architecture for computer vision. CVPR. Section 7.
 
-    .. [10] Srivastava, N., Hinton, G., Krizhevsky, A., Sutskever, I. & Salakhutdinov, R.
-       (2014). Dropout: a simple way to prevent neural networks from overfitting. JMLR 15.
-
-    .. [11] Pascanu, R., Mikolov, T. & Bengio, Y. (2013). On the difficulty of training
-       recurrent neural networks. ICML. Algorithm 1.
-
-    .. [12] Loshchilov, I. & Hutter, F. (2017). SGDR: stochastic gradient descent with warm
-       restarts. ICLR. Equation 5, without restarts.
-
-    .. [13] Smith, L. N. & Topin, N. (2019). Super-convergence: very fast training of neural
-       networks using large learning rates. SPIE 11006.
-
-    .. [14] He, K., Zhang, X., Ren, S. & Sun, J. (2016). Deep residual learning for image
-       recognition. CVPR. Section 3; option A where widths differ.
-
-    .. [15] Marion, P., Fermanian, A., Biau, G. & Vert, J.-P. (2025). Scaling ResNets in the
-       large-depth regime. JMLR 26.
+    .. [10]-[15] as in BaseDeepNetwork
 
     Examples
     --------

@@ -1,23 +1,25 @@
 """What DBNClassifier and DeepMLPRegressor share: the network under scikit-learn's contract."""
 
-import math
 import warnings
 from abc import ABCMeta, abstractmethod
-from dataclasses import dataclass
 from numbers import Integral, Real
 
 import numpy as np
-import scipy.optimize
-from sklearn.base import BaseEstimator, clone, is_classifier, is_regressor
+from sklearn.base import BaseEstimator, clone, is_regressor
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.frozen import FrozenEstimator
-from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.optimize import _check_optimize_result
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted
+from sklearn.utils.validation import check_is_fitted
 
-from sk_dbn._architecture import PRECISIONS, check_layers_fit, first_weights, layer_sizes
+from sk_dbn._architecture import (
+    PRECISIONS,
+    check_continues,
+    check_layers_fit,
+    first_weights,
+    layer_sizes,
+)
 from sk_dbn._assignment import assignable
 from sk_dbn._automatic import automatic_batch_size, automatic_learning_rate
 from sk_dbn._baseline import compare
@@ -35,37 +37,30 @@ from sk_dbn._pretraining import (
 )
 from sk_dbn._progress import Progress
 from sk_dbn._rbm_stack import BernoulliRBMStack
+from sk_dbn._samples import Samples, hold_out, weigh
 from sk_dbn._scaling import warn_of_features, warn_of_targets
-from sk_dbn._transaction import all_or_nothing
 from sk_dbn._unused import NETWORK, STOPPING, warn_of_unused
-from sk_dbn.models import memory
+from sk_dbn.models import loop, memory
 from sk_dbn.models.compilation import telling
 from sk_dbn.models.data import Data, canonical_order
 from sk_dbn.models.divergence import Yardstick
 from sk_dbn.models.forward import shared_work
 from sk_dbn.models.initialisers import NAMES as INITIALISERS
 from sk_dbn.models.initialisers import initial_weights
-from sk_dbn.models.network import (
-    ACTIVATIONS,
-    OUTPUT_ACTIVATIONS,
-    SOLVERS,
-    LbfgsObjective,
-    Network,
-    NetworkRecorder,
-    OptimiserState,
-    Training,
-    TrainingSet,
-)
-from sk_dbn.models.orders import rows_together, shuffled
+from sk_dbn.models.lbfgs import LbfgsObjective, LbfgsTask, is_steep
+from sk_dbn.models.loop import Listener, Patience
+from sk_dbn.models.network import ACTIVATIONS, Network
+from sk_dbn.models.network_tasks import FineTuning, Rehearsal, Validation
+from sk_dbn.models.network_trace import NetworkRecorder
+from sk_dbn.models.network_training import SOLVERS, OptimiserState, Training, TrainingSet
+from sk_dbn.models.orders import Orders
 from sk_dbn.models.scales import Scales
 from sk_dbn.models.schedules import PLANNED, SCHEDULES, Schedule
 from sk_dbn.models.threads import threads
+from sk_dbn.models.transaction import transaction
 
 # The share of a classifier's hidden units that dropout='auto' drops.
 AUTO_DROPOUT = 0.2
-
-# Integer weights up to this mean stand for repeated rows, beyond it they multiply losses.
-MOST_REPEATS = 10
 
 # What an optimiser begins with and keeps through further calls of partial_fit.
 OF_SCHEDULE = ("learning_rate", "learning_rate_init", "power_t", "warmup_epochs")
@@ -74,8 +69,11 @@ KEPT = (
     *OF_SCHEDULE,
 )
 
-# The share of the loss that L-BFGS may leave undone, going by the slope at its end.
-LARGE_GAIN = 0.1
+# What training changes in place.
+KEPT_BY_TRAINING = (
+    *("_network", "_optimiser", "_schedule", "_patience"),
+    *("_random_state", "_recorder"),
+)
 
 # What 'lbfgs' cannot do, the value that stands for not asking it to, and why it cannot.
 NOT_FOR_LBFGS = {
@@ -88,61 +86,264 @@ NOT_FOR_LBFGS = {
 }
 
 
-@dataclass
-class Samples:
-    """What a call of fit was given, validated and encoded.
-
-    Parameters
-    ----------
-    X : ndarray or CSR matrix of shape (n_samples, n_features)
-    y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
-    targets : ndarray of shape (n_samples, n_outputs) or (n_samples, 1)
-        y as the network's loss reads it.
-    labelled : bool ndarray of shape (n_samples,)
-    repeats : int ndarray of shape (n_samples,)
-        How often a sample counts.
-    weight : ndarray of shape (n_samples,) or (0,)
-        What its loss is multiplied by besides.
-    order : int64 ndarray
-        The samples that count, once each.
-    """
-
-    X: object
-    y: np.ndarray
-    targets: np.ndarray
-    labelled: np.ndarray
-    repeats: np.ndarray
-    weight: np.ndarray
-    order: np.ndarray
-
-    def repeated(self, rows):
-        """These rows, each as often as it counts."""
-        is_plain = self.repeats.min() == self.repeats.max() == 1
-        return rows if is_plain else np.repeat(rows, self.repeats[rows])
-
-
-@dataclass
-class Validation:
-    """Rows that are scored after every epoch.
-
-    Parameters
-    ----------
-    rows : TrainingSet
-    y : ndarray
-        What the score compares with, for the rows in their order.
-    """
-
-    rows: TrainingSet
-    y: np.ndarray
-
-    @property
-    def is_constant(self):
-        """Whether all targets are equal, so that there is no variance to explain."""
-        return bool((self.y == self.y[0]).all())
-
-
 class BaseDeepNetwork(SuggestsNames, BaseEstimator, metaclass=ABCMeta):
-    """Base of the estimators that train a network by backpropagation."""
+    """Base of the estimators that train a network by backpropagation.
+
+    What they share is documented here; `_docstrings.completed` writes it out in each of theirs.
+
+    Parameters
+    ----------
+    activation : str or list of str, default='logistic'
+        Activation of the hidden layers, one for all or one for each:
+
+        - 'identity', f(z) = z;
+        - 'logistic', f(z) = 1 / (1 + exp(-z));
+        - 'tanh';
+        - 'softsign', f(z) = z / (1 + abs(z));
+        - 'relu', f(z) = max(0, z);
+        - 'leaky_relu', 'relu' with slope 0.01 below zero;
+        - 'elu', f(z) = exp(z) - 1 below zero;
+        - 'selu', the scaled 'elu' that keeps mean 0 and variance 1 [7]_;
+        - 'gelu', z times the normal distribution's P(N(0, 1) < z);
+        - 'swish', z times logistic(z);
+        - 'softplus', f(z) = log(1 + exp(z));
+        - 'step', the perceptron's, for prediction only: asking `fit` to train through
+          it is an error that says so.
+
+    solver : {'sgd', 'adam', 'adamw', 'nadam', 'rmsprop', 'adagrad', 'lbfgs'}, \
+            default='adam'
+        How weights are optimised. 'sgd' has momentum (Nesterov's or the classical), 'adam'
+        is [4]_ as scikit-learn has it, 'adamw' decouples the decay of the weights from the
+        gradient [5]_, 'nadam' is Adam with Nesterov's momentum [6]_, 'rmsprop' divides by a
+        running root mean square, 'adagrad' by the root of the sum of squares. 'lbfgs' works
+        on all rows at once and suits small data; it computes in double precision whatever the
+        `dtype`, because its line search compares losses that differ by little.
+
+    alpha : float, default=0.0001
+        Strength of the penalty of the weights, L2 unless `l1_ratio` says otherwise, divided by
+        the minibatch's weight when added to the loss. With ``solver='adamw'`` the decoupled
+        decay: each update moves the weights against the penalty's gradient, undivided, by the
+        learning rate.
+
+    batch_size : int, default='auto'
+        Samples in a minibatch. 'auto': a fortieth of all, at least 32 and at most 200; see
+        `batch_size_`. Not used by 'lbfgs'.
+
+    learning_rate : {'auto', 'constant', 'invscaling', 'adaptive', 'cosine', 'one_cycle'}, \
+            default='auto'
+        Schedule of the learning rate. 'auto': 'one_cycle' in `fit`; 'constant' in
+        `partial_fit`, which does not know which call is the last. Used by ``solver='sgd'``
+        alone: 'invscaling' divides
+        `learning_rate_init` by ``t ** power_t``, t the samples seen; 'adaptive' divides
+        the rate by 5 whenever training stalls. Used by every solver but 'lbfgs', from update
+        to update: 'cosine' falls along half a cosine, to zero after `max_iter` epochs [12]_;
+        'one_cycle' rises from a 25th of `learning_rate_init` to all of it over three tenths
+        of these epochs, then falls to a 250000th [13]_, as in torch, but the momentum stays.
+
+        Each call of `fit` has a schedule of its own, with `warm_start` too. Calls of
+        `partial_fit` share one, each of them an epoch of it: `max_iter` says how many. When
+        it has come to its end, the last rate stays, and a warning says so.
+
+    learning_rate_init : 'auto' or float, default='auto'
+        Initial learning rate; the highest one of 'one_cycle'. 'auto': 0.01 (0.1 with 'sgd' and
+        'adagrad'), times 3 if all hidden units are logistic; times 2 / L in a network of L > 2
+        hidden layers without `shortcut`; times 200 / n where the widest of them has n > 200 units;
+        times 1 / 3 where the schedule does not end near zero, and again where the layers were
+        pre-trained. See `learning_rate_init_`. Not used by 'lbfgs'.
+
+    power_t : float, default=0.5
+        Exponent of 'invscaling'.
+
+    max_iter : int, default=200
+        Maximum number of epochs, or of iterations of 'lbfgs'.
+
+    shuffle : bool, default=True
+        Whether every epoch visits the samples in a new random order. The model then
+        depends on the set of samples, not on the order in which they are stored.
+
+    random_state : int, RandomState instance, default=None
+        Determines first weights, pre-training, the validation split and the order of
+        samples. The same int gives the same bits for every `n_jobs`.
+
+    tol : float, default=1e-4
+        Training stops when the loss (or with `early_stopping` the validation score) did
+        not improve by tol for `n_iter_no_change` epochs. For 'lbfgs' the largest
+        component of the projected gradient. Without `early_stopping`, 'cosine' and 'one_cycle'
+        go on to `max_iter` whatever the loss does, and nothing stops before `warmup_epochs`.
+
+    verbose : bool, default=False
+        Whether to print of each epoch which one of how many it is, its loss, the score of
+        validation rows, and the time that passed and that is left at most; of pre-training too.
+
+    warm_start : bool, default=False
+        Whether `fit` goes on from the weights of the previous call.
+
+    momentum : float, default=0.9
+        Momentum of 'sgd', in [0, 1].
+
+    nesterovs_momentum : bool, default=True
+        Whether 'sgd' uses Nesterov's momentum.
+
+    validation_fraction : float, default=0.1
+        Share of the training samples held out by ``early_stopping=True``.
+
+    beta_1 : float, default=0.9
+        Decay of the running mean of gradients in 'adam', 'adamw' and 'nadam', and of
+        the running mean of their squares in 'rmsprop', which keeps only that one.
+
+    beta_2 : float, default=0.999
+        Decay of the running mean of squared gradients in 'adam', 'adamw' and 'nadam'.
+
+    epsilon : float, default=1e-8
+        Added to the denominator of the adaptive solvers.
+
+    n_iter_no_change : int, default=10
+        Epochs without improvement that are put up with.
+
+    max_fun : int, default=15000
+        Most evaluations of the loss by 'lbfgs'.
+
+    warmup_epochs : float, default=0
+        Epochs, or a fraction of one, over which the learning rate rises linearly from zero to
+        the first of its schedule, update by update. They count among `max_iter`, and
+        are fewer with 'cosine' and 'one_cycle'. Not for 'lbfgs'.
+
+    l1_ratio : float, default=0.0
+        Share of the L1 norm in the penalty, which for the weights W of all layers is
+        ``alpha * (l1_ratio * |W|_1 + (1 - l1_ratio) / 2 * |W|_2^2)``. Weights that nothing
+        holds then stay close to zero. Not for 'lbfgs'.
+
+    max_norm : float, default=None
+        The most that the incoming weights of a unit may have as L2 norm, in hidden layers
+        and in the output: after each update, longer ones are scaled down to it [10]_. None: no
+        bound. Not for 'lbfgs'.
+
+    clip_norm : float, default=None
+        The most that the gradient of all layers together may have as L2 norm, penalty
+        included, as it enters the solver: a longer one is scaled down to it [11]_, after
+        `clip_value`. Not for 'lbfgs'.
+
+    clip_value : float, default=None
+        The most that a component of the gradient may be in size: larger ones are cut to it.
+        Not for 'lbfgs'.
+
+    shortcut : bool, default=False
+        Whether each hidden layer but the first adds its input to its output [14]_: with L such
+        layers ``a + f(a W + b) / L`` takes the place of ``f(a W + b)``, so that a network of
+        any depth starts as one that gradients pass, whatever the activation [15]_. Where
+        widths differ, the first units have shortcuts, as many as there are on both sides, and the
+        others none. A stack does not pre-train such a network: needs
+        ``pretrainer=None`` or 'auto'.
+
+    trace : {'epoch', 'batch'} or None, default='epoch'
+        How often a row is added to `gradient_trace_`; None turns it off.
+
+    dtype : {'float32', 'float64', np.float32, np.float64} or np.dtype, default='float32'
+        Precision of parameters and output. Input is read in the precision it has.
+
+    n_jobs : int, default=None
+        Threads. None takes as many as joblib, OpenMP and numba allow this process, -1 all
+        cores. The result is the same for any number.
+
+    Attributes
+    ----------
+    intercepts_ : list of shape (n_layers - 1,)
+        Biases of each layer, (fan_out,). Both may be assigned, in whole or by item.
+
+    gradient_trace_ : GradientTrace or None
+        What every layer's gradients, weights and activations did, row by row.
+
+    pretrainer_ : BernoulliRBMStack or None
+        The stack the hidden layers started from. Where there is one, `coefs_[0]` acts on
+        ``(X - pretrainer_.visible_mean_) / pretrainer_.visible_scale_``, clipped to [0, 1]
+        where ``pretrainer_.visible_`` is 'bernoulli', for all features or for one.
+
+    loss_ : float
+        Loss of the last epoch, penalty included.
+
+    best_loss_ : float or None
+        Smallest loss of an epoch; None with `early_stopping`.
+
+    loss_curve_ : list of float
+        Loss of each epoch.
+
+    validation_loss_curve_ : list of float or None
+        Their loss, without penalty.
+
+    best_validation_score_ : float or None
+        The best of `validation_scores_`.
+
+    n_iter_ : int
+        Epochs (or iterations of 'lbfgs') of the last call of `fit`.
+
+    t_ : int
+        Samples seen in training.
+
+    batch_size_, learning_rate_, learning_rate_init_, dropout_ : int, str, float, pair of floats
+        What these parameters stood for in the last call.
+
+    max_iter_ : int
+        Number of epochs that training was planned for, see `early_stopping`.
+
+    held_out_loss_curve_ : list of float or None
+        Loss of the held-out samples after each epoch of the first pass of
+        ``early_stopping='refit'``.
+
+    n_layers_ : int
+        Number of layers, input and output included.
+
+    n_outputs_ : int
+        Number of outputs of the network.
+
+    out_activation_ : str
+        Activation of the output layer.
+
+    n_features_in_ : int
+        Number of features seen during `fit`.
+
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
+        Names of features seen during `fit`, where X had string names.
+
+    References
+    ----------
+    .. [1] Glorot, X. & Bengio, Y. (2010). Understanding the difficulty of training deep
+       feedforward neural networks. AISTATS. Equations 12 and 16.
+
+    .. [2] He, K., Zhang, X., Ren, S. & Sun, J. (2015). Delving deep into rectifiers. ICCV.
+       Equation 10.
+
+    .. [3] LeCun, Y., Bottou, L., Orr, G. & Müller, K.-R. (1998). Efficient BackProp.
+       Equation 16.
+
+    .. [4] Kingma, D. & Ba, J. (2015). Adam: a method for stochastic optimization. ICLR.
+       Algorithm 1, in the form of section 2's last paragraph.
+
+    .. [5] Loshchilov, I. & Hutter, F. (2019). Decoupled weight decay regularization. ICLR.
+       Algorithm 2.
+
+    .. [6] Dozat, T. (2016). Incorporating Nesterov momentum into Adam. ICLR workshop.
+
+    .. [7] Klambauer, G., Unterthiner, T., Mayr, A. & Hochreiter, S. (2017).
+       Self-normalizing neural networks. NeurIPS. Equation 2.
+
+    .. [10] Srivastava, N., Hinton, G., Krizhevsky, A., Sutskever, I. & Salakhutdinov, R.
+       (2014). Dropout: a simple way to prevent neural networks from overfitting. JMLR 15.
+
+    .. [11] Pascanu, R., Mikolov, T. & Bengio, Y. (2013). On the difficulty of training
+       recurrent neural networks. ICML. Algorithm 1.
+
+    .. [12] Loshchilov, I. & Hutter, F. (2017). SGDR: stochastic gradient descent with warm
+       restarts. ICLR. Equation 5, without restarts.
+
+    .. [13] Smith, L. N. & Topin, N. (2019). Super-convergence: very fast training of neural
+       networks using large learning rates. SPIE 11006.
+
+    .. [14] He, K., Zhang, X., Ren, S. & Sun, J. (2016). Deep residual learning for image
+       recognition. CVPR. Section 3; option A where widths differ.
+
+    .. [15] Marion, P., Fermanian, A., Biau, G. & Vert, J.-P. (2025). Scaling ResNets in the
+       large-depth regime. JMLR 26.
+    """
 
     _parameter_constraints: dict = {
         "hidden_layer_sizes": "no_validation",  # by layer_sizes
@@ -256,8 +457,8 @@ class BaseDeepNetwork(SuggestsNames, BaseEstimator, metaclass=ABCMeta):
         self._check_solver()
         # What leaves the range of numbers is met by a check of the loss and the weights.
         in_range = np.errstate(over="ignore", invalid="ignore")
-        told = telling(Progress(self.verbose, self, "epoch").say)
-        with told, all_or_nothing(self) as checkpoint, threads(self.n_jobs) as run, in_range:
+        told = telling(Progress(self.verbose, self).say)
+        with told, transaction(self) as checkpoint, threads(self.n_jobs) as run, in_range:
             first = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
             if first or not incremental:
                 self._warn_of_unused(incremental)
@@ -267,13 +468,13 @@ class BaseDeepNetwork(SuggestsNames, BaseEstimator, metaclass=ABCMeta):
             self._watch_old(checkpoint, first, incremental)
             if first:
                 self._initialise(samples)
-            self._check_architecture()
+            check_continues(self)
             train, validation = self._training_sets(run, samples, X_val, y_val)
             if first:
                 self._note_scales(samples, train)
             self._resolve_automatic(len(train.order), incremental)
             self._choose_max_iter(run, train, validation, first, incremental)
-            self._start_trace(run, train, self.batch_size_, first, samples.X)
+            self._start_trace(run, train, self.batch_size_, first, samples.data)
             self._start_validation(validation)
             self._baseline = None  # until training is over
             if self.solver == "lbfgs":
@@ -323,14 +524,15 @@ class BaseDeepNetwork(SuggestsNames, BaseEstimator, metaclass=ABCMeta):
                 "some rows, or fit a BernoulliRBMStack, which needs none."
             )
         targets = self._encode_targets(y, labelled, first, incremental, classes)
-        repeats, weight = self._weigh(X, y, labelled, sample_weight)
-        if self.shuffle and not rows_together(X):
-            order = canonical_order(run, Data(X, self.dtype), Data(targets, self.dtype))
+        repeats, weight = weigh(self, X, y, labelled, sample_weight)
+        data = Data(X, self.dtype)
+        if self.shuffle and not data.together:
+            order = canonical_order(run, data, Data(targets, self.dtype))
         else:
             order = np.arange(X.shape[0])
         if repeats.min() == 0:
             order = order[repeats[order] > 0]
-        return Samples(X, y, targets, labelled, repeats, weight, order)
+        return Samples(X, data, y, targets, labelled, repeats, weight, order)
 
     def _labelled(self, y):
         """Which rows have a label."""
@@ -339,29 +541,6 @@ class BaseDeepNetwork(SuggestsNames, BaseEstimator, metaclass=ABCMeta):
     def _class_weights(self, y, labelled, repeats):
         """A factor per sample from class_weight, or None."""
         return None
-
-    def _weigh(self, X, y, labelled, sample_weight):
-        """Sample weights as counts where they are whole numbers, and as factors.
-
-        A weight of 2 then is exactly the same as listing the sample twice.
-        """
-        n_samples = X.shape[0]
-        repeats, factors = np.ones(n_samples, dtype=np.int64), None
-        if sample_weight is not None:
-            w = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
-            if not w[labelled].any():
-                raise ValueError("Sample weights must contain at least one non-zero number.")
-            if np.all(w == np.floor(w)) and w.sum() <= MOST_REPEATS * n_samples:
-                repeats = w.astype(np.int64)
-            else:
-                repeats, factors = (w > 0).astype(np.int64), w
-        class_factors = self._class_weights(y, labelled, repeats)
-        if class_factors is not None:
-            factors = class_factors if factors is None else product(factors, class_factors)
-        weight = np.empty(0)
-        if factors is not None:
-            weight = of_mean_one(factors, np.where(labelled, repeats, 0))
-        return repeats, weight.astype(self._training_dtype)
 
     def _initialise(self, samples):
         """A network with first weights, pre-trained where that was asked for."""
@@ -379,11 +558,11 @@ class BaseDeepNetwork(SuggestsNames, BaseEstimator, metaclass=ABCMeta):
         # Kept apart: a frozen stack is its owner's, who may fit it again.
         self._visible = None if stack is None else stack._inputs
         self._network, self._optimiser, self._begun_loss = network, None, self._loss
-        self._no_improvement_count = 0
+        self._patience = Patience(self.n_iter_no_change)
         self.n_layers_ = network.n_layers + 1
         self.n_iter_, self.t_ = 0, 0
         self._usual_loss = 0.0
-        self._judges_by_loss, self._best_value = False, -np.inf
+        self._judges_by_loss = False
         self.loss_ = np.nan  # until the first epoch is complete
         self.loss_curve_, self.validation_loss_curve_ = [], None
         self.validation_scores_ = None
@@ -489,44 +668,6 @@ class BaseDeepNetwork(SuggestsNames, BaseEstimator, metaclass=ABCMeta):
         """Whether the output layer is initialised as scikit-learn does, by `activation`."""
         return isinstance(self.init, str) and self.init == "sklearn"
 
-    def _check_architecture(self):
-        """Training goes on only in the network that was begun."""
-        sizes = [W.shape[1] for W in self.coefs_[:-1]]
-        if sizes != layer_sizes(self.hidden_layer_sizes):
-            raise ValueError(
-                f"hidden_layer_sizes must stay {tuple(sizes)} while training goes on, got "
-                f"{self.hidden_layer_sizes}; set warm_start=False to start a new network."
-            )
-        if self._loss != self._begun_loss:
-            raise ValueError(
-                f"loss must stay {self._begun_loss!r} while training goes on, got "
-                f"{self._loss!r}; set warm_start=False to start a new network."
-            )
-        activations = [*self._activations(len(sizes)), self.out_activation_]
-        codes = [ACTIVATIONS.get(name, OUTPUT_ACTIVATIONS.get(name)) for name in activations]
-        if codes != self._network.codes.tolist():
-            raise ValueError(
-                "activation and loss must stay what they were while training goes on, got "
-                f"activation={self.activation!r} and an {self.out_activation_!r} output; set "
-                "warm_start=False to start a new network."
-            )
-        if self._network.shortcut != self.shortcut:
-            raise ValueError(
-                f"shortcut must stay {self._network.shortcut} while training goes on, got "
-                f"{self.shortcut}; set warm_start=False to start a new network."
-            )
-        if self._is_frozen and self.pretrainer_ is not self.pretrainer.estimator:
-            raise ValueError(
-                "pretrainer must hold the stack that the network started from while training goes "
-                "on and its layers stay as they are, got a FrozenEstimator of another one; set "
-                "warm_start=False to start a new network."
-            )
-        if self._network.theta.dtype != self.dtype:
-            raise ValueError(
-                f"dtype must stay {self._network.theta.dtype.name!r} while training goes on, "
-                f"got {np.dtype(self.dtype).name!r}; set warm_start=False to start a new network."
-            )
-
     @property
     def _is_frozen(self):
         """Whether the hidden layers stay as they are and only the output layer is trained."""
@@ -537,29 +678,30 @@ class BaseDeepNetwork(SuggestsNames, BaseEstimator, metaclass=ABCMeta):
         """The part of the network that is trained, on the same parameters."""
         return self._network.output_layer() if self._is_frozen else self._network
 
-    def _training_input(self, run, X, rows=None):
-        """X as the trained part reads it: where layers are frozen, what they make of these rows.
+    def _training_input(self, run, plain, rows=None):
+        """The input of the trained part: where layers are frozen, what they make of these rows.
 
         Their features are computed once, (n_samples, n_top_units); of other rows they are zero.
         """
         dtype = self._training_dtype
-        data = self._open(X, dtype)
+        data = self._open(plain, dtype)
         if not self._is_frozen:
             return data
-        rows = np.arange(X.shape[0]) if rows is None else rows
+        n_samples = plain.shape[0]
+        rows = np.arange(n_samples) if rows is None else np.sort(rows)
         n_frozen = self._network.n_layers - 1
-        network = self._network.astype(dtype)
-        features = network.outputs(run, data, n_frozen, np.sort(rows))
-        if len(rows) < X.shape[0]:
-            all_rows = np.zeros((X.shape[0], features.shape[1]), features.dtype)
-            all_rows[np.sort(rows)] = features
+        features = self._network.astype(dtype).outputs(run, data, n_frozen, rows)
+        if len(rows) < n_samples:
+            all_rows = np.zeros((n_samples, features.shape[1]), features.dtype)
+            all_rows[rows] = features
             features = all_rows
         return Data(features, dtype)
 
-    def _open(self, X, dtype=None):
-        """X as the first layer reads it: standardised where the pre-training did so."""
-        dtype = self._network.theta.dtype if dtype is None else dtype
-        return Data(X, dtype) if self._visible is None else self._visible.data(X, dtype)
+    def _open(self, plain, dtype):
+        """The data as the first layer reads them: standardised where the pre-training did so."""
+        if self._visible is not None:
+            return self._visible.data(plain.X, dtype)
+        return plain if plain.dtype == dtype else Data(plain.X, dtype)
 
     def _training_sets(self, run, samples, X_val, y_val):
         """The rows to train on, and those to validate on or None."""
@@ -568,11 +710,9 @@ class BaseDeepNetwork(SuggestsNames, BaseEstimator, metaclass=ABCMeta):
             rows = rows[samples.weight[rows] > 0]
         if len(rows) == 0:
             raise ValueError("sample_weight and class_weight leave no row with a label.")
-        held_out, data = None, self._training_input(run, samples.X, rows)
+        data, held_out = self._training_input(run, samples.data, rows), None
         if self._stops_early and X_val is None and self.solver != "lbfgs":
-            rows, held_out = self._split(rows, samples)
-            if rows_together(data.X):  # visited block by block, which are of rows that ascend
-                rows, held_out = np.sort(rows), np.sort(held_out)
+            rows, held_out = hold_out(self, rows, samples)
         parts = data, samples.targets, samples.weight, self._loss
         train = TrainingSet(*parts, samples.repeated(rows), self._loss_option)
         if X_val is not None or y_val is not None:
@@ -581,33 +721,13 @@ class BaseDeepNetwork(SuggestsNames, BaseEstimator, metaclass=ABCMeta):
             return train, None
         held_out = samples.repeated(held_out)
         rows = TrainingSet(*parts, held_out, self._loss_option)
-        return train, Validation(rows, samples.y[held_out])
+        return train, self._validation(rows, samples.y[held_out])
 
-    def _split(self, rows, samples):
-        """Set a validation_fraction of the rows aside."""
-        fraction, n = self.validation_fraction, len(rows)
-        n_held_out = math.ceil(fraction * n)
-        if n_held_out < 2:
-            raise ValueError(
-                "The validation set is too small. Increase 'validation_fraction' "
-                "or the size of your dataset."
-            )
-        if n_held_out >= n:
-            raise ValueError(
-                f"validation_fraction={fraction} of {n} samples leaves none to train on. Use more "
-                "samples, a smaller validation_fraction or early_stopping=False."
-            )
-        labels = None
-        if is_classifier(self) and samples.targets.shape[1] == 1:  # not multi-label
-            labels = samples.targets[rows, 0]
-        rows, held_out = split(rows, labels, fraction, n_held_out, self._random_state)
-        if len(held_out) < 2:
-            raise ValueError(
-                f"early_stopping=True holds rows out, but most of the {len(np.unique(labels))} "
-                f"classes in y have a single one of the {n} labels, which is needed to train on. "
-                "Use more samples, give X_val and y_val, or set early_stopping=False."
-            )
-        return rows, held_out
+    def _validation(self, rows, y):
+        """Samples that are scored after every epoch."""
+        # R^2 of targets that are all equal is zero, whatever is predicted.
+        by_loss = is_regressor(self) and bool((y == y[0]).all())
+        return Validation(rows, y, self._score_outputs, by_loss)
 
     def _given_validation(self, run, X_val, y_val):
         """Validation rows that were passed to fit."""
@@ -630,11 +750,10 @@ class BaseDeepNetwork(SuggestsNames, BaseEstimator, metaclass=ABCMeta):
             raise ValueError(
                 f"y_val must have the {self.n_outputs_} outputs of y, got shape {y_val.shape}."
             )
-        no_weight = np.empty(0, self._training_dtype)
-        order = np.arange(X_val.shape[0])
-        data = self._training_input(run, X_val)
+        order, no_weight = np.arange(X_val.shape[0]), np.empty(0, self._training_dtype)
+        data = self._training_input(run, Data(X_val, self.dtype))
         parts = data, targets, no_weight, self._loss, order, self._loss_option
-        return Validation(TrainingSet(*parts), y_val)
+        return self._validation(TrainingSet(*parts), y_val)
 
     def _note_scales(self, samples, train):
         """Keep on which scale inputs and targets are, and warn where that is a bad one."""
@@ -649,7 +768,7 @@ class BaseDeepNetwork(SuggestsNames, BaseEstimator, metaclass=ABCMeta):
         if is_regressor(self):
             warn_of_targets(self)
 
-    def _start_trace(self, run, train, batch_size, first, X):
+    def _start_trace(self, run, train, batch_size, first, plain):
         """A recorder, going on with the trace of a network that is trained further."""
         if self.trace is None:
             self._recorder = None
@@ -660,7 +779,8 @@ class BaseDeepNetwork(SuggestsNames, BaseEstimator, metaclass=ABCMeta):
             recorder = NetworkRecorder(each_batch)
         recorder.below = {}
         if self._is_frozen:
-            recorder.look_below(self._network, self._open(X), train.probe)
+            data = self._open(plain, self._network.theta.dtype)
+            recorder.look_below(self._network, data, train.probe)
         if recorder.is_empty:
             recorder.record_start(run, self._trained.astype(train.data.dtype), train, batch_size)
         self._recorder = recorder
@@ -673,18 +793,20 @@ class BaseDeepNetwork(SuggestsNames, BaseEstimator, metaclass=ABCMeta):
 
     def _start_validation(self, validation):
         """What was best so far, beginning anew where another thing is watched now."""
+        self._patience.n_iter_no_change = self.n_iter_no_change
         if self._stops_early != (self.best_loss_ is None):
             self.best_loss_ = None if self._stops_early else np.inf
             self.best_validation_score_ = None
-            self._no_improvement_count = 0
-        # R^2 of targets that are all equal is zero, whatever is predicted.
-        by_loss = validation is not None and is_regressor(self) and validation.is_constant
+            self._patience = Patience(self.n_iter_no_change)
+        by_loss = validation is not None and validation.by_loss
         if by_loss != self._judges_by_loss:
-            self._judges_by_loss, self._best_value = by_loss, -np.inf
+            self._judges_by_loss = by_loss
+            if self._stops_early:
+                self._patience = Patience(self.n_iter_no_change)
         if validation is not None and self.validation_scores_ is None:
             self.validation_scores_, self.validation_loss_curve_ = [], []
         if validation is not None and self.best_validation_score_ is None:
-            self.best_validation_score_ = self._best_value = -np.inf
+            self.best_validation_score_ = -np.inf
 
     @property
     def _stops_early(self):
@@ -716,7 +838,7 @@ class BaseDeepNetwork(SuggestsNames, BaseEstimator, metaclass=ABCMeta):
             return
         spare = 1.0  # both passes see the same samples
         if validation is not None:
-            held_out = validation.rows
+            held_out = validation.samples
         elif first and len(train.order) >= LEAST_SAMPLES:
             train, held_out = split_by_target(train, self._random_state)
             spare = SPARE
@@ -730,23 +852,18 @@ class BaseDeepNetwork(SuggestsNames, BaseEstimator, metaclass=ABCMeta):
 
     def _rehearse(self, run, train, held_out):
         """Train a copy of the network; the held-out loss and the mean rate of every epoch."""
-        network, order = self._trained.with_parameters(self._trained.theta.copy()), train.order
-        optimiser, schedule = self._new_optimiser(network), self._new_schedule()
+        network = self._trained.with_parameters(self._trained.theta.copy())
+        schedule = self._new_schedule()
         self._check_warmup(schedule)
-        training = self._new_training(network, train, optimiser)
-        losses, mean_rates, together = [], [], rows_together(train.data.X)
-        progress = Progress(self.verbose, self, "held-out samples, epoch", self.max_iter)
-        while len(losses) < self.max_iter and np.isfinite(losses).all():
-            if self.shuffle:
-                order = shuffled(self._random_state, train.order, together)
-            rates = schedule.rates(training.n_updates(order))
-            training.epoch(run, order, rates)
-            outputs = network.outputs(run, held_out.data, rows=held_out.order)
-            losses.append(float(held_out.loss_of(outputs)))
-            mean_rates.append(float(rates.mean()))
-            progress.end_epoch({"loss": losses[-1]})
-            schedule.end_epoch(len(losses) * len(order))
-        return losses, mean_rates
+        training = self._new_training(network, train, self._new_optimiser(network))
+        parts = run, training, self._orders(train), schedule, self.max_iter
+        task = Rehearsal(held_out, *parts)
+        loop.train(task, [Progress(self.verbose, self)])
+        return task.losses, task.rates
+
+    def _orders(self, train):
+        """In which orders epochs visit the samples."""
+        return Orders(self._random_state, train.order, self.shuffle, train.data.together)
 
     def _batch_size(self, n_samples):
         """Rows of a minibatch."""
@@ -858,52 +975,44 @@ class BaseDeepNetwork(SuggestsNames, BaseEstimator, metaclass=ABCMeta):
         """Epoch after epoch until the loss or the score no longer improves."""
         self._start_optimiser(incremental)
         training = self._new_training(self._trained, train, self._optimiser)
-        n_samples = len(train.order)
-        self._watch(checkpoint, "_network", "_optimiser", "_schedule", "_random_state", "_recorder")
-        yardstick = self._yardstick(run, train, incremental)
-        best, progress = self._best_so_far(), self._progress("epoch", incremental)
+        self._watch(checkpoint, *KEPT_BY_TRAINING)
+        task = FineTuning(
+            *(run, training, self._orders(train), self._schedule, self.max_iter_),
+            yardstick=self._yardstick(run, train, incremental),
+            patience=self._patience,
+            tol=self.tol,
+            validation=validation,
+            stops_early=self._stops_early,
+            best=self._best_so_far(),
+            checkpoint=checkpoint,
+            recorder=self._recorder,
+            n_seen=self.t_,
+            n_before=len(self.loss_curve_) if incremental else None,
+        )
         self.n_iter_ = 0
-        order, theta = train.order, self._trained.theta
-        together, stopping, diverged = rows_together(train.data.X), False, False
-        max_iter = 1 if incremental else self.max_iter_
-        while self.n_iter_ < max_iter and not stopping:
-            before = theta.copy()
-            if self.shuffle:
-                order = shuffled(self._random_state, train.order, together)
-            rates = self._schedule.rates(training.n_updates(order))
-            loss = training.epoch(run, order, rates, self._recorder)
-            diverged = self._is_lost(yardstick, loss, incremental)
-            if diverged:
-                self._retreat(checkpoint, yardstick, loss)
-                break
-            yardstick.end_epoch(loss, before)
-            self._end_epoch(loss, n_samples)
-            if self._check_improvement(run, validation) and self._stops_early:
-                best = theta.copy()
-            progress.end_epoch(self._measures(validation))
-            self._schedule.end_epoch(self.t_)
-            stopping = self._is_stopping(progress)
-            checkpoint.keep()
-        if best is not None and not yardstick.is_worse(yardstick.loss_of(best)):
-            theta[:] = best
-        if not (incremental or diverged):
-            self._judge(yardstick, stopping)
+        loop.train(task, [Progress(self.verbose, self), NetworkListener(self, checkpoint)])
+        if task.is_reset:
+            self._optimiser = None
+        if task.divergence is not None:
+            self._warn_of_divergence(*task.divergence)
+        elif not (incremental or task.has_converged):
+            self._warn_of_too_few_epochs()
 
     def _watch(self, checkpoint, *names):
-        """Remember what training changes in place, in case it is interrupted."""
+        """Remember what training changes in place, in case it fails or is interrupted."""
         checkpoint.watch(*(getattr(self, name, None) for name in names))
 
     def _watch_old(self, checkpoint, first, incremental):
         """The same of what this call of fit goes on with."""
         self._watch(checkpoint, "_random_state")
         if not first:
-            self._watch(checkpoint, "_network", "_recorder")
+            self._watch(checkpoint, "_network", "_recorder", "_patience")
         if not first and incremental:
             self._watch(checkpoint, "_optimiser", "_schedule")
 
     def _best_so_far(self):
         """The weights that scored best in the previous fit, if this one goes on with it."""
-        if self._stops_early and np.isfinite(self._best_value):
+        if self._stops_early and np.isfinite(self._patience.best):
             return self._trained.theta.copy()
         return None
 
@@ -914,39 +1023,6 @@ class BaseDeepNetwork(SuggestsNames, BaseEstimator, metaclass=ABCMeta):
         self._usual_loss = yardstick.size
         return yardstick
 
-    def _is_lost(self, yardstick, loss, incremental):
-        """Whether an epoch ruined the weights. Of many, a later one shows what the last did."""
-        theta = self._trained.theta
-        if not np.isfinite(theta).all() or yardstick.is_hopeless(loss):
-            return True
-        return incremental and yardstick.is_hopeless(yardstick.loss_of(theta))
-
-    def _retreat(self, checkpoint, yardstick, loss):
-        """Return to the weights of the last good epoch; the trace shows what happened."""
-        checkpoint.restore(self._recorder)
-        is_first = self.n_iter_ == 0
-        if not is_first and yardstick.is_worse(yardstick.loss_of(self._trained.theta)):
-            # That epoch's loss was measured before its last updates, which were bad.
-            is_first = self._return_to(yardstick)
-        self._warn_of_divergence(self.n_iter_ + 1, loss, is_first)
-
-    def _judge(self, yardstick, stopping):
-        """Look at what all epochs have made of the weights, and tell if they are no good."""
-        loss = yardstick.loss_of(self._trained.theta)
-        if yardstick.is_worse(loss):
-            self._warn_of_divergence(self.n_iter_, loss, self._return_to(yardstick))
-        elif not (stopping or self._schedule.is_planned or self.max_iter_ < self.max_iter):
-            warnings.warn(
-                f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) "
-                "reached and the optimization hasn't converged yet.",
-                ConvergenceWarning,
-            )
-
-    def _return_to(self, yardstick):
-        """Take the last good weights, and no momentum; whether training began with them."""
-        self._trained.theta[:], self._optimiser = yardstick.good, None
-        return yardstick.is_first
-
     def _warn_of_divergence(self, epoch, loss, is_first):
         kept = "that it began with" if is_first else "of the last good epoch"
         warnings.warn(
@@ -956,114 +1032,36 @@ class BaseDeepNetwork(SuggestsNames, BaseEstimator, metaclass=ABCMeta):
             ConvergenceWarning,
         )
 
-    def _end_epoch(self, loss, n_samples):
-        self.n_iter_ += 1
-        self.t_ += n_samples
-        self.loss_ = float(loss)
-        self.loss_curve_ = [*self.loss_curve_, self.loss_]
-
-    def _progress(self, unit, incremental=False):
-        """What is told of this call: of one of partial_fit, that it counts on."""
-        if incremental:
-            return Progress(self.verbose, self, unit, n_before=len(self.loss_curve_))
-        return Progress(self.verbose, self, unit, self.max_iter_)
-
-    def _measures(self, validation):
-        """What an epoch came to."""
-        measures = {"loss": self.loss_}
-        if validation is not None:
-            measures["validation score"] = self.validation_scores_[-1]
-        return measures
-
-    def _check_improvement(self, run, validation):
-        """Update what was best so far; whether this epoch's score is."""
-        improved = False
-        if validation is not None:
-            improved = self._validate_epoch(run, validation)
-        if not self._stops_early:
-            stuck = self.loss_ > self.best_loss_ - self.tol
-            self.best_loss_ = min(self.best_loss_, self.loss_)
-            self._no_improvement_count = self._no_improvement_count + 1 if stuck else 0
-        return improved
-
-    def _validate_epoch(self, run, validation):
-        """Score the validation rows."""
-        rows = validation.rows
-        outputs = rows.outputs(run, self._trained, rows.order)
-        weight = None if rows.sample_weight.size == 0 else rows.sample_weight[rows.order]
-        score = np.nan  # a regressor may have left the range of numbers
-        if np.isfinite(outputs).all() and (len(outputs) > 1 or not self._judges_by_loss):
-            score = self._score_outputs(outputs, validation.y, weight)
-        self.validation_scores_ = [*self.validation_scores_, score]
-        loss = float(rows.loss_of(outputs))
-        self.validation_loss_curve_ = [*self.validation_loss_curve_, loss]
-        value = -loss if self._judges_by_loss else score
-        if self._stops_early:
-            stuck = not value >= self._best_value + self.tol  # NaN is stuck
-            self._no_improvement_count = self._no_improvement_count + 1 if stuck else 0
-        improved = value > self._best_value
-        self._best_value = float(np.fmax(value, self._best_value))
-        self.best_validation_score_ = float(np.fmax(score, self.best_validation_score_))
-        return improved
-
-    def _is_stopping(self, progress):
-        """Whether training should stop, having told why if verbose."""
-        if self._no_improvement_count <= self.n_iter_no_change:
-            return False
-        if self._schedule.is_under_way and not self._stops_early:
-            return False
-        stopping = self._schedule.on_plateau()
-        what = "Validation score" if self._stops_early else "Training loss"
-        then = "Stopping." if stopping else f"Setting learning rate to {self._schedule.rate:f}"
-        progress.say(
-            f"{what} did not improve more than tol={self.tol:f} for "
-            f"{self.n_iter_no_change} consecutive epochs. {then}"
-        )
-        if not stopping:
-            self._no_improvement_count = 0
-        return stopping
+    def _warn_of_too_few_epochs(self):
+        """Warn where the loss was still falling at the end, and nobody had planned that end."""
+        if not (self._schedule.is_planned or self.max_iter_ < self.max_iter):
+            warnings.warn(
+                f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) "
+                "reached and the optimization hasn't converged yet.",
+                ConvergenceWarning,
+            )
 
     def _fit_lbfgs(self, run, train, validation, checkpoint):
         """Minimise the loss over all rows by L-BFGS-B."""
-        theta = self._trained.theta
         network = self._trained.astype(train.data.dtype)
         objective = LbfgsObjective(run, network, train, self.alpha, self._recorder)
         self._watch(checkpoint, "_network", "_random_state", "_recorder")
-        self.n_iter_, progress = 0, self._progress("iteration")
-
-        def end_iteration(x):
-            objective.end_iteration(x)
-            theta[:] = x
-            if np.isfinite(objective.loss) and np.isfinite(theta).all():
-                self._end_epoch(objective.loss, 0)
-                if validation is not None:
-                    self._validate_epoch(run, validation)
-                progress.end_epoch(self._measures(validation))
-                checkpoint.keep()
-
-        result = scipy.optimize.minimize(
-            objective,
-            theta.astype(np.float64),
-            method="L-BFGS-B",
-            jac=True,
-            callback=end_iteration,
-            options={"maxfun": self.max_fun, "maxiter": self.max_iter, "gtol": self.tol},
-        )
-        loss = objective.reported(result.x)
-        theta[:] = result.x
-        if not (np.isfinite(loss) and np.isfinite(theta).all()):
-            checkpoint.restore(self._recorder)
-            self._warn_of_divergence(self.n_iter_ + 1, loss, self.n_iter_ == 0)
+        self.n_iter_ = 0
+        limits = self.max_iter, self.max_fun, self.tol
+        task = LbfgsTask(objective, self._trained, *limits, validation, checkpoint, self.t_)
+        task.train([Progress(self.verbose, self), NetworkListener(self, checkpoint)])
+        if task.divergence is not None:
+            self._warn_of_divergence(*task.divergence)
             return
-        self.n_iter_ = _check_optimize_result("lbfgs", result, self.max_iter)
-        if result.success and is_steep(result, self.tol):
+        self.n_iter_ = _check_optimize_result("lbfgs", task.result, self.max_iter)
+        if task.result.success and is_steep(task.result, self.tol):
             warnings.warn(
                 f"lbfgs stopped after {self.n_iter_} iterations because a step lowered the loss by "
                 "next to nothing, but the gradient is large: it has not converged. Scale X and y, "
                 "with StandardScaler and TransformedTargetRegressor.",
                 ConvergenceWarning,
             )
-        self.loss_ = self.best_loss_ = float(loss)
+        self.loss_ = self.best_loss_ = task.loss
 
     # Prediction.
 
@@ -1078,7 +1076,9 @@ class BaseDeepNetwork(SuggestsNames, BaseEstimator, metaclass=ABCMeta):
             dtype = np.result_type(dtype, self._training_dtype)
         network = self._network.astype(dtype)
         with threads(self.n_jobs, shared_work(network.layers, X.shape[0])) as run:
-            return network.outputs(run, self._open(X, dtype), network.n_layers - n_above)
+            return network.outputs(
+                run, self._open(Data(X, dtype), dtype), network.n_layers - n_above
+            )
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -1086,82 +1086,32 @@ class BaseDeepNetwork(SuggestsNames, BaseEstimator, metaclass=ABCMeta):
         return tags
 
 
-def is_steep(result, tol):
-    """Whether L-BFGS-B ended on a slope, by taking the last step's poor gain for the end of all.
-
-    A gradient is large or small beside the loss: by that much the step that was to come next
-    would have lowered it, by its slope. This does not depend on the units of X and y.
+class NetworkListener(Listener):
+    """Publishes each complete epoch, and makes it the one that Ctrl-C leaves.
 
     Parameters
     ----------
-    result : scipy.optimize.OptimizeResult
-    tol : float
-        The largest component that a gradient may have at the end in any case.
-
-    Returns
-    -------
-    bool
+    estimator : BaseDeepNetwork
+    checkpoint : Checkpoint
     """
-    gradient = result.jac
-    gain = gradient @ result.hess_inv.matvec(gradient)
-    return np.abs(gradient).max() > tol and gain > LARGE_GAIN * abs(result.fun)
 
+    def __init__(self, estimator, checkpoint):
+        self._estimator, self._checkpoint = estimator, checkpoint
 
-def product(*factors):
-    """The elementwise product of some weights, up to a common factor that keeps it in range."""
-    return np.prod([w / (w.max() or 1.0) for w in factors], axis=0)
-
-
-def of_mean_one(weight, repeats):
-    """Weights divided by their mean over those that count.
-
-    Parameters
-    ----------
-    weight : float64 ndarray of shape (n_samples,)
-    repeats : int ndarray of shape (n_samples,)
-        How often each sample counts.
-
-    Returns
-    -------
-    float64 ndarray of shape (n_samples,)
-        Zero for samples that do not count; all zero where none does.
-    """
-    weight = np.where(repeats > 0, weight, 0.0)
-    weight = weight / (weight.max() or 1.0)  # whose sum then is a number
-    counted = np.repeat(weight, repeats)
-    # An exact sum: the same whatever the order, and whether samples are repeated or listed.
-    mean = math.fsum(counted) / max(np.count_nonzero(counted), 1)
-    return weight / (mean or 1.0)
-
-
-def split(rows, labels, fraction, n_held_out, random):
-    """Rows to train on and rows to hold out, with the same share of each class where it can be.
-
-    Classes too rare to be shared out stay among the rows to train on.
-
-    Parameters
-    ----------
-    rows : ndarray of shape (n_rows,)
-    labels : ndarray of shape (n_rows,), or None to split at random
-    fraction : float
-        Share of the rows to hold out.
-    n_held_out : int
-        That share of them, rounded up.
-    random : RandomState
-
-    Returns
-    -------
-    rows, held_out : ndarrays
-    """
-    if labels is not None:
-        classes, counts = np.unique(labels, return_counts=True)
-        if counts.min() < 2 or len(classes) > min(n_held_out, len(rows) - n_held_out):
-            order = random.permutation(len(rows))
-            first = np.zeros(len(rows), dtype=bool)
-            first[order[np.unique(labels[order], return_index=True)[1]]] = True
-            held_out = order[~first[order]][:n_held_out]
-            return np.delete(rows, held_out), rows[held_out]
-    return train_test_split(rows, random_state=random, test_size=fraction, stratify=labels)
+    def epoch_ended(self, task):
+        """Set the fitted attributes."""
+        network = self._estimator
+        network.n_iter_, network.t_, network.loss_ = task.n_iter, task.t, task.loss
+        network.loss_curve_ = [*network.loss_curve_, task.loss]
+        if task.validation is not None:
+            network.validation_scores_ = [*network.validation_scores_, task.score]
+            losses = network.validation_loss_curve_
+            network.validation_loss_curve_ = [*losses, task.validation_loss]
+            best = np.fmax(task.score, network.best_validation_score_)
+            network.best_validation_score_ = float(best)
+        if not network._stops_early:
+            network.best_loss_ = min(network.best_loss_, task.loss)
+        self._checkpoint.keep()
 
 
 def is_stochastic(estimator):

@@ -2,9 +2,11 @@
 
 import time
 
+from sk_dbn.models.loop import Listener
 
-class Progress:
-    """Counts the epochs of one phase of training, and tells of each where that is wanted.
+
+class Progress(Listener):
+    """Tells of each epoch where that is wanted.
 
     Parameters
     ----------
@@ -12,36 +14,28 @@ class Progress:
         Whether to tell.
     estimator : object
         Who tells.
-    unit : str
-        What is counted, such as ``"epoch"``; what it is an epoch of goes before.
-    n_epochs : int, default=None
-        How many there are at most; None where nobody knows, as in calls of partial_fit.
-    n_before : int, default=0
-        How many there were in previous calls.
     """
 
-    def __init__(self, verbose, estimator, unit, n_epochs=None, n_before=0):
-        self.verbose, self.unit, self.n_epochs = verbose, unit, n_epochs
-        self.who, self.n_before, self.n_done = type(estimator).__name__, n_before, 0
+    def __init__(self, verbose, estimator):
+        self.verbose, self.who = verbose, type(estimator).__name__
+
+    def task_began(self, task):
+        """Begin to measure the time."""
         self._start = time.perf_counter()
 
-    def end_epoch(self, measures):
-        """Count an epoch and tell what it came to.
-
-        Parameters
-        ----------
-        measures : dict of str to float
-        """
-        self.n_done += 1
+    def epoch_ended(self, task):
+        """Tell which epoch of how many ended, what it came to, and the time that is left."""
         seconds = time.perf_counter() - self._start
-        count = f"{self.unit} {self.n_before + self.n_done}"
-        told = [f"{name} = {value:.6g}" for name, value in measures.items()]
+        count = f"{task.name} {task.n_before + task.n_iter}"
+        told = [f"{name} = {value:.6g}" for name, value in task.measures.items()]
         told.append(f"time = {seconds:.1f}s")
-        if self.n_epochs is not None:
-            count += f" of {self.n_epochs}"
-            left = seconds / self.n_done * (self.n_epochs - self.n_done)
+        if task.n_epochs is not None:
+            count += f" of {task.n_epochs}"
+            left = seconds / task.n_iter * (task.n_epochs - task.n_iter)
             told.append(f"left = {left:.1f}s")  # at most, since it may stop before
         self.say(", ".join([count, *told]))
+        if task.message:
+            self.say(task.message)
 
     def say(self, words):
         """Print a message of another kind.

@@ -1,7 +1,6 @@
 """A stack of restricted Boltzmann machines as a scikit-learn transformer."""
 
 import warnings
-from dataclasses import dataclass
 from itertools import pairwise
 from numbers import Integral, Real
 
@@ -36,29 +35,21 @@ from sk_dbn._input import read_input, read_input_again
 from sk_dbn._names import Names, SuggestsNames
 from sk_dbn._progress import Progress
 from sk_dbn._scaling import warn_of_features
-from sk_dbn._transaction import Checkpoint, all_or_nothing
 from sk_dbn._unused import STACK, warn_of_unused
 from sk_dbn.models import generation, memory
 from sk_dbn.models.compilation import telling
 from sk_dbn.models.data import Data, canonical_order
 from sk_dbn.models.forward import shared_work
 from sk_dbn.models.initialisers import NAMES, initial_weights
-from sk_dbn.models.orders import rows_together, shuffled
+from sk_dbn.models.loop import Listener
+from sk_dbn.models.orders import Orders
 from sk_dbn.models.rbm import Stack
-from sk_dbn.models.rbm_training import (
-    EpochCounts,
-    MachineRecorder,
-    MachineTraining,
-    Schedule,
-    Settings,
-    fit_machine,
-    prepare,
-    probe_of,
-    share_of_rate,
-)
+from sk_dbn.models.rbm_training import RBMRecorder, Settings, probe_of
 from sk_dbn.models.scales import Scales
+from sk_dbn.models.stack_training import StackTraining, StoppingRule
 from sk_dbn.models.threads import threads
 from sk_dbn.models.traces import join_layers
+from sk_dbn.models.transaction import transaction
 from sk_dbn.models.visible import VisibleUnits
 from sk_dbn.models.work import row_pieces
 
@@ -437,7 +428,7 @@ class BernoulliRBMStack(
         self : BernoulliRBMStack
             The fitted stack.
         """
-        with all_or_nothing(self) as checkpoint:
+        with transaction(self) as checkpoint:
             self._fit_rows(self._read(X, reset=True), checkpoint=checkpoint)
         warn_of_features(self)
         return self
@@ -463,7 +454,7 @@ class BernoulliRBMStack(
             The fitted stack.
         """
         self._validate_params()  # which the decorator leaves out once the stack is fitted
-        with all_or_nothing(self) as checkpoint:
+        with transaction(self) as checkpoint:
             X = self._read(X, reset=not hasattr(self, "coefs_"))
             self._fit_rows(X, partial=True, checkpoint=checkpoint)
         return self
@@ -807,34 +798,109 @@ class BernoulliRBMStack(
         random = self.random_state_ if partial and continued else None
         random = random or check_random_state(self.random_state)
         if checkpoint is not None:
-            self._watch(checkpoint, random, continued)
-        told = telling(Progress(self.verbose, self, "epoch").say)
-        with told, threads(self.n_jobs) as run:
-            plain = Data(X, self.dtype)
-            if order is None:
-                n = X.shape[0]
-                is_free = self.shuffle and not rows_together(X)
-                order = canonical_order(run, plain) if is_free else np.arange(n)
-            order, held_out = self._split(order, random, partial)
-            self._warn_of_batch_size(len(order), partial)
-            moments = plain.moments(order)
-            if continued:
-                stack, visible = self._stack, self._visible
-            else:
-                visible = VisibleUnits.suited_to(self._asked_kinds(X.shape[1]), moments)
-                stack = self._new_stack(X.shape[1], sizes, visible, moments, random)
-                self._input_scales = Scales.seen_by(visible, moments, scipy.sparse.issparse(X))
-            self._warn_of_range(visible, moments)
-            fits = visible.can_take(moments)
-            # Rows that are held out were not looked at.
-            clip = not fits or held_out is not None
-            data = visible.data(X, self.dtype, clip)
-            means = visible.means(moments) if fits else data.moments(order)[0]
-            background = stack.means_up(run, data, 0, probe_of(order))
-            epochs = _Epochs((0,) * len(sizes))
-            parts = run, stack, visible, X, clip, data, order, held_out, random, means, partial
-            fit = _Fit(*parts, background, epochs)
-            self._train(fit, rates, [1] * len(sizes) if partial else max_iters, checkpoint)
+            checkpoint.watch(random, getattr(self, "random_state_", None))
+        progress = Progress(self.verbose, self)
+        with telling(progress.say), threads(self.n_jobs) as run:
+            training = self._new_training(run, X, order, sizes, random, continued, partial)
+            training.rates = rates
+            training.max_iters = [1] * len(sizes) if partial else max_iters
+            if checkpoint is not None:
+                checkpoint.watch(*training.changing)
+            training.train([_StackListener(self, training, partial, checkpoint), progress])
+            self._publish(training, partial)
+
+    def _new_training(self, run, X, order, sizes, random, continued, partial):
+        """What is trained on what: the samples, the stack, its units and its recorders."""
+        plain = Data(X, self.dtype)
+        if order is None:
+            is_free = self.shuffle and not plain.together
+            order = canonical_order(run, plain) if is_free else np.arange(X.shape[0])
+        order, held_out = self._split(order, random, partial)
+        self._warn_of_batch_size(len(order), partial)
+        moments = plain.moments(order)
+        if continued:
+            stack, visible = self._stack, self._visible
+        else:
+            visible = VisibleUnits.suited_to(self._asked_kinds(X.shape[1]), moments)
+            stack = self._new_stack(X.shape[1], sizes, visible, moments, random)
+            self._input_scales = Scales.seen_by(visible, moments, scipy.sparse.issparse(X))
+        self._warn_of_range(visible, moments)
+        fits = visible.can_take(moments)
+        clip = not fits or held_out is not None  # rows that are held out were not looked at
+        data = visible.data(X, self.dtype, clip)
+        return StackTraining(
+            run=run,
+            stack=stack,
+            visible=visible,
+            X=X,
+            clip=clip,
+            data=data,
+            orders=Orders(random, order, self.shuffle, plain.together),
+            held_out=held_out,
+            means=visible.means(moments) if fits else data.moments(order)[0],
+            background=stack.means_up(run, data, 0, probe_of(order)),
+            settings=self._settings(len(order)),
+            stopping=self._stopping_rule(held_out, partial),
+            recorders=self._recorders_for(partial, len(sizes)),
+            n_before=getattr(self, "n_iter_", [0] * len(sizes)) if partial else None,
+        )
+
+    def _settings(self, n_samples):
+        """How each RBM is trained, but for its learning rate."""
+        return Settings(
+            algorithm=self.algorithm,
+            n_gibbs_steps=self.n_gibbs_steps,
+            n_chains=self.n_chains,
+            n_temperatures=self.n_temperatures,
+            centered=self.centered,
+            momentum=self.momentum,
+            l2=self.alpha * (1.0 - self.l1_ratio),
+            l1=self.alpha * self.l1_ratio,
+            batch_size=min(self.batch_size, n_samples),
+            sparsity_target=self.sparsity_target,
+            sparsity_cost=self.sparsity_cost,
+            dropout=self.dropout,
+            max_norm=self.max_norm,
+            learn_variance=self.learn_variance,
+        )
+
+    def _stopping_rule(self, held_out, partial):
+        """When the training of each RBM ends. A call of partial_fit may not be the last."""
+        annealing = self.annealing
+        if annealing == "auto":
+            annealing = 0.0 if self.algorithm == "cd" else 0.5
+        return StoppingRule(
+            tol=self.tol,
+            n_iter_no_change=self.n_iter_no_change,
+            annealing=0.0 if partial else annealing,
+            keeps_best=self.early_stopping in (True, "reconstruction"),
+            watches_gap=self.early_stopping == "free_energy" and held_out is not None,
+        )
+
+    def _recorders_for(self, partial, n_layers):
+        """One recorder per layer; those of the previous calls where training goes on."""
+        if self.trace is None:
+            return None
+        each_batch = self.trace == "batch"
+        kept = getattr(self, "_recorders", None)
+        if partial and kept is not None and kept[0].each_batch == each_batch:
+            return kept
+        return [RBMRecorder(each_batch) for _ in range(n_layers)]
+
+    def _publish(self, training, partial):
+        """Set the fitted attributes."""
+        stack, n_iter = training.stack, training.n_iter
+        self.n_features_in_ = int(stack.units[0])
+        self.random_state_ = training.orders.random
+        self._stack, self._visible, self._means = stack, training.visible, training.means
+        self._background, self._importances = training.background, (None, None)
+        self._recorders = training.recorders
+        self._n_features_out = int(stack.units[-1])
+        self.visible_ = training.visible.kind
+        self.n_layers_ = stack.n_layers
+        if partial and hasattr(self, "n_iter_"):
+            n_iter = [before + now for before, now in zip(self.n_iter_, n_iter, strict=True)]
+        self.n_iter_ = EpochCounts(n_iter)
 
     def _warn_of_batch_size(self, n_samples, partial):
         """Warn of a minibatch that is larger than the training set."""
@@ -923,12 +989,6 @@ class BernoulliRBMStack(
                 raise ValueError(f"{rule}, got {kind!r} in it.")
         return np.array(kinds)
 
-    def _watch(self, checkpoint, random, continued):
-        """Remember what training changes in place, in case it fails or is interrupted."""
-        checkpoint.watch(random, getattr(self, "random_state_", None))
-        if continued:
-            checkpoint.watch(self._stack, *self._stack.memories, *(self._recorders or ()))
-
     def _new_stack(self, n_features, sizes, visible, moments, random):
         """A stack with its first weights."""
         seeds = random.randint(0, 2**32, size=len(sizes), dtype=np.uint32)
@@ -990,130 +1050,6 @@ class BernoulliRBMStack(
         held_out[random.permutation(n)[:n_held_out]] = True
         return order[~held_out], order[held_out]
 
-    def _train(self, fit, rates, max_iters, checkpoint):
-        """Train the machines one after another, then set the attributes."""
-        recorders = self._recorders_for(fit, len(rates))
-        settings = Settings(
-            algorithm=self.algorithm,
-            n_gibbs_steps=self.n_gibbs_steps,
-            n_chains=self.n_chains,
-            n_temperatures=self.n_temperatures,
-            centered=self.centered,
-            momentum=self.momentum,
-            l2=self.alpha * (1.0 - self.l1_ratio),
-            l1=self.alpha * self.l1_ratio,
-            batch_size=min(self.batch_size, len(fit.order)),
-            sparsity_target=self.sparsity_target,
-            sparsity_cost=self.sparsity_cost,
-            dropout=self.dropout,
-            max_norm=self.max_norm,
-            learn_variance=self.learn_variance,
-        )
-        # A call of partial_fit does not know whether it is the last.
-        annealing = self.annealing
-        if annealing == "auto":
-            annealing = 0.5 if settings.persistent else 0.0
-        annealing = 0.0 if fit.partial else annealing
-        fit.reached = Checkpoint(self)
-        fit.reached.watch(fit.epochs, fit.random, fit.stack, *fit.stack.memories)
-        fit.reached.watch(*(recorders or ()))
-        try:
-            for layer, (rate, max_iter) in enumerate(zip(rates, max_iters, strict=True)):
-                schedule = Schedule(max_iter, self.n_iter_no_change, annealing)
-                self._train_layer(fit, layer, rate, settings, schedule, recorders)
-            self._publish(fit, recorders)
-        except KeyboardInterrupt:
-            # An error leaves what was before the call, and so does an interrupt before any epoch
-            # of `fit` is complete.
-            fit.reached.restore_all()
-            if any(fit.epochs.n_iter) and not fit.partial and checkpoint is not None:
-                checkpoint.keep()
-            raise
-
-    def _recorders_for(self, fit, n_layers):
-        """One recorder per layer; those of the previous calls where training goes on."""
-        if self.trace is None:
-            return None
-        each_batch = self.trace == "batch"
-        kept = getattr(self, "_recorders", None)
-        if fit.partial and kept is not None and kept[0].each_batch == each_batch:
-            return kept
-        return [MachineRecorder(each_batch) for _ in range(n_layers)]
-
-    def _train_layer(self, fit, layer, rate, settings, schedule, recorders):
-        """Train one machine; warn if it diverges."""
-        data = fit.data if layer == 0 else fit.inputs
-        if fit.stack.memories[layer].n_steps == 0:
-            means = fit.means if layer == 0 else None
-            prepare(fit.run, fit.stack, layer, data, fit.order, means)
-        rate *= share_of_rate(fit.stack, layer, settings.batch_size)
-        training = MachineTraining(
-            fit.stack,
-            layer,
-            data,
-            settings,
-            rate,
-            probe_of(fit.order),
-            fit.held_out,
-            self.early_stopping == "free_energy" and fit.held_out is not None,
-        )
-        recorder = recorders and recorders[layer]
-        if recorder and recorder.is_empty:
-            recorder.record_start(fit.run, training)
-        fit.reached.keep()
-        converged = fit_machine(
-            fit.run,
-            training,
-            fit.orders(self.shuffle),
-            schedule,
-            self.tol,
-            recorder,
-            self.early_stopping in (True, "reconstruction"),
-            fit.reached,
-            self._reporter(fit, layer, schedule, recorders),
-        )
-        if any(fit.epochs.n_iter) and not fit.partial:
-            self._publish(fit, recorders)  # early stopping may have returned to another epoch
-        if not converged:
-            warnings.warn(
-                f"Training of layer {layer + 1} of {fit.stack.n_layers} diverged in epoch "
-                f"{schedule.n_iter + (not schedule.is_over)}; the parameters are those of the last "
-                "good epoch. Lower learning_rate or momentum, or scale the data.",
-                ConvergenceWarning,
-            )
-
-    def _reporter(self, fit, layer, schedule, recorders):
-        """What is done after each epoch: it is counted in, and printed when `verbose`."""
-        unit = f"layer {layer + 1} of {fit.stack.n_layers}, epoch"
-        n_epochs, n_before = schedule.fall + schedule.n_falling, 0
-        if fit.partial:
-            n_epochs, n_before = None, getattr(self, "n_iter_", [0] * (layer + 1))[layer]
-        progress = Progress(self.verbose, self, unit, n_epochs, n_before)
-
-        def report(divergence):
-            fit.epochs.n_iter = fit.epochs.after(layer, schedule.n_iter)
-            if not fit.partial:  # whose epoch is one of all layers
-                self._publish(fit, recorders)
-                fit.reached.keep()
-            progress.end_epoch({"reconstruction KL": divergence})
-
-        return report
-
-    def _publish(self, fit, recorders):
-        """Set the fitted attributes."""
-        self.n_features_in_ = int(fit.stack.units[0])
-        self.random_state_ = fit.random
-        self._stack, self._visible, self._means = fit.stack, fit.visible, fit.means
-        self._background, self._importances = fit.background, (None, None)
-        self._recorders = recorders
-        self._n_features_out = int(fit.stack.units[-1])
-        self.visible_ = fit.visible.kind
-        self.n_layers_ = fit.stack.n_layers
-        n_iter = fit.epochs.n_iter
-        if fit.partial and hasattr(self, "n_iter_"):
-            n_iter = [before + now for before, now in zip(self.n_iter_, n_iter, strict=True)]
-        self.n_iter_ = EpochCounts(n_iter)
-
     @property
     def gradient_trace_(self):
         """Gradients, weights and activations of every layer, epoch by epoch."""
@@ -1171,49 +1107,45 @@ class BernoulliRBMStack(
         return tags
 
 
-@dataclass
-class _Epochs:
-    """Complete epochs of each layer."""
+class EpochCounts(list):
+    """Epochs of each layer, as a list that compares with a number as the least of them.
 
-    n_iter: tuple
+    So "were there at least as many epochs as this?" has one answer, which is what
+    scikit-learn asks of ``n_iter_``.
+    """
 
-    def after(self, layer, n_iter):
-        """The epochs when those of one layer have become more."""
-        return (*self.n_iter[:layer], n_iter, *self.n_iter[layer + 1 :])
+    def __ge__(self, number):
+        return min(self) >= number if np.isscalar(number) else super().__ge__(number)
 
 
-@dataclass
-class _Fit:
-    """What one call of fit works on."""
+class _StackListener(Listener):
+    """Publishes each complete epoch of `fit`, and warns of layers that diverged.
 
-    run: object
-    stack: Stack
-    visible: VisibleUnits
-    X: object
-    clip: bool
-    data: Data
-    order: np.ndarray
-    held_out: np.ndarray | None
-    random: np.random.RandomState
-    means: np.ndarray
-    partial: bool
-    background: np.ndarray
-    epochs: object
-    reached: Checkpoint | None = None  # the last complete epoch
+    Calls of partial_fit are an epoch of all layers together, so they are published at their end.
+    """
 
-    @property
-    def inputs(self):
-        """The data as the first layer's weights act on them, for the machines above it."""
-        if len(self.stack.variance) == 0:
-            return self.data
-        over = self.visible.over(self.stack.variance)
-        return over.data(self.X, self.stack.theta.dtype, self.clip)
+    def __init__(self, estimator, training, partial, checkpoint):
+        self._estimator, self._training = estimator, training
+        self._partial, self._checkpoint = partial, checkpoint
 
-    def orders(self, shuffle):
-        """The order in which each epoch visits the samples."""
-        together = rows_together(self.X)
-        while True:
-            yield shuffled(self.random, self.order, together) if shuffle else self.order
+    def epoch_ended(self, task):
+        """Make the present state the one that Ctrl-C leaves."""
+        if not self._partial:
+            self._estimator._publish(self._training, partial=False)
+            if self._checkpoint is not None:
+                self._checkpoint.keep()
+
+    def task_ended(self, task):
+        """Publish, as early stopping may have returned to another epoch."""
+        if any(self._training.n_iter) and not self._partial:
+            self._estimator._publish(self._training, partial=False)
+        if task.has_diverged:
+            warnings.warn(
+                f"Training of layer {task.layer + 1} of {self._training.stack.n_layers} diverged "
+                f"in epoch {task.n_iter + task.is_lost}; the parameters are those of the last good "
+                "epoch. Lower learning_rate or momentum, or scale the data.",
+                ConvergenceWarning,
+            )
 
 
 def _check_count(name, value, at_least):

@@ -3,7 +3,7 @@
 import inspect
 import warnings
 
-from sk_dbn.models.network import SOLVERS
+from sk_dbn.models.network_training import SOLVERS
 from sk_dbn.models.schedules import PLANNED, SCHEDULES
 
 SET = "a value"  # anything but None

@@ -25,7 +25,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler
 from sklearn.utils.class_weight import compute_sample_weight
 
-import sk_dbn._network_estimator as network_estimator
+import sk_dbn._samples as samples
 from sk_dbn import BernoulliRBMStack, DBNClassifier, WarmStart
 from tests import reference
 from tests.as_scikit_learn import AS_SCIKIT_LEARN
@@ -195,8 +195,8 @@ def test_classes_too_rare_to_hold_out(y, monkeypatch):
         seen.append(parts)
         return parts
 
-    split = network_estimator.split
-    monkeypatch.setattr(network_estimator, "split", look)
+    split = samples.split
+    monkeypatch.setattr(samples, "split", look)
     estimator = make(early_stopping=True, shuffle=False, max_iter=2)
     if len(np.unique(y)) == 40:
         with pytest.raises(ValueError, match="early_stopping=False"):

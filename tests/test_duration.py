@@ -13,7 +13,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sk_dbn import DBNClassifier, DeepMLPRegressor
 from sk_dbn._duration import enough_epochs, split_by_target
 from sk_dbn.models.data import Data
-from sk_dbn.models.network import TrainingSet
+from sk_dbn.models.network_training import TrainingSet
 
 # ---------------------------------------------------------------------------
 # Which samples are held out

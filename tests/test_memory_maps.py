@@ -17,8 +17,8 @@ from sk_dbn import BernoulliRBMStack, DBNClassifier, DeepMLPRegressor
 from sk_dbn.inspection import diagnose
 from sk_dbn.likelihood import annealed_importance_sampling, exact_log_partition, log_likelihood
 from sk_dbn.models import orders
-from sk_dbn.models.network import Training
-from sk_dbn.models.rbm_training import MachineTraining
+from sk_dbn.models.network_training import Training
+from sk_dbn.models.rbm_training import RBMTraining
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -241,7 +241,7 @@ def test_samples_of_a_large_file_are_visited_in_blocks(
 
         return call
 
-    for training in (Training, MachineTraining):
+    for training in (Training, RBMTraining):
         monkeypatch.setattr(training, "epoch", recorded(training.epoch))
     settings = {"max_iter": 4, "early_stopping": early_stopping, "random_state": 0}
     if kind == "stack":

@@ -1515,7 +1515,7 @@ def test_a_cold_fit_forgets(kind):
     [
         ({"hidden_layer_sizes": (8, 7)}, r"hidden_layer_sizes must stay \(8, 6\)"),
         ({"dtype": "float64"}, "dtype must stay 'float32'"),
-        ({"activation": "relu"}, "activation and loss must stay .* activation='relu'"),
+        ({"activation": "relu"}, "activation of each layer must stay .*'relu'"),
         ({"shortcut": True}, "shortcut must stay False while training goes on, got True"),
     ],
     ids=["sizes", "dtype", "activation", "shortcut"],

@@ -1121,14 +1121,14 @@ def test_gaussian_units_stay_within_bounds(activation):
 
 def interrupting(monkeypatch, at):
     """Raise KeyboardInterrupt at the end of the at-th epoch from now on, its updates made."""
-    whole, n_begun = rbm_training.MachineTraining.epoch, iter(range(1, 100))
+    whole, n_begun = rbm_training.RBMTraining.epoch, iter(range(1, 100))
 
     def epoch(self, *args):
         whole(self, *args)
         if next(n_begun) == at:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(rbm_training.MachineTraining, "epoch", epoch)
+    monkeypatch.setattr(rbm_training.RBMTraining, "epoch", epoch)
 
 
 def continue_by(stack, X, how):

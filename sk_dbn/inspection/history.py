@@ -7,15 +7,11 @@ import numpy as np
 from sklearn.frozen import FrozenEstimator
 
 from sk_dbn.inspection.fitted import layer_names, trace_of
+from sk_dbn.models.initialisers import auto_std
 from sk_dbn.models.network import branch_factor
 from sk_dbn.models.schedules import RISING_SHARE, Schedule
 
-# Activations whose weights have standard deviation sqrt(2 / fan_in) by init='auto', and
-# sqrt(1 / fan_in); those of others have sqrt(2 / (fan_in + fan_out)), 'logistic' four times that,
-# those of stacks 0.01.
-HE = {"relu", "leaky_relu", "elu", "gelu", "swish", "softplus"}
-LECUN = {"selu"}
-STACK_STD = 0.01
+STACK_STD = 0.01  # of the first weights of stacks by init='auto'
 UPDATES = 100  # in which an epoch is cut to take the mean of its rates
 
 
@@ -147,7 +143,7 @@ class History:
         stops = self.is_network and self.is_trained and self.has_steps
         if not stops or self.parameters["early_stopping"]:
             return False
-        is_stuck = self.estimator._no_improvement_count > self.parameters["n_iter_no_change"]
+        is_stuck = self.estimator._patience.is_exhausted
         is_one_fit = self.estimator.n_iter_ == len(self.losses)
         return is_stuck and is_one_fit and self.estimator.n_iter_ < self.parameters["max_iter"]
 
@@ -227,15 +223,9 @@ class History:
     @property
     def gain(self):
         """Norm of each layer's first weights over what ``init='auto'`` gives."""
-        names, gains = [*self.activations, "output"], []
+        names, gains = [*self.activations, "identity"], []  # the output's comes after its weights
         for (fan_in, fan_out), name in zip(self.shapes, names, strict=False):
-            std = np.sqrt(2.0 / (fan_in + fan_out))
-            if not self.is_network:
-                std = STACK_STD
-            elif name in HE | LECUN:
-                std = np.sqrt((2.0 if name in HE else 1.0) / fan_in)
-            elif name == "logistic":
-                std *= 4.0
+            std = auto_std(name, fan_in, fan_out) if self.is_network else STACK_STD
             gains.append(std * np.sqrt(fan_in * fan_out))
         return self.trace.weight_norm[0] / np.array(gains)
 

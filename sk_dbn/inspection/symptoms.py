@@ -14,6 +14,7 @@ from sk_dbn._scaling import (
 from sk_dbn.inspection import remedies
 from sk_dbn.inspection.findings import Finding
 from sk_dbn.inspection.history import latest, typical
+from sk_dbn.models.initialisers import FACTS
 
 # Where health ends: between what examples/diagnosis_study.py finds in healthy networks and in sick
 # ones. The numbers behind each are in docs/diagnosis.rst.
@@ -194,7 +195,7 @@ def dead(history):
     if history.has_zero_layer or not (history.is_network or history.is_trained):
         return None  # the units' silence comes from that; a machine's first weights are small
     shares = history.trace.dead_fraction[:, : history.n_hidden]
-    can_die = [name == "relu" or not history.is_network for name in history.activations]
+    can_die = [FACTS[name].can_die or not history.is_network for name in history.activations]
     matters = history.branches[: history.n_hidden] == 1  # beside a shortcut the dead stop nothing
     matters &= ~history.is_frozen[: history.n_hidden]
     layers = np.flatnonzero(np.array(can_die, dtype=bool) & matters & (latest(shares) > DEAD))

@@ -1,9 +1,10 @@
 """Activation functions and their derivatives, chosen by a code outside the inner loops.
 
-To add one: a code in ``ACTIVATIONS``, a branch in `activate`, one in `times_derivative`.
+To add one: a code and a line in ``FACTS``, a branch in `activate`, one in `times_derivative`.
 """
 
 import math
+from collections import namedtuple
 
 import numpy as np
 
@@ -13,31 +14,50 @@ from sk_dbn.kernels.elementary import exp, log1p, tanh
 IDENTITY, LOGISTIC, TANH, SOFTSIGN, RELU, LEAKY_RELU = range(6)
 ELU, SELU, GELU, SWISH, SOFTPLUS, STEP, EXP, SOFTMAX = range(6, 14)
 
-ACTIVATIONS = {
-    "identity": IDENTITY,
-    "logistic": LOGISTIC,
-    "tanh": TANH,
-    "softsign": SOFTSIGN,
-    "relu": RELU,
-    "leaky_relu": LEAKY_RELU,
-    "elu": ELU,
-    "selu": SELU,
-    "gelu": GELU,
-    "swish": SWISH,
-    "softplus": SOFTPLUS,
-    "step": STEP,
+LEAK = 0.01  # slope of leaky_relu below zero (Maas, Hannun & Ng, 2013)
+SELU_SCALE = 1.0507009873554805  # Klambauer et al. (2017), equation 14
+SELU_ALPHA = 1.6732632423543772
+
+Activation = namedtuple("Activation", "code init low high can_die needs_slopes")
+Activation.__doc__ = """What is known of an activation besides `activate` and `times_derivative`.
+
+code : int
+init : str, the initialiser that 'auto' stands for
+low, high : float, below and above which a unit counts as saturated: within 1 % of a range's end,
+    where the logistic function's derivative has fallen to 4 % of its maximum; infinite where there
+    is no bound
+can_die : bool, whether units may say zero for all samples, and then learn no more
+needs_slopes : bool, whether the derivative does not follow from the value
+"""
+
+_INF = math.inf
+FACTS = {
+    "identity": Activation(IDENTITY, "glorot_uniform", -_INF, _INF, False, False),
+    "logistic": Activation(LOGISTIC, "glorot_uniform", 0.01, 0.99, False, False),
+    "tanh": Activation(TANH, "glorot_uniform", -0.98, 0.98, False, False),
+    "softsign": Activation(SOFTSIGN, "glorot_uniform", -0.98, 0.98, False, False),
+    "relu": Activation(RELU, "he_normal", -_INF, _INF, True, False),
+    "leaky_relu": Activation(LEAKY_RELU, "he_normal", -_INF, _INF, False, False),
+    "elu": Activation(ELU, "he_normal", -0.98, _INF, False, False),
+    "selu": Activation(SELU, "lecun_normal", -0.98 * SELU_SCALE * SELU_ALPHA, _INF, False, False),
+    "gelu": Activation(GELU, "he_normal", -_INF, _INF, False, True),
+    "swish": Activation(SWISH, "he_normal", -_INF, _INF, False, True),
+    "softplus": Activation(SOFTPLUS, "he_normal", -_INF, _INF, False, False),
+    "step": Activation(STEP, "glorot_uniform", -_INF, _INF, False, False),
 }
-NEEDS_SLOPES = (GELU, SWISH)
+ACTIVATIONS = {name: facts.code for name, facts in FACTS.items()}
+_OUTPUT = Activation(-1, "glorot_uniform", -_INF, _INF, False, False)  # exp and softmax
+LOW, HIGH, NEEDS_SLOPES = (
+    np.array([getattr(facts, name) for facts in (*FACTS.values(), _OUTPUT, _OUTPUT)])
+    for name in ("low", "high", "needs_slopes")
+)
+BY_SLOPES = 14  # stands for an activation whose derivative was written, whichever it is
 OUTPUT_ACTIVATIONS = {
     "identity": IDENTITY,
     "logistic": LOGISTIC,
     "exp": EXP,
     "softmax": SOFTMAX,
 }
-
-LEAK = 0.01  # slope of leaky_relu below zero (Maas, Hannun & Ng, 2013)
-SELU_SCALE = 1.0507009873554805  # Klambauer et al. (2017), equation 14
-SELU_ALPHA = 1.6732632423543772
 
 
 @routine(fastmath=EXACT)
@@ -154,7 +174,11 @@ def times_derivative(code, a, slopes, delta):
     real = a.dtype.type
     n, m = a.shape
     zero, one = real(0.0), real(1.0)
-    if code == LOGISTIC:
+    if code == BY_SLOPES or NEEDS_SLOPES[code]:
+        for i in range(n):
+            for j in range(m):
+                delta[i, j] *= slopes[i, j]
+    elif code == LOGISTIC:
         for i in range(n):
             for j in range(m):
                 delta[i, j] *= a[i, j] * (one - a[i, j])
@@ -185,10 +209,6 @@ def times_derivative(code, a, slopes, delta):
         for i in range(n):
             for j in range(m):
                 delta[i, j] *= a[i, j] + floor if a[i, j] < zero else scale
-    elif code == GELU or code == SWISH:
-        for i in range(n):
-            for j in range(m):
-                delta[i, j] *= slopes[i, j]
     elif code == SOFTPLUS:
         for i in range(n):
             for j in range(m):
@@ -209,24 +229,12 @@ def complete_slopes(code, a, slopes):
     a : array (n_rows, n_units), activations
     slopes : array (n_rows, n_units), written where the derivative follows from a
     """
-    if code != GELU and code != SWISH:
+    if not NEEDS_SLOPES[code]:
         slopes[:] = 1
         times_derivative(code, a, slopes, slopes)
 
 
 @kernel
 def saturation_bounds(code):
-    """The activations below and above which a unit counts as saturated.
-
-    A unit that is bounded is saturated within 1 % of its range's end, where the logistic
-    function's derivative has fallen to 4 % of its maximum. Unbounded sides have none.
-    """
-    if code == LOGISTIC:
-        return 0.01, 0.99
-    if code == TANH or code == SOFTSIGN:
-        return -0.98, 0.98
-    if code == ELU:
-        return -0.98, np.inf
-    if code == SELU:
-        return -0.98 * SELU_SCALE * SELU_ALPHA, np.inf
-    return -np.inf, np.inf
+    """The activations below and above which a unit counts as saturated."""
+    return LOW[code], HIGH[code]

@@ -13,7 +13,7 @@ from collections import namedtuple
 
 import numpy as np
 
-from sk_dbn.kernels.activations import GELU, IDENTITY, complete_slopes, times_derivative
+from sk_dbn.kernels.activations import BY_SLOPES, IDENTITY, complete_slopes, times_derivative
 from sk_dbn.kernels.blocks import in_blocks, twins
 from sk_dbn.kernels.compile import EXACT, STRICT, kernel, routine, view
 from sk_dbn.kernels.dropout import drop_units
@@ -21,7 +21,7 @@ from sk_dbn.kernels.feed_forward import add_shortcut, forward_layer, has_shortcu
 from sk_dbn.kernels.gather import gather
 from sk_dbn.kernels.losses import output_delta
 from sk_dbn.kernels.memory import in_memory
-from sk_dbn.kernels.optimisers import ADAMW, add_signs, clip, end_step, to_step
+from sk_dbn.kernels.optimisers import ADAMW, NO_STEP, add_signs, clip, end_step, to_step
 from sk_dbn.kernels.parts import matrix, vector
 from sk_dbn.kernels.products import product_nt, product_tn
 from sk_dbn.kernels.random_bits import derive
@@ -149,7 +149,8 @@ def rows_block(source, examples, rows, layers, dropout, step, work, batch, block
             above = layer_slopes(work, layers, layer + 1, batch, lo, hi)
             join_shortcut(n_shared, above, slopes, below)
         else:
-            times_derivative(GELU if drops else layers.activations[layer - 1], a, slopes, below)
+            code = BY_SLOPES if drops else layers.activations[layer - 1]
+            times_derivative(code, a, slopes, below)
         delta = below
 
 
@@ -297,7 +298,9 @@ def update_block(stage, layers, optimiser, rate, step, work, batch, size, block)
         else:
             scale_all(real(work.totals[FACTOR]), g)
             scale_all(real(work.totals[FACTOR]), g_bias)
-        if stage == STEP or not clips:
+        if optimiser.code == NO_STEP:
+            sums[2], sums[4] = 0.0, 0.0
+        elif stage == STEP or not clips:
             to_step(optimiser, rate, step, True, w_lo, theta, g)
             if optimiser.l1 > 0.0 and optimiser.code == ADAMW:
                 add_signs(-rate * optimiser.l1, theta, g)

@@ -12,6 +12,7 @@ import numpy as np
 from sk_dbn.kernels.compile import STRICT, kernel, routine
 
 SGD, ADAM, ADAMW, NADAM, RMSPROP, ADAGRAD = range(6)
+NO_STEP = -1  # gradients alone: parameters stay as they are
 
 SOLVERS = {
     "sgd": SGD,

@@ -1,10 +1,13 @@
 """The caller's data as the kernels read it: in place, in any dtype, dense or CSR."""
 
+from functools import cached_property
+
 import numpy as np
 import scipy.sparse
 
 from sk_dbn.kernels.gather import DTYPES, FLOAT16, Source
 from sk_dbn.kernels.statistics import BLOCK, column_moments, fingerprints
+from sk_dbn.models.orders import rows_together
 from sk_dbn.models.pace import Pace
 from sk_dbn.models.threads import run_serial
 
@@ -78,6 +81,11 @@ class Data:
                 line[:] = x
             self._reading = tuple(lines)
         self.source = self._describe_csr() if is_sparse else self._describe_dense()
+
+    @cached_property
+    def together(self):
+        """How many rows are to be read together, see `rows_together`."""
+        return rows_together(self.X)
 
     def _describe_dense(self):
         X = self.X

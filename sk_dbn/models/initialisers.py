@@ -7,6 +7,10 @@ import numbers
 
 import numpy as np
 
+from sk_dbn.kernels.activations import FACTS
+
+LOGISTIC_GAIN = 4.0  # of the weights of logistic units, see `auto`
+
 
 def _normal(variance):
     """Weights of N(0, variance(fan_in, fan_out))."""
@@ -64,14 +68,13 @@ INITIALISERS = {
 }
 NAMES = ("auto", *INITIALISERS, "sklearn")
 
-_RELU_FAMILY = ("relu", "leaky_relu", "elu", "gelu", "swish", "softplus")
+VARIANCES = {"glorot_uniform": glorot, "he_normal": he, "lecun_normal": lecun}
 
 
-def resolve_auto(activation):
-    """The initialiser that 'auto' stands for, given the layer's activation."""
-    if activation in _RELU_FAMILY:
-        return "he_normal"
-    return "lecun_normal" if activation == "selu" else "glorot_uniform"
+def auto_std(activation, fan_in, fan_out):
+    """The standard deviation of weights by 'auto', given the layer's activation."""
+    std = np.sqrt(VARIANCES[FACTS[activation].init](fan_in, fan_out))
+    return LOGISTIC_GAIN * std if activation == "logistic" else std
 
 
 def auto(random, fan_in, fan_out, activation, below):
@@ -83,10 +86,10 @@ def auto(random, fan_in, fan_out, activation, below):
     units the biases that take away their mean of 1/2: deep networks of them then pass gradients
     as those of tanh units do.
     """
-    W = INITIALISERS[resolve_auto(activation)](random, fan_in, fan_out)
+    W = INITIALISERS[FACTS[activation].init](random, fan_in, fan_out)
     if activation != "logistic":
         return W, np.zeros(fan_out)
-    W *= 4.0
+    W *= LOGISTIC_GAIN
     return W, -0.5 * W.sum(axis=0) if below == "logistic" else np.zeros(fan_out)
 
 

@@ -42,6 +42,29 @@ def _is_mapped(x):
     return isinstance(x, mmap.mmap)
 
 
+class Orders:
+    """The samples of a training set in one order after another.
+
+    Parameters
+    ----------
+    random : RandomState
+    rows : int64 ndarray
+        The samples, ascending where rows are read together.
+    shuffle : bool
+        Whether each epoch has a new order.
+    together : int
+        See `rows_together`.
+    """
+
+    def __init__(self, random, rows, shuffle, together):
+        self.random, self.rows = random, rows
+        self.shuffle, self.together = shuffle, together
+
+    def next(self):
+        """That of the next epoch, an int64 ndarray."""
+        return shuffled(self.random, self.rows, self.together) if self.shuffle else self.rows
+
+
 def shuffled(random, order, together=0):
     """The samples in another order, for one epoch.
 

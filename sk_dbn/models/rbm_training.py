@@ -1,4 +1,4 @@
-"""Training of one machine of a stack: its buffers, its epochs, when it stops, its trace."""
+"""Training of one RBM of a stack: its buffers, its epochs, what it is judged by, its trace."""
 
 from dataclasses import dataclass
 
@@ -122,7 +122,7 @@ def prepare(run, stack, layer, data, order, means=None):
     """What a machine that was never trained takes from its input.
 
     Its means give visible biases and offsets. The most that it varies in any direction bounds
-    the learning rate, see `share_of_rate`.
+    the learning rate, see `learning_rate_scale`.
 
     Parameters
     ----------
@@ -171,7 +171,7 @@ def spread(v):
     return together, float((squares**2).sum() / max(squares.sum(), 1e-30))
 
 
-def share_of_rate(stack, layer, batch_size):
+def learning_rate_scale(stack, layer, batch_size):
     """What share of the learning rate a machine's steps take.
 
     Where neither side has a bound, a direction of variance s is learned like the power method
@@ -196,7 +196,7 @@ def share_of_rate(stack, layer, batch_size):
     return min(share, 1.0 / max(together + alone / batch_size, 1.0))
 
 
-class Workbench:
+class RBMBuffers:
     """The buffers of a training run and the cuts of its work, which depend on its shape.
 
     Parameters
@@ -276,7 +276,7 @@ def _ladder(n_temperatures, n_states, p, q, is_gaussian, dtype):
     }
 
 
-class MachineTraining:
+class RBMTraining:
     """Minibatch training of one machine.
 
     Parameters
@@ -312,10 +312,10 @@ class MachineTraining:
             memory.chains = first_chains(stack, layer, n_states)
         memory.n_chains = settings.n_chains
         memory.keep_fast(settings.algorithm == "fpcd")
-        self.bench = Workbench(stack, layer, memory.chains, settings.batch_size, betas)
+        self.buffers = RBMBuffers(stack, layer, memory.chains, settings.batch_size, betas)
         rule = settings.rule(memory, *stack.kinds[layer : layer + 2], self.rate)
         if rule.sparsity_cost > 0.0 and memory.n_steps > 0:
-            push_to_target(stack.machine(layer), rule, self.bench.work.push)
+            push_to_target(stack.machine(layer), rule, self.buffers.work.push)
         self._rule, self._machine = rule, stack.machine(layer)
         self._measured = {}
         self._pace = TeamPace()
@@ -327,12 +327,12 @@ class MachineTraining:
         ----------
         run : callable, from `threads`
         order : int64 ndarray
-        recorder : MachineRecorder, default=None
+        recorder : RBMRecorder, default=None
         """
-        batch = self.bench.batch
+        batch = self.buffers.batch
         n_batches = -(-len(order) // batch)
         each = recorder is not None and recorder.each_batch
-        run = self.bench.call(run)
+        run = self.buffers.call(run)
         for way, first, end in self._pace.team_calls(run, n_batches, each):
             self._minibatches(way, order[first * batch : end * batch], end - first)
             if recorder is not None and (each or end == n_batches):
@@ -345,13 +345,13 @@ class MachineTraining:
             train_machine,
             self.data.source,
             order,
-            self.bench.batch,
+            self.buffers.batch,
             self.stack.layers,
             self._machine,
             self._rule,
             self.rate,
             memory.n_steps,
-            self.bench.work,
+            self.buffers.work,
             self.norms,
         )
         memory.n_steps += count
@@ -440,20 +440,13 @@ class MachineTraining:
         parts = machine.W, machine.b, machine.c, machine.variance
         return all(np.isfinite(x).all() for x in parts)
 
-    def snapshot(self):
-        """Everything that an epoch changes, copied."""
-        return [np.array(x) for x in self._changing()], self.stack.memories[self.layer].n_steps
-
-    def restore(self, snapshot):
-        """Go back to a snapshot."""
-        arrays, self.stack.memories[self.layer].n_steps = snapshot
-        for mine, saved in zip(self._changing(), arrays, strict=True):
-            mine[...] = saved
-
-    def _changing(self):
-        arrays = [x for x in self._machine if isinstance(x, np.ndarray)]
-        chains = self.stack.memories[self.layer].chains
-        return arrays if chains is None else [*arrays, chains]
+    @property
+    def changing(self):
+        """The arrays and objects that an epoch changes."""
+        rbm = self._machine
+        chain = () if rbm.chain_W is rbm.W else (rbm.chain_W, rbm.chain_b, rbm.chain_c)
+        memory = self.stack.memories[self.layer]
+        return rbm.W, rbm.b, rbm.c, rbm.variance, *chain, memory
 
 
 def first_chains(stack, layer, n_chains):
@@ -478,77 +471,7 @@ def first_chains(stack, layer, n_chains):
     return np.where(ones == 1, 1, low).astype(stack.theta.dtype)
 
 
-class EpochCounts(list):
-    """Epochs of each layer, as a list that compares with a number as the least of them.
-
-    So "were there at least as many epochs as this?" has one answer, which is what
-    scikit-learn asks of ``n_iter_``.
-    """
-
-    def __ge__(self, number):
-        return min(self) >= number if np.isscalar(number) else super().__ge__(number)
-
-
-class Schedule:
-    """The learning rate of each epoch, and when a machine's training ends.
-
-    The rate is constant, then falls linearly to zero. It begins to fall so that it ends after
-    max_iter epochs, or as soon as the machine no longer improves.
-
-    Parameters
-    ----------
-    max_iter : int
-        Most epochs.
-    n_iter_no_change : int
-        Epochs that are no better than the best before them, after which the constant part ends.
-    annealing : float
-        Share of max_iter over which the rate falls; 0: it is constant to the end.
-    """
-
-    def __init__(self, max_iter, n_iter_no_change, annealing):
-        self.n_iter_no_change = n_iter_no_change
-        self.n_falling = round(annealing * max_iter)
-        self.fall = max_iter - self.n_falling  # epochs before the rate begins to fall
-        self.best, self.n_iter, self._n_waiting = np.inf, 0, 0
-
-    def improved(self, value, margin):
-        """Count an epoch; return whether it is to be kept as the best so far.
-
-        Parameters
-        ----------
-        value : float
-            What is to fall.
-        margin : float
-            By how much it must fall to count. If negative, by how much it may rise: a value
-            that grows only when training has gone too far.
-
-        Returns
-        -------
-        bool
-        """
-        self.n_iter += 1
-        is_better = value <= self.best - margin
-        self._n_waiting = 0 if is_better else self._n_waiting + 1
-        if self._n_waiting >= self.n_iter_no_change:
-            self.fall = min(self.fall, self.n_iter)
-        improved = is_better if margin < 0.0 else value < self.best
-        self.best = min(self.best, value)
-        return improved
-
-    @property
-    def share_of_rate(self):
-        """What the learning rate of the next epoch is multiplied by."""
-        if self.n_iter < self.fall:
-            return 1.0
-        return 1.0 - (self.n_iter - self.fall + 0.5) / self.n_falling
-
-    @property
-    def is_over(self):
-        """Whether there is no epoch to follow."""
-        return self.n_iter >= self.fall + self.n_falling
-
-
-class MachineRecorder(Recorder):
+class RBMRecorder(Recorder):
     """Collects the rows of one machine's gradient trace."""
 
     def record_start(self, run, training):
@@ -590,7 +513,7 @@ def gradient_norms(run, training):
     Parameters
     ----------
     run : callable, from `threads`
-    training : MachineTraining
+    training : RBMTraining
 
     Returns
     -------
@@ -605,64 +528,12 @@ def gradient_norms(run, training):
     copy.mu[:], copy.lam[:], copy.activity[:] = mine.mu, mine.lam, mine.activity
     copy.fast_W, copy.fast_b, copy.fast_c = mine.fast_W, mine.fast_b, mine.fast_c
     chains = None if mine.chains is None else mine.chains.copy()
-    bench = Workbench(stack, layer, chains, len(probe), training.settings.betas)
+    buffers = RBMBuffers(stack, layer, chains, len(probe), training.settings.betas)
     machine = stack.machine(layer, copy)
     rule = training.settings.rule(mine, *stack.kinds[layer : layer + 2], 0.0)
     args = training.data.source, probe, len(probe), stack.layers, machine, rule
     # The twin that training takes, so that the other one need not be compiled.
-    call = training.bench.call(run)
-    call(train_machine, *args, 0.0, mine.n_steps, bench.work, norms)
+    call = training.buffers.call(run)
+    call(train_machine, *args, 0.0, mine.n_steps, buffers.work, norms)
     stack.theta[:] = theta  # zero times a gradient that is not finite is not zero
     return norms[0], norms[1]
-
-
-def fit_machine(run, training, orders, schedule, tol, recorder, keep_best, checkpoint, report):
-    """Train a machine until its schedule is over.
-
-    Parameters
-    ----------
-    run : callable, from `threads`
-    training : MachineTraining
-    orders : iterator of int64 ndarrays
-        The order in which each epoch visits the samples.
-    schedule : Schedule
-    tol : float
-        The least improvement of the reconstruction's divergence that counts, in nats a row.
-    recorder : MachineRecorder or None
-    keep_best : bool
-        Whether to end with the parameters of the best epoch rather than the last.
-    checkpoint : Checkpoint
-        Of the machine as it is, and of each epoch once `report` was called; an epoch that
-        diverges returns to it.
-    report : callable
-        Called with the divergence after each epoch.
-
-    Returns
-    -------
-    bool
-        False if training diverged.
-    """
-    best = good = None
-    rate, worst = training.rate, training.worst()
-    while not schedule.is_over:
-        before = training.snapshot()
-        training.rate = rate * schedule.share_of_rate
-        training.epoch(run, next(orders), recorder)
-        value, margin = training.verdict(tol)
-        if not (np.isfinite(value) and training.is_finite()):
-            checkpoint.restore()
-            break
-        if training.divergence() <= worst:
-            good = None
-        elif good is None:
-            good = before
-        improved = schedule.improved(value, margin)
-        if keep_best and improved:
-            best = training.snapshot()
-        report(training.divergence())
-    if best is not None:
-        training.restore(best)
-    ends_well = training.divergence() <= worst
-    if not ends_well and good is not None:
-        training.restore(good)
-    return schedule.is_over and ends_well

@@ -1,4 +1,4 @@
-"""Learning-rate schedules: the rate of each update, and what a plateau does to it."""
+"""Learning-rate schedules of networks and stacks, and what a plateau does to them."""
 
 from dataclasses import dataclass
 
@@ -101,3 +101,48 @@ class Schedule:
             return True
         self.rate /= PLATEAU_FACTOR
         return False
+
+
+class Annealing:
+    """The learning rate of an RBM, epoch by epoch: constant, then falling linearly to zero.
+
+    It begins to fall so that it ends after `max_iter` epochs, or as soon as it has come to a
+    plateau.
+
+    Parameters
+    ----------
+    max_iter : int
+        Maximum number of epochs.
+    share : float
+        Share of them over which the rate falls; 0: it is constant to the end.
+    """
+
+    def __init__(self, max_iter, share):
+        self.n_falling = round(share * max_iter)
+        self.fall = max_iter - self.n_falling  # epochs before the rate begins to fall
+        self.n_epochs = 0
+
+    @property
+    def max_iter(self):
+        """Epochs there are at most, as far as is known by now."""
+        return self.fall + self.n_falling
+
+    @property
+    def factor(self):
+        """What the learning rate of the next epoch is multiplied by."""
+        if self.n_epochs < self.fall:
+            return 1.0
+        return 1.0 - (self.n_epochs - self.fall + 0.5) / self.n_falling
+
+    @property
+    def is_over(self):
+        """Whether there is no epoch to follow."""
+        return self.n_epochs >= self.max_iter
+
+    def end_epoch(self):
+        """Count an epoch."""
+        self.n_epochs += 1
+
+    def on_plateau(self):
+        """Begin to fall, unless it has begun."""
+        self.fall = min(self.fall, self.n_epochs)

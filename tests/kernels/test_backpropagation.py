@@ -12,13 +12,13 @@ from sk_dbn.kernels.activations import ACTIVATIONS
 from sk_dbn.kernels.backpropagation import accumulate_gradient, train_minibatches
 from sk_dbn.kernels.optimisers import SOLVERS
 from sk_dbn.models.data import Data
-from sk_dbn.models.network import (
+from sk_dbn.models.network import Network
+from sk_dbn.models.network_training import (
     NO_DROPOUT,
-    Network,
+    NetworkBuffers,
     OptimiserState,
     Training,
     TrainingSet,
-    Workbench,
     loss_and_gradient,
 )
 from sk_dbn.models.pace import TeamPace
@@ -100,7 +100,7 @@ class Problem:
         return reference.mean_loss(self.loss, outputs, *samples, self.option)
 
     def gradient(self, rows, batch=5, run=run_serial):
-        bench = Workbench(self.network, batch)
+        bench = NetworkBuffers(self.network, batch)
         parts = self.network, self.training_set, rows, bench, TeamPace()
         loss, flat = loss_and_gradient(run, *parts)
         return loss, flat.copy()
@@ -221,7 +221,7 @@ def test_signals_and_gradients_pass_a_hundred_layers_with_shortcuts(activation):
     assert max(spread) < 1.5 * min(spread) and max(size) < 3 * min(size)
     data = Data(X, np.float64)
     part = TrainingSet(data, np.zeros((200, 1)), np.empty(0), "squared_error", np.arange(200))
-    bench = Workbench(network, 200)
+    bench = NetworkBuffers(network, 200)
     _, gradient = loss_and_gradient(run_serial, network, part, part.order, bench, TeamPace())
     norms = [np.linalg.norm(gradient[at : at + width]) for at in network._biases_at[1:-1]]
     assert max(norms) < 3 * min(norms)
@@ -558,7 +558,7 @@ def test_nan_in_the_data_reaches_loss_and_weights():
 def minibatch_calls(problem, twin, counts, n_blocks=(1, 1), solver="nadam", batch=4, **settings):
     """Train in calls of so many minibatches each; return all that the calls leave."""
     optimiser = problem.optimiser(solver, **settings).kernel_state
-    work = Workbench(problem.network, batch).work._replace(
+    work = NetworkBuffers(problem.network, batch).work._replace(
         row_sums=np.zeros((n_blocks[0], 2)),
         layer_sums=np.zeros((n_blocks[1], problem.network.n_layers, 7)),
         column_squares=np.zeros((n_blocks[1], problem.network.units.sum())),
@@ -627,7 +627,7 @@ def test_gradient_twins_agree_bit_for_bit():
         problem = Problem([5, 7, 3], ["gelu"], "poisson")
         results = []
         for twin in ("serial", "parallel"):
-            work = Workbench(problem.network, 4).work._replace(
+            work = NetworkBuffers(problem.network, 4).work._replace(
                 row_sums=np.zeros((n_blocks[0], 2)), layer_sums=np.zeros((n_blocks[1], 2, 7))
             )
             part, sums = problem.training_set, np.zeros(2)
@@ -650,8 +650,9 @@ NUMBER_OF_THREADS = """
 import hashlib, sys
 import numba, numpy as np
 from sk_dbn.models.data import Data
-from sk_dbn.models.network import Network, OptimiserState, Training, TrainingSet
-from sk_dbn.models.network import loss_and_gradient
+from sk_dbn.models.network import Network
+from sk_dbn.models.network_training import OptimiserState, Training, TrainingSet
+from sk_dbn.models.network_training import loss_and_gradient
 from sk_dbn.models.pace import TeamPace
 from sk_dbn.models.threads import threads
 
@@ -664,11 +665,11 @@ for n_jobs in (1, 2, 3, 4):
     part = TrainingSet(Data(X, np.float64), y, weight, "squared_error", order)
     settings = dict(momentum=0.9, nesterov=True, beta_1=0.9, beta_2=0.999, epsilon=1e-8, alpha=0.1)
     training = Training(network, part, OptimiserState("adam", network, **settings), 128)
-    assert not training.bench.is_small
+    assert not training.buffers.is_small
     with threads(n_jobs) as run:
         assert numba.get_num_threads() == n_jobs or n_jobs == 1
         losses = [training.epoch(run, order, 0.01) for _ in range(3)]
-        loss, gradient = loss_and_gradient(run, network, part, order, training.bench, TeamPace())
+        loss, gradient = loss_and_gradient(run, network, part, order, training.buffers, TeamPace())
     results = network.theta, np.array(losses), training.norms, np.array(loss), gradient
     print(hashlib.sha256(b"".join(part.tobytes() for part in results)).hexdigest())
 """
@@ -704,7 +705,7 @@ def test_parallel_training_equals_serial_training(bounds):
         order, optimiser = np.resize(problem.order, 300), problem.optimiser("adam")
         optimiser.set_bounds(*bounds)
         training = Training(problem.network, problem.training_set, optimiser, 100)
-        assert not training.bench.is_small
+        assert not training.buffers.is_small
         training.epoch(run, order, 0.01)
         thetas.append(problem.network.theta)
     assert np.array_equal(*thetas)

@@ -26,7 +26,7 @@ from sk_dbn.kernels.contrastive_divergence import (
 )
 from sk_dbn.models.data import Data
 from sk_dbn.models.rbm import Stack, rectified_log_partition
-from sk_dbn.models.rbm_training import Workbench
+from sk_dbn.models.rbm_training import RBMBuffers
 from tests import reference_rbm as slow
 
 KINDS = {
@@ -102,7 +102,7 @@ def train(
     """Train one machine through X in the order of storage; return trace norms and buffers."""
     data, norms = Data(X, stack.theta.dtype), np.zeros(3)
     stack.memories[layer].keep_fast(training_rule.fast_rate > 0.0)
-    bench = Workbench(stack, layer, chains, batch, betas)
+    bench = RBMBuffers(stack, layer, chains, batch, betas)
     args = data.source, np.arange(len(X)), batch, stack.layers, stack.machine(layer)
     getattr(train_machine, twin)(*args, training_rule, rate, first, bench.work, norms)
     return norms, bench.work
@@ -406,7 +406,7 @@ def test_one_temperature_is_pcd(visible):
     stack, n = stack_of(visible, "logistic", (5, 4)), 7
     settings, key = rule(persistent=1, n_gibbs_steps=3), np.uint32(slow.derive(SEED, 0))
     chains = np.random.RandomState(7).randint(0, 2, (n, 4)).astype(float)
-    tempered = Workbench(stack, 0, chains.copy(), 1).work
+    tempered = RBMBuffers(stack, 0, chains.copy(), 1).work
     tempered = tempered._replace(
         ladder_v=np.zeros((n, 5)), ladder_u=np.zeros((n, 5)), ladder_h=np.zeros((n, 4))
     )

@@ -8,7 +8,8 @@ from sk_dbn.kernels.activations import ACTIVATIONS
 from sk_dbn.kernels.backpropagation import accumulate_gradient
 from sk_dbn.kernels.dropout import Dropout, drop_units
 from sk_dbn.models.data import Data
-from sk_dbn.models.network import Network, OptimiserState, Training, TrainingSet, Workbench
+from sk_dbn.models.network import Network
+from sk_dbn.models.network_training import NetworkBuffers, OptimiserState, Training, TrainingSet
 from sk_dbn.models.threads import run_parallel, run_serial
 from tests import reference
 
@@ -150,7 +151,7 @@ class Problem:
 
     def gradient(self, seed, rows):
         """Loss and gradient with the units dropped that step 0 drops."""
-        bench, sums = Workbench(self.network, len(rows), drops=True), np.zeros(2)
+        bench, sums = NetworkBuffers(self.network, len(rows), drops=True), np.zeros(2)
         part = self.training_set
         accumulate_gradient.serial(
             part.data.source,
@@ -271,7 +272,7 @@ def test_threads_drop_the_same_units(dtype):
         problem = Problem(["selu", "tanh"], (0.2, 0.5), units=(150, 180, 60, 3), dtype=dtype)
         order = np.resize(problem.order, 300)
         training = problem.training("adam", batch=100)
-        assert not training.bench.is_small
+        assert not training.buffers.is_small
         training.epoch(run, order, 0.01)
         thetas.append(problem.network.theta)
     assert np.array_equal(*thetas)

@@ -5,7 +5,8 @@ import pytest
 
 from sk_dbn.kernels.compile import kernel
 from sk_dbn.kernels.optimisers import SOLVERS, end_step, to_step
-from sk_dbn.models.network import Network, OptimiserState
+from sk_dbn.models.network import Network
+from sk_dbn.models.network_training import OptimiserState
 from tests import reference
 
 N_STEPS = 25

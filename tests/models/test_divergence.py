@@ -5,7 +5,8 @@ import pytest
 
 from sk_dbn.models.data import Data
 from sk_dbn.models.divergence import WORSE, Yardstick
-from sk_dbn.models.network import Network, TrainingSet
+from sk_dbn.models.network import Network
+from sk_dbn.models.network_training import TrainingSet
 from sk_dbn.models.threads import run_serial
 
 

@@ -6,7 +6,7 @@ import scipy.special
 import scipy.stats
 from sklearn.neural_network import MLPRegressor
 
-from sk_dbn.models.initialisers import INITIALISERS, NAMES, initial_weights, resolve_auto
+from sk_dbn.models.initialisers import FACTS, INITIALISERS, NAMES, initial_weights
 
 # Variances as the papers give them: Glorot & Bengio (2010) eq. 12, He et al. (2015) eq. 10,
 # LeCun et al. (1998) eq. 16, Hinton (2012) section 8.
@@ -94,7 +94,7 @@ def test_zeros():
 @pytest.mark.parametrize(
     "activation, name",
     [
-        *[(a, "glorot_uniform") for a in ("identity", "logistic", "tanh", "softsign", "softmax")],
+        *[(a, "glorot_uniform") for a in ("identity", "logistic", "tanh", "softsign", "step")],
         *[(a, "he_normal") for a in ("relu", "leaky_relu", "elu", "gelu", "swish", "softplus")],
         ("selu", "lecun_normal"),
     ],
@@ -104,7 +104,7 @@ def test_auto(activation, name):
 
     That of logistic units is four times as large.
     """
-    assert resolve_auto(activation) == name
+    assert FACTS[activation].init == name
     auto, named = (weights(init, (6, 5), 3, activation)[0] for init in ("auto", name))
     assert np.array_equal(auto, 4 * named if activation == "logistic" else named)
 

@@ -9,15 +9,10 @@ import pytest
 
 from sk_dbn.kernels.activations import ACTIVATIONS
 from sk_dbn.models.data import Data
-from sk_dbn.models.network import (
-    LbfgsObjective,
-    Network,
-    NetworkRecorder,
-    OptimiserState,
-    Training,
-    TrainingSet,
-    Workbench,
-)
+from sk_dbn.models.lbfgs import LbfgsObjective
+from sk_dbn.models.network import Network
+from sk_dbn.models.network_trace import NetworkRecorder
+from sk_dbn.models.network_training import NetworkBuffers, OptimiserState, Training, TrainingSet
 from sk_dbn.models.threads import run_parallel, run_serial
 from tests import reference
 
@@ -318,8 +313,8 @@ def test_first_row_of_the_trace_is_the_gradient_at_the_start():
 def test_work_is_cut_by_shape():
     """Small work in one piece, larger work in pieces that depend on units and rows alone."""
     small, large = Network([5, 3], [], "identity", np.float32), network(np.float32)
-    assert Workbench(small, 10).is_small and Workbench(large, 10).is_small
+    assert NetworkBuffers(small, 10).is_small and NetworkBuffers(large, 10).is_small
     wide = Network([784, 500, 10], ["relu"], "softmax", np.float32)
-    bench = Workbench(wide, 200)
+    bench = NetworkBuffers(wide, 200)
     assert not bench.is_small
     assert 1 < len(bench.work.row_sums) <= 16 and 1 < len(bench.work.layer_sums) <= 16

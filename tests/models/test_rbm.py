@@ -15,12 +15,11 @@ from sk_dbn.models.rbm import (
     spans_of,
 )
 from sk_dbn.models.rbm_training import (
-    MachineTraining,
-    Schedule,
+    RBMTraining,
     Settings,
     gradient_norms,
+    learning_rate_scale,
     probe_of,
-    share_of_rate,
     spread,
 )
 from sk_dbn.models.threads import run_serial
@@ -240,7 +239,7 @@ def test_gradient_norms_change_no_parameter():
         max_norm=None,
         learn_variance=True,
     )
-    training = MachineTraining(stack, 0, Data(X, np.float32), settings, 0.1, np.arange(4))
+    training = RBMTraining(stack, 0, Data(X, np.float32), settings, 0.1, np.arange(4))
     before = stack.theta.copy()
     norms = gradient_norms(run_serial, training)
     assert not np.isfinite(norms).all()
@@ -277,34 +276,6 @@ def test_importances_equal_their_definition(visible, hidden):
     )
 
 
-def test_a_constant_rate_ends_where_nothing_improves():
-    """An improvement by less than tol does not count, but the best is the best."""
-    rule = Schedule(max_iter=100, n_iter_no_change=3, annealing=0.0)
-    assert [rule.improved(x, 0.1) for x in (5.0, 4.0, 3.95, 3.96, 3.94)] == [
-        True, True, True, False, True,
-    ]  # fmt: skip
-    assert rule.is_over and rule.n_iter == 5 and rule.best == 3.94
-    assert not Schedule(1, 10, 0.0).is_over
-
-
-def test_a_gap_may_rise_within_its_error():
-    """A gap near its least is kept; one that has grown for long enough ends the training."""
-    rule = Schedule(max_iter=100, n_iter_no_change=2, annealing=0.0)
-    kept = [rule.improved(x, -1.0) for x in (0.5, 0.0, 0.9, 1.1, 0.8, 2.0, 2.1)]
-    assert kept == [True, True, True, False, True, False, False]
-    assert rule.is_over and rule.best == 0.0
-
-
-@pytest.mark.parametrize("n_better, n_constant", [(100, 6), (1, 3)])
-def test_the_rate_falls_to_zero_at_last(n_better, n_constant):
-    """Constant while there is improvement, then linear over its share of the epochs."""
-    schedule, shares = Schedule(max_iter=10, n_iter_no_change=2, annealing=0.4), []
-    while not schedule.is_over:
-        shares.append(schedule.share_of_rate)
-        schedule.improved(-float(min(len(shares), n_better)), 0.1)
-    assert shares == [1.0] * n_constant + [0.875, 0.625, 0.375, 0.125]
-
-
 def test_probe_is_spread_over_the_order():
     """Evenly spaced rows of the training order, at most 256, at least 64 where there are."""
     assert len(probe_of(np.arange(10))) == 10
@@ -326,11 +297,13 @@ def test_spread_is_the_covariances():
 
 def test_steps_are_smaller_where_units_have_no_bound():
     """A tenth for each such side; with rectified linear units less where the input varies more."""
-    assert share_of_rate(stack_of("bernoulli", "logistic"), 0, 10) == 1.0
-    assert share_of_rate(stack_of("gaussian", "logistic"), 0, 10) == pytest.approx(0.1)
-    assert share_of_rate(stack_of(BOTH, "logistic"), 0, 10) == pytest.approx(0.1)
+    assert learning_rate_scale(stack_of("bernoulli", "logistic"), 0, 10) == 1.0
+    assert learning_rate_scale(stack_of("gaussian", "logistic"), 0, 10) == pytest.approx(0.1)
+    assert learning_rate_scale(stack_of(BOTH, "logistic"), 0, 10) == pytest.approx(0.1)
     stack = stack_of("gaussian", "relu", (3, 2, 2))
-    assert [share_of_rate(stack, layer, 10) for layer in (0, 1)] == pytest.approx([0.01, 0.01])
+    assert [learning_rate_scale(stack, layer, 10) for layer in (0, 1)] == pytest.approx(
+        [0.01, 0.01]
+    )
     stack.memories[0].spread[:] = 300.0, 2000.0
-    assert share_of_rate(stack, 0, 10) == pytest.approx(1 / 500)
-    assert share_of_rate(stack, 0, 1) == pytest.approx(1 / 2300)
+    assert learning_rate_scale(stack, 0, 10) == pytest.approx(1 / 500)
+    assert learning_rate_scale(stack, 0, 1) == pytest.approx(1 / 2300)

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from sk_dbn._transaction import Checkpoint, all_or_nothing
+from sk_dbn.models.transaction import Checkpoint, transaction
 
 
 def model():
@@ -41,7 +41,7 @@ def test_a_failing_block_might_not_have_been(error):
     """Attributes, and what stands behind them, are what they were; the error is passed on."""
     x = model()
     array, memory = x.array, x.memory
-    with pytest.raises(error), all_or_nothing(x) as checkpoint:
+    with pytest.raises(error), transaction(x) as checkpoint:
         watch(checkpoint, x)
         train(x)
         x.array, x.memory = np.zeros(1), None
@@ -52,7 +52,7 @@ def test_a_failing_block_might_not_have_been(error):
 def test_a_block_that_ends_well_is_kept():
     """Nothing is undone, although it was watched."""
     x = model()
-    with all_or_nothing(x) as checkpoint:
+    with transaction(x) as checkpoint:
         watch(checkpoint, x)
         train(x)
     assert x.array[0] == 7 and x.memory.rows == [1, 2, 3] and x.new == "new"
@@ -62,7 +62,7 @@ def test_keep_moves_the_state_to_return_to():
     """After an epoch, say: an error costs what came later and no more."""
     x, expected = model(), model()
     train(expected)
-    with pytest.raises(KeyboardInterrupt), all_or_nothing(x) as checkpoint:
+    with pytest.raises(KeyboardInterrupt), transaction(x) as checkpoint:
         watch(checkpoint, x)
         train(x)
         checkpoint.keep()
@@ -73,6 +73,19 @@ def test_keep_moves_the_state_to_return_to():
     assert vars(x.memory) == vars(expected.memory)
     assert x.random.uniform() == expected.random.uniform()
     assert x.new == "new"
+
+
+def test_an_error_undoes_what_was_kept_as_well():
+    """Nobody asked for a model that is half trained, as who pressed Ctrl-C has."""
+    x = model()
+    array, memory = x.array, x.memory
+    with pytest.raises(ValueError), transaction(x) as checkpoint:
+        watch(checkpoint, x)
+        train(x)
+        checkpoint.keep()
+        train(x)
+        raise ValueError
+    assert_untouched(x, array, memory)
 
 
 def test_restoring_spares_what_it_is_told_to():
@@ -90,7 +103,7 @@ def test_restoring_spares_what_it_is_told_to():
 def test_unwatched_contents_are_not_copied():
     """Large data behind an attribute cost nothing; only what is watched is remembered."""
     x = model()
-    with pytest.raises(ValueError), all_or_nothing(x):
+    with pytest.raises(ValueError), transaction(x):
         train(x)
         raise ValueError
     assert x.array[0] == 7 and not hasattr(x, "new")

@@ -1,0 +1,48 @@
+"""Docstrings of estimators that share parameters: each entry stands in one place of the source."""
+
+import re
+
+# What is indented further belongs to an entry.
+ENTRY = r"^    (?P<name>\w+)[\w, ]* : .*\n(?:(?:     .*)?\n)*"
+REFERENCE = r"^    \.\. \[(?P<name>\d+)\] .*\n(?:       .*\n)*"
+SHARED_ENTRIES = re.compile(r"^    (?P<names>\w+(?:, \w+)*) : as in (?P<base>\w+)$", re.M)
+SHARED_REFERENCES = re.compile(r"^    \.\. \[(\d+)\]-\[(\d+)\] as in (?P<base>\w+)$", re.M)
+
+
+def completed(cls):
+    """Write out what a class's docstring says is "as in" one of its bases.
+
+    A line such as ``alpha, batch_size : as in BaseDeepNetwork`` becomes the entries of these
+    parameters or attributes there, and ``.. [1]-[3] as in BaseDeepNetwork`` those references, so
+    that `help` shows all of it. A decorator of classes.
+
+    Parameters
+    ----------
+    cls : type
+
+    Returns
+    -------
+    type
+        The same.
+    """
+    if cls.__doc__ is None:  # python -OO
+        return cls
+    bases = {base.__name__: base.__doc__ for base in cls.__mro__[1:]}
+
+    def entries(match):
+        found = _found(ENTRY, bases[match["base"]])
+        return "\n\n".join(found[name] for name in match["names"].split(", "))
+
+    def references(match):
+        found = _found(REFERENCE, bases[match["base"]])
+        first, last = int(match[1]), int(match[2])
+        return "\n\n".join(found[str(number)] for number in range(first, last + 1))
+
+    text = SHARED_ENTRIES.sub(entries, cls.__doc__)
+    cls.__doc__ = SHARED_REFERENCES.sub(references, text)
+    return cls
+
+
+def _found(pattern, docstring):
+    """Everything in a docstring that has the form of an entry, by its first name."""
+    return {match["name"]: match[0].rstrip() for match in re.finditer(pattern, docstring, re.M)}

@@ -1,0 +1,190 @@
+"""What a network's fit is given: samples, how much each counts, and which are held out."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.base import is_classifier
+from sklearn.model_selection import train_test_split
+from sklearn.utils.validation import _check_sample_weight
+
+from sk_dbn.models.data import Data
+
+# Integer weights up to this mean stand for repeated rows, beyond it they multiply losses.
+MOST_REPEATS = 10
+
+
+@dataclass
+class Samples:
+    """What a call of fit was given, validated and encoded.
+
+    Parameters
+    ----------
+    X : ndarray or CSR matrix of shape (n_samples, n_features)
+    data : Data
+        X in the precision of the network.
+    y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+    targets : ndarray of shape (n_samples, n_outputs) or (n_samples, 1)
+        y as the network's loss reads it.
+    labelled : bool ndarray of shape (n_samples,)
+    repeats : int ndarray of shape (n_samples,)
+        How often a sample counts.
+    weight : ndarray of shape (n_samples,) or (0,)
+        What its loss is multiplied by besides.
+    order : int64 ndarray
+        The samples that count, once each.
+    """
+
+    X: object
+    data: Data
+    y: np.ndarray
+    targets: np.ndarray
+    labelled: np.ndarray
+    repeats: np.ndarray
+    weight: np.ndarray
+    order: np.ndarray
+
+    def repeated(self, rows):
+        """These rows, each as often as it counts."""
+        is_plain = self.repeats.min() == self.repeats.max() == 1
+        return rows if is_plain else np.repeat(rows, self.repeats[rows])
+
+
+def weigh(network, X, y, labelled, sample_weight):
+    """Sample weights as counts where they are whole numbers, and as factors.
+
+    A weight of 2 then is exactly the same as listing the sample twice.
+
+    Parameters
+    ----------
+    network : BaseDeepNetwork
+    X : ndarray or CSR matrix of shape (n_samples, n_features)
+    y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+    labelled : bool ndarray of shape (n_samples,)
+    sample_weight : array-like of shape (n_samples,) or None
+
+    Returns
+    -------
+    repeats : int ndarray of shape (n_samples,)
+    weight : ndarray of shape (n_samples,), or (0,) where all are one
+    """
+    n_samples = X.shape[0]
+    repeats, factors = np.ones(n_samples, dtype=np.int64), None
+    if sample_weight is not None:
+        w = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+        if not w[labelled].any():
+            raise ValueError("Sample weights must contain at least one non-zero number.")
+        if np.all(w == np.floor(w)) and w.sum() <= MOST_REPEATS * n_samples:
+            repeats = w.astype(np.int64)
+        else:
+            repeats, factors = (w > 0).astype(np.int64), w
+    class_factors = network._class_weights(y, labelled, repeats)
+    if class_factors is not None:
+        factors = class_factors if factors is None else product(factors, class_factors)
+    weight = np.empty(0)
+    if factors is not None:
+        weight = of_mean_one(factors, np.where(labelled, repeats, 0))
+    return repeats, weight.astype(network._training_dtype)
+
+
+def product(*factors):
+    """The elementwise product of some weights, up to a common factor that keeps it in range."""
+    return np.prod([w / (w.max() or 1.0) for w in factors], axis=0)
+
+
+def of_mean_one(weight, repeats):
+    """Weights divided by their mean over those that count.
+
+    Parameters
+    ----------
+    weight : float64 ndarray of shape (n_samples,)
+    repeats : int ndarray of shape (n_samples,)
+        How often each sample counts.
+
+    Returns
+    -------
+    float64 ndarray of shape (n_samples,)
+        Zero for samples that do not count; all zero where none does.
+    """
+    weight = np.where(repeats > 0, weight, 0.0)
+    weight = weight / (weight.max() or 1.0)  # whose sum then is a number
+    counted = np.repeat(weight, repeats)
+    # An exact sum: the same whatever the order, and whether samples are repeated or listed.
+    mean = math.fsum(counted) / max(np.count_nonzero(counted), 1)
+    return weight / (mean or 1.0)
+
+
+def hold_out(network, rows, samples):
+    """Set a validation_fraction of the rows aside.
+
+    Parameters
+    ----------
+    network : BaseDeepNetwork
+    rows : int64 ndarray
+    samples : Samples
+
+    Returns
+    -------
+    rows, held_out : int64 ndarrays
+        Ascending where they are read block by block.
+
+    Raises
+    ------
+    ValueError
+        If either has too few.
+    """
+    fraction, n = network.validation_fraction, len(rows)
+    n_held_out = math.ceil(fraction * n)
+    if n_held_out < 2:
+        raise ValueError(
+            "The validation set is too small. Increase 'validation_fraction' "
+            "or the size of your dataset."
+        )
+    if n_held_out >= n:
+        raise ValueError(
+            f"validation_fraction={fraction} of {n} samples leaves none to train on. Use more "
+            "samples, a smaller validation_fraction or early_stopping=False."
+        )
+    labels = None
+    if is_classifier(network) and samples.targets.shape[1] == 1:  # not multi-label
+        labels = samples.targets[rows, 0]
+    rows, held_out = split(rows, labels, fraction, n_held_out, network._random_state)
+    if len(held_out) < 2:
+        raise ValueError(
+            f"early_stopping=True holds rows out, but most of the {len(np.unique(labels))} "
+            f"classes in y have a single one of the {n} labels, which is needed to train on. "
+            "Use more samples, give X_val and y_val, or set early_stopping=False."
+        )
+    if samples.data.together:
+        rows, held_out = np.sort(rows), np.sort(held_out)
+    return rows, held_out
+
+
+def split(rows, labels, fraction, n_held_out, random):
+    """Rows to train on and rows to hold out, with the same share of each class where it can be.
+
+    Classes too rare to be shared out stay among the rows to train on.
+
+    Parameters
+    ----------
+    rows : ndarray of shape (n_rows,)
+    labels : ndarray of shape (n_rows,), or None to split at random
+    fraction : float
+        Share of the rows to hold out.
+    n_held_out : int
+        That share of them, rounded up.
+    random : RandomState
+
+    Returns
+    -------
+    rows, held_out : ndarrays
+    """
+    if labels is not None:
+        classes, counts = np.unique(labels, return_counts=True)
+        if counts.min() < 2 or len(classes) > min(n_held_out, len(rows) - n_held_out):
+            order = random.permutation(len(rows))
+            first = np.zeros(len(rows), dtype=bool)
+            first[order[np.unique(labels[order], return_index=True)[1]]] = True
+            held_out = order[~first[order]][:n_held_out]
+            return np.delete(rows, held_out), rows[held_out]
+    return train_test_split(rows, random_state=random, test_size=fraction, stratify=labels)

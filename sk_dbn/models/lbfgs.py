@@ -1,0 +1,179 @@
+"""L-BFGS: the loss over all samples and its gradient, as SciPy minimises it."""
+
+import numpy as np
+import scipy.optimize
+
+from sk_dbn.models.network_training import NetworkBuffers, loss_and_gradient
+from sk_dbn.models.pace import TeamPace
+
+GRADIENT_ROWS = 512  # rows of a piece of the full gradient
+LARGE_GAIN = 0.1  # share of the loss that may be left undone, going by the slope at the end
+
+
+class LbfgsObjective:
+    """Loss over all rows and its gradient as functions of one float64 vector.
+
+    Parameters
+    ----------
+    run : callable, from `threads`
+    network : Network
+        Its parameters are overwritten by each evaluation.
+    training_set : TrainingSet
+    alpha : float
+        L2 penalty of the weights, divided by the sum of the samples' weights.
+    recorder : NetworkRecorder or None
+    """
+
+    def __init__(self, run, network, training_set, alpha, recorder):
+        self.run, self.network, self.training_set = run, network, training_set
+        self.alpha, self.recorder = alpha, recorder
+        self.buffers = NetworkBuffers(network, min(GRADIENT_ROWS, len(training_set.order)))
+        self._pace = TeamPace()
+        self._previous = network.theta.astype(np.float64)
+        self.loss = np.inf
+
+    def __call__(self, theta):
+        """Loss (summed over outputs) and gradient at theta."""
+        network = self.network
+        network.theta[:] = theta
+        train = self.training_set
+        loss, gradient = loss_and_gradient(
+            self.run, network, train, train.order, self.buffers, self._pace
+        )
+        gradient = gradient.astype(np.float64)
+        decay = self.alpha / self.training_set.total_weight
+        penalty = 0.0
+        for (g, _), W in zip(network.parts_of(gradient), network.coefs, strict=True):
+            w = W.ravel().astype(np.float64)
+            penalty += 0.5 * decay * (w @ w)
+            g += decay * w
+        self.loss = float(self.training_set.loss_factor * loss + penalty)
+        return loss + penalty, gradient
+
+    def reported(self, theta):
+        """The loss as it is reported, a mean over outputs."""
+        self(theta)
+        return self.loss
+
+    def end_iteration(self, theta):
+        """Record the trace's row of an iteration that ended at theta."""
+        network = self.network
+        network.theta[:] = theta
+        if self.recorder is not None:
+            steps = network.parts_of(theta - self._previous)
+            ratios = [
+                np.linalg.norm(step) / (np.linalg.norm(W) or 1.0)
+                for (step, _), W in zip(steps, network.coefs, strict=True)
+            ]
+            self.recorder.record_gradient(
+                network, self.training_set, self.buffers.work.gradient, np.array(ratios)
+            )
+        self._previous = theta.copy()
+
+
+class LbfgsTask:
+    """Iterations of L-BFGS-B (Byrd, Lu, Nocedal & Zhu, 1995), of which SciPy has the loop.
+
+    Parameters
+    ----------
+    objective : LbfgsObjective
+    network : Network
+        That is trained, in its own precision.
+    max_iter, max_fun : int
+        Maximum number of iterations, and of evaluations of the loss.
+    tol : float
+        The largest component that the gradient may have at the end.
+    validation : Validation or None
+    checkpoint : Checkpoint
+        Keeps the last complete iteration.
+    n_seen : int
+        Samples that minibatches have seen in calls before.
+
+    Attributes
+    ----------
+    loss, score, validation_loss : float
+        Of the last iteration; the latter two NaN without validation samples.
+    divergence : see `FineTuning`
+    result : scipy.optimize.OptimizeResult
+    """
+
+    name, n_before, message, is_reset = "iteration", 0, None, False
+
+    def __init__(self, objective, network, max_iter, max_fun, tol, validation, checkpoint, n_seen):
+        self.objective, self.network, self.theta = objective, network, network.theta
+        self.n_epochs, self.max_fun, self.tol = max_iter, max_fun, tol
+        self.validation, self.checkpoint = validation, checkpoint
+        self.n_iter, self.measures, self.t = 0, {}, n_seen
+        self.loss = self.score = self.validation_loss = np.nan
+        self.divergence = self.result = None
+
+    def train(self, listeners):
+        """Minimise the loss; listeners are told of iterations as of epochs.
+
+        Parameters
+        ----------
+        listeners : sequence of Listener
+        """
+        for listener in listeners:
+            listener.task_began(self)
+
+        def end_iteration(x):
+            if self._end_iteration(x):
+                answers = [listener.epoch_ended(self) for listener in listeners]
+                if any(answers):
+                    raise StopIteration
+
+        self.result = scipy.optimize.minimize(
+            self.objective,
+            self.theta.astype(np.float64),
+            method="L-BFGS-B",
+            jac=True,
+            callback=end_iteration,
+            options={"maxfun": self.max_fun, "maxiter": self.n_epochs, "gtol": self.tol},
+        )
+        self._finish()
+        for listener in listeners:
+            listener.task_ended(self)
+
+    def _end_iteration(self, x):
+        """Take over the parameters; whether they and their loss are finite."""
+        self.objective.end_iteration(x)
+        self.theta[:] = x
+        if not (np.isfinite(self.objective.loss) and np.isfinite(self.theta).all()):
+            return False
+        self.n_iter, self.loss = self.n_iter + 1, self.objective.loss
+        self.measures = {"loss": self.loss}
+        if self.validation is not None:
+            measured = self.validation.measure(self.objective.run, self.network)
+            self.score, self.validation_loss = measured
+            self.measures["validation score"] = self.score
+        return True
+
+    def _finish(self):
+        """The parameters at the end, or those of the last iteration where they are lost."""
+        self.loss = float(self.objective.reported(self.result.x))
+        self.theta[:] = self.result.x
+        if not (np.isfinite(self.loss) and np.isfinite(self.theta).all()):
+            self.checkpoint.restore(self.objective.recorder)
+            self.divergence = self.n_iter + 1, self.loss, self.n_iter == 0
+
+
+def is_steep(result, tol):
+    """Whether L-BFGS-B ended on a slope, by taking the last step's poor gain for the end of all.
+
+    A gradient is large or small beside the loss: by that much the step that was to come next
+    would have lowered it, by its slope. This does not depend on the units of X and y.
+
+    Parameters
+    ----------
+    result : scipy.optimize.OptimizeResult
+    tol : float
+        The largest component that a gradient may have at the end in any case.
+
+    Returns
+    -------
+    bool
+    """
+    gradient = result.jac
+    gain = gradient @ result.hess_inv.matvec(gradient)
+    return np.abs(gradient).max() > tol and gain > LARGE_GAIN * abs(result.fun)

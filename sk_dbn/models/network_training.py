@@ -1,0 +1,346 @@
+"""Minibatch training of a network: its samples, its optimiser, its buffers, its epochs."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from sk_dbn.kernels.activations import NEEDS_SLOPES
+from sk_dbn.kernels.backpropagation import (
+    Examples,
+    Workspace,
+    accumulate_gradient,
+    train_minibatches,
+)
+from sk_dbn.kernels.dropout import Dropout
+from sk_dbn.kernels.losses import LOSSES, sum_loss
+from sk_dbn.kernels.optimisers import NO_STEP, SOLVERS, Optimiser
+from sk_dbn.models.data import arrays_for_kernels
+from sk_dbn.models.pace import TeamPace
+from sk_dbn.models.threads import run_serial
+from sk_dbn.models.work import (
+    SMALL_WORK,
+    TRANSCENDENTAL_WORK,
+    row_blocks,
+    row_pieces,
+    weight_blocks,
+)
+
+MOST_PROBED, LEAST_PROBED = 256, 32
+
+# Losses that are reported as a mean over outputs, as scikit-learn's networks do it; others as
+# their sum. What is minimised is the sum in any case.
+MEANS_OF_OUTPUTS = ("squared_error", "absolute_error", "huber", "quantile")
+
+NO_DROPOUT = Dropout(np.empty(0), 0)
+
+
+class OptimiserState:
+    """What an optimiser remembers between updates.
+
+    Parameters
+    ----------
+    solver : {'sgd', 'adam', 'adamw', 'nadam', 'rmsprop', 'adagrad'} or None
+        None: gradients are formed, parameters stay as they are.
+    network : Network
+    momentum, beta_1, beta_2, epsilon : float
+    nesterov : bool
+    **bounds
+        See `set_bounds`.
+
+    Attributes
+    ----------
+    n_steps : int
+        Updates made so far.
+    seed : int or None
+        Key of the random bits that belong to the steps, where they need any.
+    """
+
+    def __init__(
+        self,
+        solver,
+        network,
+        *,
+        momentum=0.9,
+        nesterov=True,
+        beta_1=0.9,
+        beta_2=0.999,
+        epsilon=1e-8,
+        **bounds,
+    ):
+        size, dtype = network.theta.size, network.theta.dtype
+        has_first = solver not in (None, "rmsprop", "adagrad")
+        has_second = solver not in (None, "sgd")
+        self.kernel_state = Optimiser(
+            code=NO_STEP if solver is None else SOLVERS[solver],
+            first=np.zeros(size if has_first else 0, dtype),
+            second=np.zeros(size if has_second else 0, dtype),
+            state=np.ones(1),
+            momentum=float(momentum),
+            nesterov=bool(nesterov),
+            beta_1=float(beta_1),
+            beta_2=float(beta_2),
+            epsilon=float(epsilon),
+            **dict.fromkeys(("alpha", "l1", "clip_value", "clip_norm", "max_norm"), 0.0),
+        )
+        self.n_steps, self.seed = 0, None
+        self.n_parameters = size
+        self.set_bounds(**bounds)
+
+    def set_bounds(self, alpha=0.0, l1_ratio=0.0, clip_value=None, clip_norm=None, max_norm=None):
+        """Say what holds gradients and weights back from now on.
+
+        Parameters
+        ----------
+        alpha : float
+            Penalty of the weights; for adamw the decoupled decay.
+        l1_ratio : float
+            Share of the L1 norm in the penalty, the rest being half the squares.
+        clip_value, clip_norm : float or None
+            The most that a component of the gradient, and its norm, may be in size.
+        max_norm : float or None
+            The most that a unit's incoming weights may have as norm.
+        """
+        self.kernel_state = self.kernel_state._replace(
+            alpha=alpha * (1.0 - l1_ratio),
+            l1=alpha * float(l1_ratio),
+            clip_value=float(clip_value or 0.0),
+            clip_norm=float(clip_norm or 0.0),
+            max_norm=float(max_norm or 0.0),
+        )
+
+    def __setstate__(self, state):
+        self.__dict__.update(state)
+        self.kernel_state = Optimiser(**arrays_for_kernels(self.kernel_state._asdict()))
+
+
+@dataclass
+class TrainingSet:
+    """Inputs, targets and weights, as a network is trained on them.
+
+    Parameters
+    ----------
+    data : Data
+    targets : ndarray of shape (n_samples, n_outputs), or (n_samples, 1) class numbers
+    sample_weight : ndarray of shape (n_samples,), or (0,) for all ones
+    loss : str
+    order : int64 ndarray
+        The samples to train on, a repeated one as often as it counts.
+    option : float, default=0.0
+        What the loss has to be told: the quantile, where huber turns linear, or how much the
+        log losses smooth the labels.
+    """
+
+    data: object
+    targets: np.ndarray
+    sample_weight: np.ndarray
+    loss: str
+    order: np.ndarray
+    option: float = 0.0
+
+    @property
+    def examples(self):
+        """The kernels' view."""
+        return Examples(self.targets, self.sample_weight, LOSSES[self.loss], float(self.option))
+
+    @property
+    def total_weight(self):
+        """Sum of the weights over `order`."""
+        if self.sample_weight.size == 0:
+            return float(len(self.order))
+        return float(self.sample_weight[self.order].sum(dtype=float))
+
+    @property
+    def loss_factor(self):
+        """What the loss, summed over outputs, is multiplied by to be reported."""
+        return 1.0 / self.targets.shape[1] if self.loss in MEANS_OF_OUTPUTS else 1.0
+
+    def outputs(self, run, network, rows):
+        """What a network says of some rows, computed in the precision of the data."""
+        return network.astype(self.data.dtype).outputs(run, self.data, rows=rows)
+
+    def loss_of(self, outputs, rows=None):
+        """The reported loss of the network's outputs for some rows, those of `order` by default."""
+        rows = self.order if rows is None else rows
+        of_loss = LOSSES[self.loss], float(self.option)
+        total = weights = 0.0
+        for part in row_pieces(len(outputs), TRANSCENDENTAL_WORK * outputs.shape[1]):
+            args = outputs[part], self.targets, rows[part], self.sample_weight
+            loss, weight = sum_loss(*of_loss, *args)
+            total, weights = total + loss, weights + weight
+        return self.loss_factor * total / (weights or 1.0)  # zero where no row counts
+
+    def probe_loss(self, run, network):
+        """The reported loss of the probe, without penalty; not finite where an output is not."""
+        outputs = self.outputs(run, network, self.probe)
+        return float(self.loss_of(outputs, self.probe)) if np.isfinite(outputs).all() else np.inf
+
+    @property
+    def probe(self):
+        """A fixed sample of rows that the trace's activations are measured on."""
+        n = len(self.order)
+        size = min(n, MOST_PROBED, max(LEAST_PROBED, n // 32))
+        return self.order[np.linspace(0, n - 1, size).astype(np.int64)]
+
+
+class NetworkBuffers:
+    """The buffers of a training run and the cuts of its work, which depend on its shape.
+
+    Parameters
+    ----------
+    network : Network
+    batch : int
+        Most rows that are worked on together.
+    has_max_norm : bool, default=False
+        Whether the norm of each unit's weights is to be bounded.
+    drops : bool, default=False
+        Whether units are to be dropped.
+    """
+
+    def __init__(self, network, batch, has_max_norm=False, drops=False):
+        units, theta = network.units, network.theta
+        work = 6.0 * batch * theta.size  # three products of two operations each
+        fan_in = int(units[:-1].max())
+        n_row_blocks = n_weight_blocks = 1
+        if work > SMALL_WORK:
+            n_row_blocks, n_weight_blocks = row_blocks(batch), weight_blocks(fan_in)
+        self.batch = batch
+        self.is_small = n_row_blocks == n_weight_blocks == 1
+        values_at = np.r_[0, np.cumsum(units)]
+        n_values = values_at[-1] * batch
+        keeps = drops or network.branch > 0.0 or NEEDS_SLOPES[network.codes].any()
+        self.work = Workspace(
+            values_at=values_at,
+            values=np.zeros(n_values, theta.dtype),
+            deltas=np.zeros(n_values, theta.dtype),
+            slopes=np.zeros(n_values if keeps else 0, theta.dtype),
+            gradient=np.zeros_like(theta),
+            row_sums=np.zeros((n_row_blocks, 2)),
+            layer_sums=np.zeros((n_weight_blocks, network.n_layers, 7)),
+            column_squares=np.zeros((n_weight_blocks, values_at[-1] if has_max_norm else 0)),
+            totals=np.zeros(2),
+        )
+
+    def call(self, run):
+        """How to call a kernel on this amount of work."""
+        return run_serial if self.is_small else run
+
+
+class Training:
+    """Minibatch training of a network.
+
+    Parameters
+    ----------
+    network : Network
+    training_set : TrainingSet
+    optimiser : OptimiserState
+        With a seed if there is dropout.
+    batch_size : int
+    dropout : pair of floats, default=(0.0, 0.0)
+        Share of the input's and of the hidden units that is dropped in each step.
+    """
+
+    def __init__(self, network, training_set, optimiser, batch_size, dropout=(0.0, 0.0)):
+        self.network = network
+        self.training_set = training_set
+        self.optimiser = optimiser
+        self.dropout = NO_DROPOUT
+        if any(dropout):
+            rates = np.array([dropout[0], *[dropout[1]] * (network.n_layers - 1)])
+            self.dropout = Dropout(rates, optimiser.seed)
+        has_max_norm = optimiser.kernel_state.max_norm > 0.0
+        self.buffers = NetworkBuffers(network, batch_size, has_max_norm, any(dropout))
+        self.norms = np.zeros((network.n_layers, 3))
+        self._pace = TeamPace()
+
+    def n_updates(self, order):
+        """Minibatches of an epoch."""
+        return -(-len(order) // self.buffers.batch)
+
+    def epoch(self, run, order, rates, recorder=None):
+        """Visit the samples once, in the order given.
+
+        Parameters
+        ----------
+        run : callable, from `threads`
+        order : int64 ndarray
+        rates : float or float64 ndarray of shape (n_updates,)
+        recorder : NetworkRecorder, default=None
+
+        Returns
+        -------
+        float
+            Mean loss over the epoch's minibatches, penalty included, each taken before
+            its update.
+        """
+        batch, loss = self.buffers.batch, np.zeros(3)
+        n_batches = self.n_updates(order)
+        rates = np.array(np.broadcast_to(rates, n_batches), float)
+        each = recorder is not None and recorder.each_batch
+        run = self.buffers.call(run)
+        for way, first, end in self._pace.team_calls(run, n_batches, each):
+            piece = order[first * batch : end * batch]
+            self._minibatches(way, piece, rates[first:end], loss)
+            if recorder is not None and (each or end == n_batches):
+                recorder.record(self, end / n_batches, 1 if each else n_batches)
+        data_loss, penalty, n_rows = loss
+        return (self.training_set.loss_factor * data_loss + penalty) / n_rows
+
+    def _minibatches(self, run, order, rates, loss):
+        """One compiled call."""
+        run(
+            train_minibatches,
+            self.training_set.data.source,
+            self.training_set.examples,
+            order,
+            self.buffers.batch,
+            self.network.layers,
+            self.dropout,
+            self.optimiser.kernel_state,
+            rates,
+            self.optimiser.n_steps,
+            self.buffers.work,
+            loss,
+            self.norms,
+        )
+        self.optimiser.n_steps += len(rates)
+
+
+def loss_and_gradient(run, network, training_set, order, buffers, pace):
+    """The data's loss and its gradient over many rows, without penalty.
+
+    Parameters
+    ----------
+    run : callable, from `threads`
+    network : Network
+    training_set : TrainingSet
+    order : int64 ndarray
+        The rows, a repeated one as often as it counts.
+    buffers : NetworkBuffers
+        Its gradient is the result and stays valid until its next use.
+    pace : TeamPace
+
+    Returns
+    -------
+    loss : float
+        Weighted mean over rows, summed over outputs.
+    gradient : ndarray of shape (n_parameters,)
+    """
+    weight = training_set.sample_weight
+    total = len(order) if weight.size == 0 else float(weight[order].sum(dtype=float))
+    total = total or 1.0  # where no row counts, loss and gradient are zero
+    buffers.work.gradient[:] = 0
+    sums, batch = np.zeros(2), buffers.batch
+    for way, first, end in pace.team_calls(buffers.call(run), -(-len(order) // batch)):
+        way(
+            accumulate_gradient,
+            training_set.data.source,
+            training_set.examples,
+            order[first * batch : end * batch],
+            batch,
+            network.layers,
+            NO_DROPOUT,
+            1.0 / total,
+            buffers.work,
+            sums,
+        )
+    return sums[0] / total, buffers.work.gradient

@@ -1,0 +1,227 @@
+"""Greedy training of a stack, one RBM after the other."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from sk_dbn.models.data import Data
+from sk_dbn.models.loop import Patience, train
+from sk_dbn.models.orders import Orders
+from sk_dbn.models.rbm import Stack
+from sk_dbn.models.rbm_training import (
+    RBMRecorder,
+    RBMTraining,
+    Settings,
+    learning_rate_scale,
+    prepare,
+    probe_of,
+)
+from sk_dbn.models.schedules import Annealing
+from sk_dbn.models.transaction import Snapshot
+from sk_dbn.models.visible import VisibleUnits
+
+
+@dataclass
+class StoppingRule:
+    """When the training of an RBM ends.
+
+    Parameters
+    ----------
+    tol : float
+        The smallest improvement that counts, in nats a sample.
+    n_iter_no_change : int
+        Epochs without one after which the learning rate begins to fall, or training stops.
+    annealing : float
+        Share of the maximum number of epochs over which the rate falls.
+    keeps_best : bool
+        Whether training ends with the parameters of the best epoch rather than the last.
+    watches_gap : bool
+        Whether the gap of free energies is judged instead of the reconstruction.
+    """
+
+    tol: float
+    n_iter_no_change: int
+    annealing: float
+    keeps_best: bool
+    watches_gap: bool
+
+
+@dataclass
+class StackTraining:
+    """What a stack is trained on, and how.
+
+    Parameters
+    ----------
+    run : callable, from `threads`
+    stack : Stack
+    visible : VisibleUnits
+    X : ndarray or CSR matrix of shape (n_samples, n_features)
+    clip : bool
+        Whether values of X may lie beyond those of the visible units.
+    data : Data
+        X as the visible units read it.
+    orders : Orders
+        Of the samples to train on.
+    held_out : int64 ndarray or None
+        Validation samples.
+    means : ndarray of shape (n_features,)
+        Of the visible units' values.
+    background : ndarray of shape (n_rows, n_features)
+        Some of the samples, as the visible units read them.
+    settings : Settings
+    stopping : StoppingRule
+    recorders : list of RBMRecorder, or None
+    n_before : list of int or None
+        Epochs of each layer in calls before, where this is one epoch of many.
+    rates : list of float, default=()
+        Learning rate of each layer.
+    max_iters : list of int, default=()
+        Maximum number of epochs of each layer.
+
+    Attributes
+    ----------
+    n_iter : list of int
+        Complete epochs of each layer.
+    """
+
+    run: object
+    stack: Stack
+    visible: VisibleUnits
+    X: object
+    clip: bool
+    data: Data
+    orders: Orders
+    held_out: np.ndarray | None
+    means: np.ndarray
+    background: np.ndarray
+    settings: Settings
+    stopping: StoppingRule
+    recorders: list[RBMRecorder] | None
+    n_before: list | None
+    rates: list = ()
+    max_iters: list = ()
+
+    def __post_init__(self):
+        self.n_iter = [0] * self.stack.n_layers
+
+    @property
+    def changing(self):
+        """The objects that training changes in place."""
+        return self.orders.random, self.stack, *self.stack.memories, *(self.recorders or ())
+
+    def train(self, listeners):
+        """Train every RBM, from the first layer up.
+
+        Parameters
+        ----------
+        listeners : sequence of Listener
+            Told of an `RBMTask` for each.
+        """
+        for layer in range(self.stack.n_layers):
+            train(RBMTask(self, layer), listeners)
+
+    def data_of(self, layer):
+        """The data as the lowest weights act on them that an RBM's input has passed.
+
+        Gaussian units are divided by their variance for the layers above the first.
+        """
+        if layer == 0 or len(self.stack.variance) == 0:
+            return self.data
+        over = self.visible.over(self.stack.variance)
+        return over.data(self.X, self.stack.theta.dtype, self.clip)
+
+
+class RBMTask:
+    """The training of one RBM, as `loop.train` works at it.
+
+    Parameters
+    ----------
+    whole : StackTraining
+    layer : int
+
+    Attributes
+    ----------
+    has_diverged : bool
+        Whether the parameters are those of an epoch before training went wrong.
+    is_lost : bool
+        Whether that was seen at the end of an epoch, which then is not counted.
+    """
+
+    message = None
+
+    def __init__(self, whole, layer):
+        stack, order = whole.stack, whole.orders.rows
+        self.whole, self.layer = whole, layer
+        self.name = f"layer {layer + 1} of {stack.n_layers}, epoch"
+        self.schedule = Annealing(whole.max_iters[layer], whole.stopping.annealing)
+        self.n_epochs = self.schedule.max_iter if whole.n_before is None else None
+        self.n_before = 0 if whole.n_before is None else whole.n_before[layer]
+        self.measures, self.has_diverged, self.is_lost = {}, False, False
+        # After n_iter_no_change epochs, where scikit-learn's networks wait for one more.
+        self._patience = Patience(whole.stopping.n_iter_no_change - 1)
+        data = whole.data_of(layer)
+        if stack.memories[layer].n_steps == 0:
+            prepare(whole.run, stack, layer, data, order, whole.means if layer == 0 else None)
+        scale = learning_rate_scale(stack, layer, whole.settings.batch_size)
+        self._rate = whole.rates[layer] * scale
+        parts = stack, layer, data, whole.settings, self._rate, probe_of(order), whole.held_out
+        self.training = RBMTraining(*parts, whole.stopping.watches_gap)
+        self._recorder = whole.recorders and whole.recorders[layer]
+        if self._recorder and self._recorder.is_empty:
+            self._recorder.record_start(whole.run, self.training)
+        self._worst = self.training.worst()
+        self._state = Snapshot(*self.training.changing, *self._going_on)
+        self._best = self._good = None
+
+    @property
+    def _going_on(self):
+        """What does not return to an earlier epoch than the last complete one."""
+        return self.whole.orders.random, self._recorder
+
+    @property
+    def n_iter(self):
+        """Complete epochs."""
+        return self.schedule.n_epochs
+
+    @property
+    def is_over(self):
+        """Whether there is no epoch to follow."""
+        return self.schedule.is_over
+
+    def run_epoch(self):
+        """Visit the samples once; False if that ruined the parameters, which then are as before."""
+        training, whole = self.training, self.whole
+        training.rate = self._rate * self.schedule.factor
+        training.epoch(whole.run, whole.orders.next(), self._recorder)
+        value, margin = training.verdict(whole.stopping.tol)
+        if not (np.isfinite(value) and training.is_finite()):
+            self._state.restore()
+            self.is_lost = True
+            return False
+        before, self._state = self._state, self._state.renewed()
+        self._end_epoch(before, value, margin)
+        return True
+
+    def _end_epoch(self, before, value, margin):
+        """Count an epoch, and decide whether the next one is to be a last one."""
+        if self.training.divergence() <= self._worst:
+            self._good = None
+        elif self._good is None:
+            self._good = before
+        improved = self._patience.improved(value, margin)
+        if self.whole.stopping.keeps_best and improved:
+            self._best = self._state
+        self.schedule.end_epoch()
+        if self._patience.is_exhausted:
+            self.schedule.on_plateau()
+        self.whole.n_iter[self.layer] = self.n_iter
+        self.measures = {"reconstruction KL": self.training.divergence()}
+
+    def finish(self):
+        """Return to the best epoch where that was asked for, and to a good one in any case."""
+        if self._best is not None:
+            self._best.restore(*self._going_on)
+        self.has_diverged = not self.training.divergence() <= self._worst
+        if self.has_diverged and self._good is not None:
+            self._good.restore(*self._going_on)
+        self.has_diverged |= self.is_lost
