@@ -1,7 +1,9 @@
-"""What 'auto' stands for in a network: settings that follow from its layers and its samples.
+"""Settings that follow from layers and samples: what 'auto' stands for in a network.
 
 The numbers were chosen on one half of the data sets of ``examples/benchmarks/defaults.py``.
 """
+
+import warnings
 
 import numpy as np
 
@@ -60,3 +62,17 @@ def automatic_learning_rate(
     if not is_annealed:
         rate /= 3.0
     return rate / 3.0 if is_pretrained else rate
+
+
+def warn_of_batch_size(batch_size, n_samples):
+    """Warn of a minibatch that is larger than the training set.
+
+    Parameters
+    ----------
+    batch_size, n_samples : int
+    """
+    if batch_size > n_samples:
+        warnings.warn(
+            f"Got `batch_size` larger than sample size: {batch_size} > {n_samples}. "
+            "It is going to be clipped.",
+        )

@@ -33,6 +33,7 @@ from sk_dbn._labels import (
     warn_of_minus_one,
 )
 from sk_dbn._network_estimator import BaseDeepNetwork, is_stochastic
+from sk_dbn._network_parameters import NetworkParameters
 
 
 @completed
@@ -51,11 +52,11 @@ class DBNClassifier(
     hidden_layer_sizes : array-like of shape (n_hidden,) or int, default=(256, 128)
         Units of each hidden layer. (): a linear model, which has nothing to pre-train.
 
-    activation, solver, alpha, batch_size, learning_rate : as in BaseDeepNetwork
+    activation, solver, alpha, batch_size, learning_rate : as in NetworkParameters
 
-    learning_rate_init, power_t, max_iter, shuffle, random_state, tol : as in BaseDeepNetwork
+    learning_rate_init, power_t, max_iter, shuffle, random_state, tol : as in NetworkParameters
 
-    verbose, warm_start, momentum, nesterovs_momentum : as in BaseDeepNetwork
+    verbose, warm_start, momentum, nesterovs_momentum : as in NetworkParameters
 
     early_stopping : {'refit'} or bool, default='refit'
         How long to train. 'refit': a copy of the network is first trained for `max_iter` epochs
@@ -73,9 +74,9 @@ class DBNClassifier(
         `X_val`, these are the held-out samples. False: all epochs, or until `tol`. Not used by
         'lbfgs'.
 
-    validation_fraction, beta_1, beta_2, epsilon, n_iter_no_change : as in BaseDeepNetwork
+    validation_fraction, beta_1, beta_2, epsilon, n_iter_no_change : as in NetworkParameters
 
-    max_fun : as in BaseDeepNetwork
+    max_fun : as in NetworkParameters
 
     init : str, float or list of arrays, default='auto'
         First weights of every layer:
@@ -114,7 +115,7 @@ class DBNClassifier(
         to ask for it elsewhere is an error, with 'auto' there is none. `pretrainer_` tells what
         was done.
 
-    warmup_epochs, l1_ratio, max_norm : as in BaseDeepNetwork
+    warmup_epochs, l1_ratio, max_norm : as in NetworkParameters
 
     dropout : 'auto', float or pair of floats, default='auto'
         Share of the hidden units that takes no part in an update, others for each sample, or
@@ -124,7 +125,7 @@ class DBNClassifier(
         trace's activations have all of them. 'auto': 0.2 of the hidden units, none where only the
         output layer is trained and with 'lbfgs', for which no other is possible.
 
-    clip_norm, clip_value, shortcut : as in BaseDeepNetwork
+    clip_norm, clip_value, shortcut : as in NetworkParameters
 
     class_weight : dict, list of dicts or 'balanced', default=None
         Factor of the loss for each class; 'balanced' is inverse to the frequencies. Only
@@ -142,7 +143,7 @@ class DBNClassifier(
         every label is a class, and a warning asks whether -1 beside 0, 1, ... is meant to be one.
         NaN and None in y are an error: replace them by such a label.
 
-    trace, dtype, n_jobs : as in BaseDeepNetwork
+    trace, dtype, n_jobs : as in NetworkParameters
 
     Attributes
     ----------
@@ -153,18 +154,18 @@ class DBNClassifier(
         Weights of each layer, (fan_in, fan_out).
         The first acts on the input as `pretrainer_` scales it, if there is one.
 
-    intercepts_, gradient_trace_, pretrainer_, loss_, best_loss_ : as in BaseDeepNetwork
+    intercepts_, gradient_trace_, pretrainer_, loss_, best_loss_ : as in NetworkParameters
 
-    loss_curve_ : as in BaseDeepNetwork
+    loss_curve_ : as in NetworkParameters
 
     validation_scores_ : list of float or None
         Accuracy of the validation rows after each epoch, where there are such rows.
 
-    validation_loss_curve_, best_validation_score_, n_iter_, t_ : as in BaseDeepNetwork
+    validation_loss_curve_, best_validation_score_, n_iter_, t_ : as in NetworkParameters
 
-    batch_size_, max_iter_, held_out_loss_curve_, n_layers_, n_outputs_ : as in BaseDeepNetwork
+    batch_size_, max_iter_, held_out_loss_curve_, n_layers_, n_outputs_ : as in NetworkParameters
 
-    out_activation_, n_features_in_, feature_names_in_ : as in BaseDeepNetwork
+    out_activation_, n_features_in_, feature_names_in_ : as in NetworkParameters
 
     See Also
     --------
@@ -174,7 +175,7 @@ class DBNClassifier(
 
     References
     ----------
-    .. [1]-[7] as in BaseDeepNetwork
+    .. [1]-[7] as in NetworkParameters
 
     .. [8] Hinton, G. E., Osindero, S. & Teh, Y.-W. (2006). A fast learning algorithm for
        deep belief nets. Neural Computation 18. Section 4.
@@ -182,7 +183,7 @@ class DBNClassifier(
     .. [9] Szegedy, C., Vanhoucke, V., Ioffe, S., Shlens, J. & Wojna, Z. (2016). Rethinking
        the Inception architecture for computer vision. CVPR. Section 7.
 
-    .. [10]-[15] as in BaseDeepNetwork
+    .. [10]-[15] as in NetworkParameters
 
     Examples
     --------
@@ -199,8 +200,8 @@ class DBNClassifier(
     """
 
     _parameter_constraints: dict = {
-        **BaseDeepNetwork._parameter_constraints,
-        "dropout": [StrOptions({"auto"}), *BaseDeepNetwork._parameter_constraints["dropout"]],
+        **NetworkParameters._parameter_constraints,
+        "dropout": [StrOptions({"auto"}), *NetworkParameters._parameter_constraints["dropout"]],
         "class_weight": [StrOptions({"balanced"}), dict, list, None],
         "label_smoothing": [Interval(Real, 0, 1, closed="left")],
         "unlabeled": [object],

@@ -13,6 +13,7 @@ from sk_dbn._docstrings import completed
 from sk_dbn._input import read_input
 from sk_dbn._names import Names
 from sk_dbn._network_estimator import BaseDeepNetwork, is_stochastic
+from sk_dbn._network_parameters import NetworkParameters
 
 OUTPUT_ACTIVATIONS = {
     "squared_error": "identity",
@@ -37,11 +38,11 @@ class DeepMLPRegressor(RegressorMixin, BaseDeepNetwork):
     hidden_layer_sizes : array-like of shape (n_hidden,) or int, default=(100, 100, 100)
         Units of each hidden layer. (): a linear model.
 
-    activation, solver, alpha, batch_size, learning_rate : as in BaseDeepNetwork
+    activation, solver, alpha, batch_size, learning_rate : as in NetworkParameters
 
-    learning_rate_init, power_t, max_iter, shuffle, random_state, tol : as in BaseDeepNetwork
+    learning_rate_init, power_t, max_iter, shuffle, random_state, tol : as in NetworkParameters
 
-    verbose, warm_start, momentum, nesterovs_momentum : as in BaseDeepNetwork
+    verbose, warm_start, momentum, nesterovs_momentum : as in NetworkParameters
 
     early_stopping : {'refit'} or bool, default='refit'
         How long to train. 'refit': a copy of the network is first trained for `max_iter` epochs
@@ -58,9 +59,9 @@ class DeepMLPRegressor(RegressorMixin, BaseDeepNetwork):
         loss takes the place of the score. With `X_val`, these are the held-out samples. False: all
         epochs, or until `tol`. Not used by 'lbfgs'.
 
-    validation_fraction, beta_1, beta_2, epsilon, n_iter_no_change : as in BaseDeepNetwork
+    validation_fraction, beta_1, beta_2, epsilon, n_iter_no_change : as in NetworkParameters
 
-    max_fun : as in BaseDeepNetwork
+    max_fun : as in NetworkParameters
 
     init : str, float or list of arrays, default='auto'
         First weights of every layer:
@@ -92,7 +93,7 @@ class DeepMLPRegressor(RegressorMixin, BaseDeepNetwork):
         or 'relu' as activation, and no `shortcut`. 'auto': a stack with its defaults where one can
         start the network, else None. `pretrainer_` tells what was done.
 
-    warmup_epochs, l1_ratio, max_norm : as in BaseDeepNetwork
+    warmup_epochs, l1_ratio, max_norm : as in NetworkParameters
 
     dropout : float or pair of floats, default=0.0
         Share of the hidden units that takes no part in an update, others for each sample, or
@@ -101,7 +102,7 @@ class DeepMLPRegressor(RegressorMixin, BaseDeepNetwork):
         `loss_` and `loss_curve_` are those of the units left; predictions, validation and the
         trace's activations have all of them. Not for 'lbfgs'.
 
-    clip_norm, clip_value, shortcut : as in BaseDeepNetwork
+    clip_norm, clip_value, shortcut : as in NetworkParameters
 
     loss : {'squared_error', 'absolute_error', 'huber', 'quantile', 'poisson', 'gamma'}, \
             default='squared_error'
@@ -124,27 +125,27 @@ class DeepMLPRegressor(RegressorMixin, BaseDeepNetwork):
     delta : float, default=1.0
         The error at which ``loss='huber'`` turns from square to linear, in units of y.
 
-    trace, dtype, n_jobs : as in BaseDeepNetwork
+    trace, dtype, n_jobs : as in NetworkParameters
 
     Attributes
     ----------
     coefs_ : list of shape (n_layers - 1,)
         Weights of each layer, (fan_in, fan_out).
 
-    intercepts_, gradient_trace_, pretrainer_, loss_, best_loss_ : as in BaseDeepNetwork
+    intercepts_, gradient_trace_, pretrainer_, loss_, best_loss_ : as in NetworkParameters
 
-    loss_curve_ : as in BaseDeepNetwork
+    loss_curve_ : as in NetworkParameters
 
     validation_scores_ : list of float or None
         R^2 of the validation rows after each epoch, where there are such rows. With
         ``loss='absolute_error'`` or 'quantile' D^2, the share of that loss that is explained:
         R^2 would choose the weights that predict the mean.
 
-    validation_loss_curve_, best_validation_score_, n_iter_, t_ : as in BaseDeepNetwork
+    validation_loss_curve_, best_validation_score_, n_iter_, t_ : as in NetworkParameters
 
-    batch_size_, max_iter_, held_out_loss_curve_, n_layers_, n_outputs_ : as in BaseDeepNetwork
+    batch_size_, max_iter_, held_out_loss_curve_, n_layers_, n_outputs_ : as in NetworkParameters
 
-    out_activation_, n_features_in_, feature_names_in_ : as in BaseDeepNetwork
+    out_activation_, n_features_in_, feature_names_in_ : as in NetworkParameters
 
     See Also
     --------
@@ -154,14 +155,14 @@ class DeepMLPRegressor(RegressorMixin, BaseDeepNetwork):
 
     References
     ----------
-    .. [1]-[7] as in BaseDeepNetwork
+    .. [1]-[7] as in NetworkParameters
 
     .. [8] Huber, P. J. (1964). Robust estimation of a location parameter. Annals of
        Mathematical Statistics 35.
 
     .. [9] Koenker, R. & Bassett, G. (1978). Regression quantiles. Econometrica 46.
 
-    .. [10]-[15] as in BaseDeepNetwork
+    .. [10]-[15] as in NetworkParameters
 
     Examples
     --------
@@ -180,7 +181,7 @@ class DeepMLPRegressor(RegressorMixin, BaseDeepNetwork):
     """
 
     _parameter_constraints: dict = {
-        **BaseDeepNetwork._parameter_constraints,
+        **NetworkParameters._parameter_constraints,
         "loss": [Names(set(OUTPUT_ACTIVATIONS))],
         "quantile": [Interval(Real, 0, 1, closed="neither"), None],
         "delta": [Interval(Real, 0, None, closed="neither")],

@@ -12,8 +12,8 @@ SHARED_REFERENCES = re.compile(r"^    \.\. \[(\d+)\]-\[(\d+)\] as in (?P<base>\w
 def completed(cls):
     """Write out what a class's docstring says is "as in" one of its bases.
 
-    A line such as ``alpha, batch_size : as in BaseDeepNetwork`` becomes the entries of these
-    parameters or attributes there, and ``.. [1]-[3] as in BaseDeepNetwork`` those references, so
+    A line such as ``alpha, batch_size : as in NetworkParameters`` becomes the entries of these
+    parameters or attributes there, and ``.. [1]-[3] as in NetworkParameters`` those references, so
     that `help` shows all of it. A decorator of classes.
 
     Parameters

@@ -1,7 +1,5 @@
 """A stack of restricted Boltzmann machines as a scikit-learn transformer."""
 
-import warnings
-from itertools import pairwise
 from numbers import Integral, Real
 
 import numpy as np
@@ -12,53 +10,57 @@ from sklearn.base import (
     TransformerMixin,
     _fit_context,
 )
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils._set_output import ADAPTERS_MANAGER, _get_output_config
 from sklearn.utils.validation import (
     FLOAT_DTYPES,
-    _check_feature_names_in,
     check_array,
     check_is_fitted,
 )
 
 from sk_dbn._architecture import (
     PRECISIONS,
-    check_layers_fit,
     first_weights,
-    layer_sizes,
     real_array,
 )
 from sk_dbn._assignment import assignable, derived
+from sk_dbn._automatic import warn_of_batch_size
 from sk_dbn._input import read_input, read_input_again
 from sk_dbn._names import Names, SuggestsNames
 from sk_dbn._progress import Progress
+from sk_dbn._publishing import EpochCounts, StackListener
+from sk_dbn._sampling import CHUNK_ROWS, SamplingMixin
 from sk_dbn._scaling import warn_of_features
-from sk_dbn._unused import STACK, warn_of_unused
-from sk_dbn.models import generation, memory
+from sk_dbn._stack_parameters import (
+    asked_kinds,
+    check_combinations,
+    check_memory,
+    check_stack_continues,
+    per_layer,
+    settings_of,
+    stopping_rule_of,
+    warn_of_range,
+)
 from sk_dbn.models.compilation import telling
 from sk_dbn.models.data import Data, canonical_order
 from sk_dbn.models.forward import shared_work
 from sk_dbn.models.initialisers import NAMES, initial_weights
-from sk_dbn.models.loop import Listener
 from sk_dbn.models.orders import Orders
 from sk_dbn.models.rbm import Stack
-from sk_dbn.models.rbm_training import RBMRecorder, Settings, probe_of
+from sk_dbn.models.rbm_training import RBMRecorder, probe_of
 from sk_dbn.models.scales import Scales
-from sk_dbn.models.stack_training import StackTraining, StoppingRule
+from sk_dbn.models.stack_training import StackTraining
 from sk_dbn.models.threads import threads
 from sk_dbn.models.traces import join_layers
 from sk_dbn.models.transaction import transaction
 from sk_dbn.models.visible import VisibleUnits
 from sk_dbn.models.work import row_pieces
 
-PIECE = 1024  # rows whose visible units are held in float64 at a time
 OWN_SCALING = "scale X before, with scikit-learn's StandardScaler for one, and fit again"
 
 
 class BernoulliRBMStack(
-    ClassNamePrefixFeaturesOutMixin, TransformerMixin, SuggestsNames, BaseEstimator
+    SamplingMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, SuggestsNames, BaseEstimator
 ):
     """A stack of restricted Boltzmann machines, each trained on the layer below it.
 
@@ -429,7 +431,7 @@ class BernoulliRBMStack(
             The fitted stack.
         """
         with transaction(self) as checkpoint:
-            self._fit_rows(self._read(X, reset=True), checkpoint=checkpoint)
+            self._fit_rows(Data(self._read(X, reset=True), self.dtype), checkpoint=checkpoint)
         warn_of_features(self)
         return self
 
@@ -456,7 +458,7 @@ class BernoulliRBMStack(
         self._validate_params()  # which the decorator leaves out once the stack is fitted
         with transaction(self) as checkpoint:
             X = self._read(X, reset=not hasattr(self, "coefs_"))
-            self._fit_rows(X, partial=True, checkpoint=checkpoint)
+            self._fit_rows(Data(X, self.dtype), partial=True, checkpoint=checkpoint)
         return self
 
     def transform(self, X):
@@ -512,168 +514,6 @@ class BernoulliRBMStack(
         """
         check_is_fitted(self)
         return self._means_down(self._means_up(self._read(X, reset=False)))
-
-    def gibbs(self, X, n_steps=1, *, random_state=None):
-        """Sample the visible units by Gibbs steps of the first machine.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Values of the visible units to start from.
-        n_steps : int, default=1
-            Number of steps, each a sample of the hidden units followed by one of the
-            visible units.
-        random_state : int, RandomState instance or None, default=None
-            Determines the samples. None: goes on drawing from `random_state_`.
-
-        Returns
-        -------
-        X_new : ndarray of shape (n_samples, n_features)
-            Values of the visible units after the last step.
-
-        See Also
-        --------
-        sample : Samples of the whole stack, from nothing.
-        complete : Steps in which what was observed stays as it is.
-        """
-        check_is_fitted(self)
-        _check_count("n_steps", n_steps, at_least=1)
-        v = self._means_up(self._read(X, reset=False), n_layers=0)
-        stack, random = self._stack.astype(v.dtype), self._generator(random_state)
-        with threads(1):
-            v = generation.gibbs(stack, v, n_steps, random)
-        return self._visible.to_data(v).astype(self._stack.theta.dtype, copy=False)
-
-    def sample(self, n_samples=1, *, n_steps=1000, return_means=False, random_state=None):
-        """Generate samples from the stack as a deep belief network.
-
-        As many independent chains make Gibbs steps in the last machine; then each layer
-        below is drawn once, given the one above [1]_.
-
-        Parameters
-        ----------
-        n_samples : int, default=1
-            Number of samples to generate.
-        n_steps : int, default=1000
-            Gibbs steps of each chain. The chains start where ``algorithm='pcd'`` left its
-            own, each of these taken in turn. Elsewhere they start from units that are
-            independent of one another and have the means of the last machine's input,
-            and need steps to become samples of the machine: the more, the larger its
-            weights.
-        return_means : bool, default=False
-            Whether to return the means of the visible units, given the layer above, in
-            place of samples of them. Their expectation is the same and they have less noise:
-            for images to look at.
-        random_state : int, RandomState instance or None, default=None
-            Determines the samples. None: goes on drawing from `random_state_`.
-
-        Returns
-        -------
-        X : ndarray of shape (n_samples, n_features)
-            In the units of the training data.
-
-        See Also
-        --------
-        gibbs : Samples of the first machine alone, from given ones.
-        complete : Missing values given those observed.
-
-        References
-        ----------
-        .. [1] Hinton, G. E., Osindero, S. & Teh, Y.-W. (2006). A fast learning algorithm for
-           deep belief nets. Neural Computation 18, section 6.
-
-        Examples
-        --------
-        >>> from sklearn.datasets import load_digits
-        >>> from sk_dbn import BernoulliRBMStack
-        >>> X = load_digits().data / 16
-        >>> stack = BernoulliRBMStack((64, 16), max_iter=5, random_state=0).fit(X)
-        >>> stack.sample(10, return_means=True).shape
-        (10, 64)
-        """
-        check_is_fitted(self)
-        _check_count("n_samples", n_samples, at_least=1)
-        row_size = self.n_features_in_ * self._stack.theta.itemsize
-        memory.require(int(n_samples) * row_size, "n_samples", n_samples, "take fewer at a time")
-        _check_count("n_steps", n_steps, at_least=0)
-        stack, random = self._stack, self._generator(random_state)
-        X = np.empty((n_samples, self.n_features_in_), stack.theta.dtype)
-        with threads(1):
-            for start in range(0, n_samples, PIECE):
-                piece = X[start : start + PIECE]
-                piece[:] = generation.generate(stack, len(piece), n_steps, random, return_means)
-        return self._visible.to_data(X)
-
-    def complete(self, X, *, n_steps=500, n_burn_in=100, sample_posterior=False, random_state=None):
-        """Fill in missing values, given those observed, by Gibbs steps of the first machine.
-
-        What was observed stays as it is while the hidden units and the missing visible ones
-        are drawn in turn. In the long run the missing values are samples of their
-        distribution given the observed ones in the first machine by itself, to which
-        `gibbs`, `free_energy` and `score_samples` refer too. In a stack of several machines
-        the layers above take no part: the first hidden layer given what is below and above
-        it at once is not to be drawn in a step.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Samples, in which NaN (or None, or pandas' NA) stands for what was not observed. A
-            row may have nothing else: it gets what the machine expects knowing nothing.
-            Bernoulli units read values beyond their range clipped, as in `transform`.
-        n_steps : int, default=500
-            Gibbs steps whose mean is taken.
-        n_burn_in : int, default=100
-            Gibbs steps before these, from missing values that are independent and have the
-            means of the training data.
-        sample_posterior : bool, default=False
-            Whether to fill in a sample, that of the last step, in place of the mean: for
-            multiple imputation.
-        random_state : int, RandomState instance or None, default=None
-            Determines the samples. None: goes on drawing from `random_state_`.
-
-        Returns
-        -------
-        X_new : ndarray of shape (n_samples, n_features)
-            X, in its own floating-point dtype (float64 for others), with missing values
-            replaced: by the mean over the steps of their mean given the hidden units, which
-            has less noise than the mean of the samples. What was observed is returned as it
-            was given. After ``set_output(transform="pandas")`` a data frame with the names of
-            the features, as the imputers of scikit-learn return it.
-
-        See Also
-        --------
-        gibbs : Steps in which every feature is drawn.
-        sklearn.impute.IterativeImputer : Completes by regression on the other features.
-
-        Examples
-        --------
-        >>> import numpy as np
-        >>> from sklearn.datasets import load_digits
-        >>> from sk_dbn import BernoulliRBMStack
-        >>> X = load_digits().data / 16
-        >>> stack = BernoulliRBMStack((64,), max_iter=5, random_state=0).fit(X)
-        >>> X_missing = X[:10].copy()
-        >>> X_missing[:, :32] = np.nan
-        >>> X_new = stack.complete(X_missing)
-        >>> bool(np.isfinite(X_new).all() and (X_new[:, 32:] == X[:10, 32:]).all())
-        True
-        """
-        check_is_fitted(self)
-        _check_count("n_steps", n_steps, at_least=1)
-        _check_count("n_burn_in", n_burn_in, at_least=0)
-        X_given, X = X, self._read(X, reset=False, allow_nan=True)
-        stack, random = self._stack, self._generator(random_state)
-        X_new = X.copy()
-        incomplete = np.flatnonzero(np.isnan(X).any(axis=1))
-        settings = n_steps, n_burn_in, random, sample_posterior
-        with threads(1):
-            for start in range(0, len(incomplete), PIECE):
-                rows = incomplete[start : start + PIECE]
-                missing = np.isnan(X[rows])
-                (v,) = self._pieces(np.where(missing, 0, X[rows]), stack)
-                v = self._visible.to_data(generation.complete(stack, v, missing, *settings))
-                X_new[rows] = np.where(missing, v, X_new[rows])
-        return self._in_container(X_new, X_given)
 
     def free_energy(self, X):
         """Compute the free energy of samples in the first machine, -log sum_h exp(-E(v, h)).
@@ -774,12 +614,13 @@ class BernoulliRBMStack(
             raise ValueError(f"X must hold real numbers, got dtype {X.dtype}.")
         return X
 
-    def _fit_rows(self, X, order=None, *, partial=False, checkpoint=None):
-        """Train on the rows of a validated X, with validated parameters.
+    def _fit_rows(self, plain, order=None, *, partial=False, checkpoint=None):
+        """Train on the rows of a validated matrix, with validated parameters.
 
         Parameters
         ----------
-        X : ndarray or CSR matrix of shape (n_samples, n_features)
+        plain : Data
+            In the precision of the stack.
         order : int64 ndarray, default=None
             The rows to train on, a repeated one as often as it counts. By default all, in
             an order that depends on their content only (with `shuffle`), or as they lie.
@@ -789,92 +630,62 @@ class BernoulliRBMStack(
             Of the caller, told to keep what was reached when Ctrl-C comes after an epoch. None:
             the stack is given up then.
         """
-        sizes, rates, max_iters = self._per_layer()
-        self._check_combinations()
-        self._check_memory([X.shape[1], *sizes])
+        sizes, rates, max_iters = per_layer(self)
+        units = [plain.shape[1], *sizes]
+        check_combinations(self)
+        check_memory(self, units)
         continued = hasattr(self, "_stack") and (partial or self.warm_start)
         if continued:
-            self._check_continues(X, sizes)
+            check_stack_continues(self, units)
         random = self.random_state_ if partial and continued else None
         random = random or check_random_state(self.random_state)
         if checkpoint is not None:
             checkpoint.watch(random, getattr(self, "random_state_", None))
         progress = Progress(self.verbose, self)
         with telling(progress.say), threads(self.n_jobs) as run:
-            training = self._new_training(run, X, order, sizes, random, continued, partial)
+            training = self._new_training(run, plain, order, units, random, continued, partial)
             training.rates = rates
             training.max_iters = [1] * len(sizes) if partial else max_iters
             if checkpoint is not None:
                 checkpoint.watch(*training.changing)
-            training.train([_StackListener(self, training, partial, checkpoint), progress])
+            training.train([StackListener(self, training, partial, checkpoint), progress])
             self._publish(training, partial)
 
-    def _new_training(self, run, X, order, sizes, random, continued, partial):
+    def _new_training(self, run, plain, order, units, random, continued, partial):
         """What is trained on what: the samples, the stack, its units and its recorders."""
-        plain = Data(X, self.dtype)
+        n_samples, n_features = plain.shape
         if order is None:
             is_free = self.shuffle and not plain.together
-            order = canonical_order(run, plain) if is_free else np.arange(X.shape[0])
+            order = canonical_order(run, plain) if is_free else np.arange(n_samples)
         order, held_out = self._split(order, random, partial)
-        self._warn_of_batch_size(len(order), partial)
+        if not partial:  # a chunk may be of any size
+            warn_of_batch_size(self.batch_size, len(order))
         moments = plain.moments(order)
         if continued:
             stack, visible = self._stack, self._visible
         else:
-            visible = VisibleUnits.suited_to(self._asked_kinds(X.shape[1]), moments)
-            stack = self._new_stack(X.shape[1], sizes, visible, moments, random)
-            self._input_scales = Scales.seen_by(visible, moments, scipy.sparse.issparse(X))
-        self._warn_of_range(visible, moments)
+            visible = VisibleUnits.suited_to(asked_kinds(self.visible, n_features), moments)
+            stack = self._new_stack(units, visible, moments, random)
+            self._input_scales = Scales.seen_by(visible, moments, scipy.sparse.issparse(plain.X))
+        warn_of_range(self, visible, moments)
         fits = visible.can_take(moments)
         clip = not fits or held_out is not None  # rows that are held out were not looked at
-        data = visible.data(X, self.dtype, clip)
+        data = visible.data(plain, clip=clip)
         return StackTraining(
             run=run,
             stack=stack,
             visible=visible,
-            X=X,
+            plain=plain,
             clip=clip,
             data=data,
             orders=Orders(random, order, self.shuffle, plain.together),
             held_out=held_out,
             means=visible.means(moments) if fits else data.moments(order)[0],
             background=stack.means_up(run, data, 0, probe_of(order)),
-            settings=self._settings(len(order)),
-            stopping=self._stopping_rule(held_out, partial),
-            recorders=self._recorders_for(partial, len(sizes)),
-            n_before=getattr(self, "n_iter_", [0] * len(sizes)) if partial else None,
-        )
-
-    def _settings(self, n_samples):
-        """How each RBM is trained, but for its learning rate."""
-        return Settings(
-            algorithm=self.algorithm,
-            n_gibbs_steps=self.n_gibbs_steps,
-            n_chains=self.n_chains,
-            n_temperatures=self.n_temperatures,
-            centered=self.centered,
-            momentum=self.momentum,
-            l2=self.alpha * (1.0 - self.l1_ratio),
-            l1=self.alpha * self.l1_ratio,
-            batch_size=min(self.batch_size, n_samples),
-            sparsity_target=self.sparsity_target,
-            sparsity_cost=self.sparsity_cost,
-            dropout=self.dropout,
-            max_norm=self.max_norm,
-            learn_variance=self.learn_variance,
-        )
-
-    def _stopping_rule(self, held_out, partial):
-        """When the training of each RBM ends. A call of partial_fit may not be the last."""
-        annealing = self.annealing
-        if annealing == "auto":
-            annealing = 0.0 if self.algorithm == "cd" else 0.5
-        return StoppingRule(
-            tol=self.tol,
-            n_iter_no_change=self.n_iter_no_change,
-            annealing=0.0 if partial else annealing,
-            keeps_best=self.early_stopping in (True, "reconstruction"),
-            watches_gap=self.early_stopping == "free_energy" and held_out is not None,
+            settings=settings_of(self, len(order)),
+            stopping=stopping_rule_of(self, held_out, partial),
+            recorders=self._recorders_for(partial, len(units) - 1),
+            n_before=getattr(self, "n_iter_", [0] * (len(units) - 1)) if partial else None,
         )
 
     def _recorders_for(self, partial, n_layers):
@@ -902,97 +713,10 @@ class BernoulliRBMStack(
             n_iter = [before + now for before, now in zip(self.n_iter_, n_iter, strict=True)]
         self.n_iter_ = EpochCounts(n_iter)
 
-    def _warn_of_batch_size(self, n_samples, partial):
-        """Warn of a minibatch that is larger than the training set."""
-        if self.batch_size > n_samples and not partial:  # a chunk may be of any size
-            warnings.warn(
-                f"Got `batch_size` larger than sample size: {self.batch_size} > {n_samples}. "
-                "It is going to be clipped.",
-            )
-
-    def _check_combinations(self):
-        """Parameters that are right, or of any use, by themselves only."""
-        warn_of_unused(self, STACK)
-        if self.sparsity_target is not None and self.sparsity_target >= 1:
-            if self.activation != "relu":
-                raise ValueError(
-                    "sparsity_target must be below 1, the share of 1 of binary hidden units, got "
-                    f"{self.sparsity_target!r} with activation={self.activation!r}."
-                )
-        if self.algorithm == "pt" and (self.activation == "relu" or self.dropout > 0):
-            raise ValueError(
-                "algorithm='pt' exchanges states by their energy, which needs activation "
-                "'logistic' or 'tanh' and dropout=0, got "
-                f"activation={self.activation!r}, dropout={self.dropout!r}."
-            )
-
-    def _check_memory(self, units):
-        """Layers and chains must fit into memory."""
-        size = np.dtype(self.dtype).itemsize
-        # Weights, their velocity and their gradient.
-        check_layers_fit(self.hidden_layer_sizes, units, 3 * size)
-        if self.algorithm != "cd":
-            names, values, n_states = "n_chains", f"{self.n_chains}", int(self.n_chains)
-            if self.algorithm == "pt":
-                names, values = f"{names} x n_temperatures", f"{values} x {self.n_temperatures}"
-                n_states *= int(self.n_temperatures)
-            widest = max(p + q for p, q in pairwise(units))
-            memory.require(n_states * widest * size, names, values, "take fewer")
-
-    def _per_layer(self):
-        """Sizes, learning rates and epochs of every layer, checked."""
-        sizes = layer_sizes(self.hidden_layer_sizes, at_least=1)
-        rates = _spread("learning_rate", self.learning_rate, len(sizes))
-        if not all(np.isfinite(rate) and rate > 0 for rate in rates):
-            raise ValueError(
-                f"learning_rate must be positive in every layer, got {self.learning_rate!r}."
-            )
-        max_iters = _spread("max_iter", self.max_iter, len(sizes))
-        if not all(n == int(n) and n >= 1 for n in max_iters):
-            raise ValueError(
-                f"max_iter must be an integer of at least 1 in every layer, got {self.max_iter!r}."
-            )
-        return sizes, rates, [int(n) for n in max_iters]
-
-    def _check_continues(self, X, sizes):
-        """Training can only go on in a stack of the same shape and kind."""
-        stack = self._stack
-        if stack.units.tolist() != [X.shape[1], *sizes] or stack.theta.dtype != self.dtype:
-            raise ValueError(
-                f"training cannot go on: the fitted stack has units {stack.units.tolist()} of "
-                f"{stack.theta.dtype}, asked for are {[X.shape[1], *sizes]} of "
-                f"{np.dtype(self.dtype)}. Call fit with warm_start=False to begin anew."
-            )
-        if not (
-            stack.has_kinds(self._visible.kind, self.activation)
-            and self._visible.are(self._asked_kinds(X.shape[1]))
-        ):
-            raise ValueError(
-                "training cannot go on: visible and activation must stay "
-                f"as they were, got visible={self.visible!r}, activation={self.activation!r}. "
-                "Call fit with warm_start=False to begin anew."
-            )
-
-    def _asked_kinds(self, n_features):
-        """What `visible` says: a name, or an ndarray of one for each feature; checked."""
-        if isinstance(self.visible, str):
-            return self.visible
-        rule = (
-            "visible must be 'auto', 'bernoulli' or 'gaussian', or a sequence of the latter two, "
-            f"one for each of the {n_features} features"
-        )
-        kinds = list(self.visible)
-        if len(kinds) != n_features:
-            raise ValueError(f"{rule}, got a sequence of {len(kinds)}.")
-        for kind in kinds:
-            if not isinstance(kind, str) or kind not in ("bernoulli", "gaussian"):
-                raise ValueError(f"{rule}, got {kind!r} in it.")
-        return np.array(kinds)
-
-    def _new_stack(self, n_features, sizes, visible, moments, random):
+    def _new_stack(self, units, visible, moments, random):
         """A stack with its first weights."""
-        seeds = random.randint(0, 2**32, size=len(sizes), dtype=np.uint32)
-        stack = Stack([n_features, *sizes], visible.kind, self.activation, seeds, self.dtype)
+        seeds = random.randint(0, 2**32, size=len(units) - 1, dtype=np.uint32)
+        stack = Stack(units, visible.kind, self.activation, seeds, self.dtype)
         stack.memories[0].sees_means = visible.are_means(moments)
         inits = self._initial_weights(stack)
         for layer, init in enumerate(inits):
@@ -1007,32 +731,6 @@ class BernoulliRBMStack(
             init = "normal" if self.init == "auto" else self.init
             return [init] * stack.n_layers
         return first_weights(self.init, stack.units.tolist(), self.dtype)
-
-    def _warn_of_range(self, visible, moments):
-        """Warn of values that the visible units cannot take."""
-        outside = visible.outside(moments)
-        if outside.any():
-            low, high = moments[2][outside].min(), moments[3][outside].max()
-            seen = f"[{visible.seen[0]:.4g}, {visible.seen[1]:.4g}]"
-            scaled = "They are clipped"
-            if visible.is_rescaled:
-                scaled = f"They are mapped to [0, 1] by the range seen first, {seen}, and clipped"
-            warnings.warn(
-                f"X has values in [{low:.4g}, {high:.4g}] in {self._named(outside)}, but Bernoulli "
-                f"visible units take values in [0, 1]. {scaled}. Use "
-                "sklearn.preprocessing.MinMaxScaler before, or visible='gaussian', for all "
-                "features or for each.",
-                UserWarning,
-            )
-
-    def _named(self, chosen):
-        """Some features by their names, or their numbers where they have none."""
-        if chosen.all():
-            return f"all {len(chosen)} features"
-        names = getattr(self, "feature_names_in_", np.arange(len(chosen)))[chosen]
-        shown = ", ".join(repr(name) for name in names[:5].tolist())
-        more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-        return f"{'feature' if len(names) == 1 else 'features'} {shown}{more}"
 
     def _split(self, order, random, partial):
         """The rows to train on, and those held out for early stopping or None."""
@@ -1071,31 +769,17 @@ class BernoulliRBMStack(
         stack = self._stack
         with threads(self.n_jobs, shared_work(stack.layers, X.shape[0])) as run:
             units = self._visible if n_layers == 0 else self._inputs
-            return stack.means_up(run, units.data(X, stack.theta.dtype), n_layers)
+            return stack.means_up(run, units.data(Data(X, stack.theta.dtype)), n_layers)
 
     def _means_down(self, H):
         """Means of the visible units in the units of the training data."""
         v = self._stack.astype(H.dtype).means_down(H)
         return self._visible.to_data(v).astype(self._stack.theta.dtype, copy=False)
 
-    def _in_container(self, X_new, X):
-        """X_new as a data frame like X, where `set_output` asks for one."""
-        container = _get_output_config("transform", self)["dense"]
-        if container == "default":
-            return X_new
-        names = _check_feature_names_in(self)
-        return ADAPTERS_MANAGER.adapters[container].create_container(X_new, X, columns=names)
-
-    def _generator(self, random_state):
-        """What samples are drawn from: given by the caller, or going on from training."""
-        if random_state is None:
-            return generation.generator(self.random_state_)
-        return generation.generator(check_random_state(random_state))
-
     def _pieces(self, X, stack):
         """The visible units' values in the stack's precision, some rows at a time."""
-        for part in row_pieces(X.shape[0], stack.row_work, PIECE):
-            data = self._visible.data(X[part], stack.theta.dtype)
+        for part in row_pieces(X.shape[0], stack.row_work, CHUNK_ROWS):
+            data = self._visible.data(Data(X[part], stack.theta.dtype))
             with threads(self.n_jobs, data.shape[0] * data.shape[1]) as run:
                 v = stack.means_up(run, data, 0)
             yield v
@@ -1105,64 +789,3 @@ class BernoulliRBMStack(
         tags.input_tags.sparse = True
         tags.transformer_tags.preserves_dtype = []
         return tags
-
-
-class EpochCounts(list):
-    """Epochs of each layer, as a list that compares with a number as the least of them.
-
-    So "were there at least as many epochs as this?" has one answer, which is what
-    scikit-learn asks of ``n_iter_``.
-    """
-
-    def __ge__(self, number):
-        return min(self) >= number if np.isscalar(number) else super().__ge__(number)
-
-
-class _StackListener(Listener):
-    """Publishes each complete epoch of `fit`, and warns of layers that diverged.
-
-    Calls of partial_fit are an epoch of all layers together, so they are published at their end.
-    """
-
-    def __init__(self, estimator, training, partial, checkpoint):
-        self._estimator, self._training = estimator, training
-        self._partial, self._checkpoint = partial, checkpoint
-
-    def epoch_ended(self, task):
-        """Make the present state the one that Ctrl-C leaves."""
-        if not self._partial:
-            self._estimator._publish(self._training, partial=False)
-            if self._checkpoint is not None:
-                self._checkpoint.keep()
-
-    def task_ended(self, task):
-        """Publish, as early stopping may have returned to another epoch."""
-        if any(self._training.n_iter) and not self._partial:
-            self._estimator._publish(self._training, partial=False)
-        if task.has_diverged:
-            warnings.warn(
-                f"Training of layer {task.layer + 1} of {self._training.stack.n_layers} diverged "
-                f"in epoch {task.n_iter + task.is_lost}; the parameters are those of the last good "
-                "epoch. Lower learning_rate or momentum, or scale the data.",
-                ConvergenceWarning,
-            )
-
-
-def _check_count(name, value, at_least):
-    """A number of steps or samples must be an integer and large enough."""
-    if not isinstance(value, Integral) or value < at_least:
-        raise ValueError(f"{name} must be an integer of at least {at_least}, got {value!r}.")
-
-
-def _spread(name, value, n_layers):
-    """A parameter that is one number, or one per layer, as a list of one per layer."""
-    values = np.ravel(value)
-    if values.dtype.kind not in "iuf":
-        raise ValueError(f"{name} must be a number or one per layer, got {value!r}.")
-    if np.ndim(value) == 0:
-        return values.tolist() * n_layers
-    if len(values) != n_layers:
-        raise ValueError(
-            f"{name} must be a number or one per layer: {n_layers}, got {len(values)}."
-        )
-    return values.tolist()

@@ -14,7 +14,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 from sklearn.utils.validation import check_is_fitted
 
-from sk_dbn._rbm_stack import PIECE, BernoulliRBMStack
+from sk_dbn._rbm_stack import CHUNK_ROWS, BernoulliRBMStack
 from sk_dbn.models import memory, partition
 from sk_dbn.models.partition import MOST_ENUMERATED, BinaryMachine
 from sk_dbn.models.threads import threads
@@ -472,8 +472,8 @@ def _base_biases(stack, layer, X):
     X = stack._read(X, reset=False)
     n = X.shape[0]
     means = sum(
-        stack._means_up(X[start : start + PIECE], layer).sum(axis=0, dtype=np.float64)
-        for start in range(0, n, PIECE)
+        stack._means_up(X[start : start + CHUNK_ROWS], layer).sum(axis=0, dtype=np.float64)
+        for start in range(0, n, CHUNK_ROWS)
     )
     return partition.base_biases(kind, means / n / unit, n)
 

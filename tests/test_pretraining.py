@@ -4,6 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
+from numba import config, get_num_threads
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
@@ -11,6 +12,8 @@ from sklearn.neural_network import BernoulliRBM
 
 from sk_dbn import BernoulliRBMStack, DBNClassifier, DeepMLPRegressor, WarmStart
 from sk_dbn._pretraining import STACK_ACTIVATIONS, WRAPPERS, check_pretrainable, fitted_stack
+from sk_dbn.models.stack_training import StackTraining
+from sk_dbn.models.threads import run_serial
 
 X = np.random.default_rng(0).uniform(size=(20, 5))
 
@@ -263,3 +266,20 @@ def test_frozen_layers_can_be_trained_later(kind):
     network.set_params(pretrainer=FrozenEstimator(fitted()))
     with pytest.raises(ValueError, match="pretrainer must hold the stack that the network started"):
         network.partial_fit(X, Y[kind])
+
+
+@pytest.mark.skipif(config.NUMBA_NUM_THREADS < 2, reason="this process may use one thread only")
+@pytest.mark.parametrize("of_stack, of_network, expected", [(1, 2, 1), (2, 1, 2), (None, 2, 2)])
+def test_a_pretrainer_trains_on_threads_of_its_own(monkeypatch, of_stack, of_network, expected):
+    """Its n_jobs is obeyed; None is that of the network."""
+    used, train = [], StackTraining.train
+
+    def listen(training, listeners):
+        used.append(1 if training.run is run_serial else get_num_threads())
+        train(training, listeners)
+
+    monkeypatch.setattr(StackTraining, "train", listen)
+    stack = BernoulliRBMStack(max_iter=1, n_jobs=of_stack, batch_size=5)
+    network = DBNClassifier((5,), pretrainer=stack, max_iter=1, n_jobs=of_network)
+    network.fit(X, np.arange(20) % 2)
+    assert used == [expected]

@@ -55,11 +55,12 @@ class StackTraining:
     run : callable, from `threads`
     stack : Stack
     visible : VisibleUnits
-    X : ndarray or CSR matrix of shape (n_samples, n_features)
+    plain : Data
+        What the caller gave.
     clip : bool
-        Whether values of X may lie beyond those of the visible units.
+        Whether values may lie beyond those of the visible units.
     data : Data
-        X as the visible units read it.
+        The same as the visible units read it.
     orders : Orders
         Of the samples to train on.
     held_out : int64 ndarray or None
@@ -87,7 +88,7 @@ class StackTraining:
     run: object
     stack: Stack
     visible: VisibleUnits
-    X: object
+    plain: Data
     clip: bool
     data: Data
     orders: Orders
@@ -128,7 +129,7 @@ class StackTraining:
         if layer == 0 or len(self.stack.variance) == 0:
             return self.data
         over = self.visible.over(self.stack.variance)
-        return over.data(self.X, self.stack.theta.dtype, self.clip)
+        return over.data(self.plain, self.clip)
 
 
 class RBMTask:

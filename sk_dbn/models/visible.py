@@ -99,13 +99,13 @@ class VisibleUnits:
         low, high = (self.means((x,))[~self.gaussian] for x in moments[2:])
         return bool((low >= 0.0).all() and (high <= 1.0).all())
 
-    def data(self, X, dtype, clip=True):
-        """X as these units read it, for a model of the given precision.
+    def data(self, plain, clip=True):
+        """The data as these units read them.
 
         Parameters
         ----------
-        X : ndarray or CSR matrix of shape (n_samples, n_features)
-        dtype : dtype
+        plain : Data
+            As they are given, for a model of some precision.
         clip : bool, default=True
             False saves the work where all values are known to be those of the units.
 
@@ -116,10 +116,10 @@ class VisibleUnits:
         shift, scale = self.shift, self.scale
         if shift is None:
             if not clip:
-                return Data(X, dtype)
-            shift, scale = np.zeros(X.shape[1]), 1.0
+                return plain
+            shift, scale = np.zeros(plain.shape[1]), 1.0
         limits = np.where(self.gaussian, -np.inf, 0.0), np.where(self.gaussian, np.inf, 1.0)
-        return Data(X, dtype, shift, scale, limits)
+        return Data(plain.X, plain.dtype, shift, scale, limits)
 
     def over(self, variance):
         """The units' values divided by their variance: what the first layer's weights act on.

@@ -25,7 +25,7 @@ def moments_of(X):
 def seen(units, X, clip=True):
     """What the units see of X, by the kernel that reads it."""
     out = np.empty(X.shape)
-    gather(units.data(X, np.float64, clip).source, np.arange(X.shape[0]), out)
+    gather(units.data(Data(X, np.float64), clip).source, np.arange(X.shape[0]), out)
     return out
 
 

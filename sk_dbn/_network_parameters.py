@@ -1,0 +1,510 @@
+"""The parameters that networks share: their documentation, their rules, what they stand for."""
+
+import warnings
+from numbers import Integral, Real
+
+import numpy as np
+from sklearn.frozen import FrozenEstimator
+from sklearn.utils._param_validation import Interval, Options, StrOptions
+
+from sk_dbn._architecture import PRECISIONS, first_weights, layer_sizes
+from sk_dbn._automatic import automatic_batch_size, automatic_learning_rate, warn_of_batch_size
+from sk_dbn._names import Names, did_you_mean
+from sk_dbn._pretraining import check_pretrainer
+from sk_dbn._unused import NETWORK, STOPPING, warn_of_unused
+from sk_dbn.models import memory
+from sk_dbn.models.initialisers import NAMES as INITIALISERS
+from sk_dbn.models.network import ACTIVATIONS
+from sk_dbn.models.network_training import SOLVERS, OptimiserState
+from sk_dbn.models.schedules import PLANNED, SCHEDULES, Schedule
+
+# The share of a classifier's hidden units that dropout='auto' drops.
+AUTO_DROPOUT = 0.2
+
+# What 'lbfgs' cannot do, the value that stands for not asking it to, and why it cannot.
+NOT_FOR_LBFGS = {
+    "warmup_epochs": (0, "which has no learning rate"),
+    "l1_ratio": (0.0, "whose line search needs a loss that has a derivative everywhere"),
+    "max_norm": (None, "whose steps nothing may change afterwards"),
+    "dropout": (0.0, "whose line search needs a loss that is always the same"),
+    "clip_norm": (None, "whose line search needs the gradient as it is"),
+    "clip_value": (None, "whose line search needs the gradient as it is"),
+}
+
+
+class NetworkParameters:
+    """The parameters of the estimators that train a network, and what these stand for.
+
+    They are documented here; `_docstrings.completed` writes that out in each of these classes.
+
+    Parameters
+    ----------
+    activation : str or list of str, default='logistic'
+        Activation of the hidden layers, one for all or one for each:
+
+        - 'identity', f(z) = z;
+        - 'logistic', f(z) = 1 / (1 + exp(-z));
+        - 'tanh';
+        - 'softsign', f(z) = z / (1 + abs(z));
+        - 'relu', f(z) = max(0, z);
+        - 'leaky_relu', 'relu' with slope 0.01 below zero;
+        - 'elu', f(z) = exp(z) - 1 below zero;
+        - 'selu', the scaled 'elu' that keeps mean 0 and variance 1 [7]_;
+        - 'gelu', z times the normal distribution's P(N(0, 1) < z);
+        - 'swish', z times logistic(z);
+        - 'softplus', f(z) = log(1 + exp(z));
+        - 'step', the perceptron's, for prediction only: asking `fit` to train through
+          it is an error that says so.
+
+    solver : {'sgd', 'adam', 'adamw', 'nadam', 'rmsprop', 'adagrad', 'lbfgs'}, \
+            default='adam'
+        How weights are optimised. 'sgd' has momentum (Nesterov's or the classical), 'adam'
+        is [4]_ as scikit-learn has it, 'adamw' decouples the decay of the weights from the
+        gradient [5]_, 'nadam' is Adam with Nesterov's momentum [6]_, 'rmsprop' divides by a
+        running root mean square, 'adagrad' by the root of the sum of squares. 'lbfgs' works
+        on all rows at once and suits small data; it computes in double precision whatever the
+        `dtype`, because its line search compares losses that differ by little.
+
+    alpha : float, default=0.0001
+        Strength of the penalty of the weights, L2 unless `l1_ratio` says otherwise, divided by
+        the minibatch's weight when added to the loss. With ``solver='adamw'`` the decoupled
+        decay: each update moves the weights against the penalty's gradient, undivided, by the
+        learning rate.
+
+    batch_size : int, default='auto'
+        Samples in a minibatch. 'auto': a fortieth of all, at least 32 and at most 200; see
+        `batch_size_`. Not used by 'lbfgs'.
+
+    learning_rate : {'auto', 'constant', 'invscaling', 'adaptive', 'cosine', 'one_cycle'}, \
+            default='auto'
+        Schedule of the learning rate. 'auto': 'one_cycle' in `fit`; 'constant' in
+        `partial_fit`, which does not know which call is the last. Used by ``solver='sgd'``
+        alone: 'invscaling' divides
+        `learning_rate_init` by ``t ** power_t``, t the samples seen; 'adaptive' divides
+        the rate by 5 whenever training stalls. Used by every solver but 'lbfgs', from update
+        to update: 'cosine' falls along half a cosine, to zero after `max_iter` epochs [12]_;
+        'one_cycle' rises from a 25th of `learning_rate_init` to all of it over three tenths
+        of these epochs, then falls to a 250000th [13]_, as in torch, but the momentum stays.
+
+        Each call of `fit` has a schedule of its own, with `warm_start` too. Calls of
+        `partial_fit` share one, each of them an epoch of it: `max_iter` says how many. When
+        it has come to its end, the last rate stays, and a warning says so.
+
+    learning_rate_init : 'auto' or float, default='auto'
+        Initial learning rate; the highest one of 'one_cycle'. 'auto': 0.01 (0.1 with 'sgd' and
+        'adagrad'), times 3 if all hidden units are logistic; times 2 / L in a network of L > 2
+        hidden layers without `shortcut`; times 200 / n where the widest of them has n > 200 units;
+        times 1 / 3 where the schedule does not end near zero, and again where the layers were
+        pre-trained. See `learning_rate_init_`. Not used by 'lbfgs'.
+
+    power_t : float, default=0.5
+        Exponent of 'invscaling'.
+
+    max_iter : int, default=200
+        Maximum number of epochs, or of iterations of 'lbfgs'.
+
+    shuffle : bool, default=True
+        Whether every epoch visits the samples in a new random order. The model then
+        depends on the set of samples, not on the order in which they are stored.
+
+    random_state : int, RandomState instance, default=None
+        Determines first weights, pre-training, the validation split and the order of
+        samples. The same int gives the same bits for every `n_jobs`.
+
+    tol : float, default=1e-4
+        Training stops when the loss (or with `early_stopping` the validation score) did
+        not improve by tol for `n_iter_no_change` epochs. For 'lbfgs' the largest
+        component of the projected gradient. Without `early_stopping`, 'cosine' and 'one_cycle'
+        go on to `max_iter` whatever the loss does, and nothing stops before `warmup_epochs`.
+
+    verbose : bool, default=False
+        Whether to print of each epoch which one of how many it is, its loss, the score of
+        validation rows, and the time that passed and that is left at most; of pre-training too.
+
+    warm_start : bool, default=False
+        Whether `fit` goes on from the weights of the previous call.
+
+    momentum : float, default=0.9
+        Momentum of 'sgd', in [0, 1].
+
+    nesterovs_momentum : bool, default=True
+        Whether 'sgd' uses Nesterov's momentum.
+
+    validation_fraction : float, default=0.1
+        Share of the training samples held out by ``early_stopping=True``.
+
+    beta_1 : float, default=0.9
+        Decay of the running mean of gradients in 'adam', 'adamw' and 'nadam', and of
+        the running mean of their squares in 'rmsprop', which keeps only that one.
+
+    beta_2 : float, default=0.999
+        Decay of the running mean of squared gradients in 'adam', 'adamw' and 'nadam'.
+
+    epsilon : float, default=1e-8
+        Added to the denominator of the adaptive solvers.
+
+    n_iter_no_change : int, default=10
+        Epochs without improvement that are put up with.
+
+    max_fun : int, default=15000
+        Most evaluations of the loss by 'lbfgs'.
+
+    warmup_epochs : float, default=0
+        Epochs, or a fraction of one, over which the learning rate rises linearly from zero to
+        the first of its schedule, update by update. They count among `max_iter`, and
+        are fewer with 'cosine' and 'one_cycle'. Not for 'lbfgs'.
+
+    l1_ratio : float, default=0.0
+        Share of the L1 norm in the penalty, which for the weights W of all layers is
+        ``alpha * (l1_ratio * |W|_1 + (1 - l1_ratio) / 2 * |W|_2^2)``. Weights that nothing
+        holds then stay close to zero. Not for 'lbfgs'.
+
+    max_norm : float, default=None
+        The most that the incoming weights of a unit may have as L2 norm, in hidden layers
+        and in the output: after each update, longer ones are scaled down to it [10]_. None: no
+        bound. Not for 'lbfgs'.
+
+    clip_norm : float, default=None
+        The most that the gradient of all layers together may have as L2 norm, penalty
+        included, as it enters the solver: a longer one is scaled down to it [11]_, after
+        `clip_value`. Not for 'lbfgs'.
+
+    clip_value : float, default=None
+        The most that a component of the gradient may be in size: larger ones are cut to it.
+        Not for 'lbfgs'.
+
+    shortcut : bool, default=False
+        Whether each hidden layer but the first adds its input to its output [14]_: with L such
+        layers ``a + f(a W + b) / L`` takes the place of ``f(a W + b)``, so that a network of
+        any depth starts as one that gradients pass, whatever the activation [15]_. Where
+        widths differ, the first units have shortcuts, as many as there are on both sides, and the
+        others none. A stack does not pre-train such a network: needs
+        ``pretrainer=None`` or 'auto'.
+
+    trace : {'epoch', 'batch'} or None, default='epoch'
+        How often a row is added to `gradient_trace_`; None turns it off.
+
+    dtype : {'float32', 'float64', np.float32, np.float64} or np.dtype, default='float32'
+        Precision of parameters and output. Input is read in the precision it has.
+
+    n_jobs : int, default=None
+        Threads. None takes as many as joblib, OpenMP and numba allow this process, -1 all
+        cores. The result is the same for any number.
+
+    Attributes
+    ----------
+    intercepts_ : list of shape (n_layers - 1,)
+        Biases of each layer, (fan_out,). Both may be assigned, in whole or by item.
+
+    gradient_trace_ : GradientTrace or None
+        What every layer's gradients, weights and activations did, row by row.
+
+    pretrainer_ : BernoulliRBMStack or None
+        The stack the hidden layers started from. Where there is one, `coefs_[0]` acts on
+        ``(X - pretrainer_.visible_mean_) / pretrainer_.visible_scale_``, clipped to [0, 1]
+        where ``pretrainer_.visible_`` is 'bernoulli', for all features or for one.
+
+    loss_ : float
+        Loss of the last epoch, penalty included.
+
+    best_loss_ : float or None
+        Smallest loss of an epoch; None with `early_stopping`.
+
+    loss_curve_ : list of float
+        Loss of each epoch.
+
+    validation_loss_curve_ : list of float or None
+        Their loss, without penalty.
+
+    best_validation_score_ : float or None
+        The best of `validation_scores_`.
+
+    n_iter_ : int
+        Epochs (or iterations of 'lbfgs') of the last call of `fit`.
+
+    t_ : int
+        Samples seen in training.
+
+    batch_size_, learning_rate_, learning_rate_init_, dropout_ : int, str, float, pair of floats
+        What these parameters stood for in the last call.
+
+    max_iter_ : int
+        Number of epochs that training was planned for, see `early_stopping`.
+
+    held_out_loss_curve_ : list of float or None
+        Loss of the held-out samples after each epoch of the first pass of
+        ``early_stopping='refit'``.
+
+    n_layers_ : int
+        Number of layers, input and output included.
+
+    n_outputs_ : int
+        Number of outputs of the network.
+
+    out_activation_ : str
+        Activation of the output layer.
+
+    n_features_in_ : int
+        Number of features seen during `fit`.
+
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
+        Names of features seen during `fit`, where X had string names.
+
+    References
+    ----------
+    .. [1] Glorot, X. & Bengio, Y. (2010). Understanding the difficulty of training deep
+       feedforward neural networks. AISTATS. Equations 12 and 16.
+
+    .. [2] He, K., Zhang, X., Ren, S. & Sun, J. (2015). Delving deep into rectifiers. ICCV.
+       Equation 10.
+
+    .. [3] LeCun, Y., Bottou, L., Orr, G. & Müller, K.-R. (1998). Efficient BackProp.
+       Equation 16.
+
+    .. [4] Kingma, D. & Ba, J. (2015). Adam: a method for stochastic optimization. ICLR.
+       Algorithm 1, in the form of section 2's last paragraph.
+
+    .. [5] Loshchilov, I. & Hutter, F. (2019). Decoupled weight decay regularization. ICLR.
+       Algorithm 2.
+
+    .. [6] Dozat, T. (2016). Incorporating Nesterov momentum into Adam. ICLR workshop.
+
+    .. [7] Klambauer, G., Unterthiner, T., Mayr, A. & Hochreiter, S. (2017).
+       Self-normalizing neural networks. NeurIPS. Equation 2.
+
+    .. [10] Srivastava, N., Hinton, G., Krizhevsky, A., Sutskever, I. & Salakhutdinov, R.
+       (2014). Dropout: a simple way to prevent neural networks from overfitting. JMLR 15.
+
+    .. [11] Pascanu, R., Mikolov, T. & Bengio, Y. (2013). On the difficulty of training
+       recurrent neural networks. ICML. Algorithm 1.
+
+    .. [12] Loshchilov, I. & Hutter, F. (2017). SGDR: stochastic gradient descent with warm
+       restarts. ICLR. Equation 5, without restarts.
+
+    .. [13] Smith, L. N. & Topin, N. (2019). Super-convergence: very fast training of neural
+       networks using large learning rates. SPIE 11006.
+
+    .. [14] He, K., Zhang, X., Ren, S. & Sun, J. (2016). Deep residual learning for image
+       recognition. CVPR. Section 3; option A where widths differ.
+
+    .. [15] Marion, P., Fermanian, A., Biau, G. & Vert, J.-P. (2025). Scaling ResNets in the
+       large-depth regime. JMLR 26.
+    """
+
+    _parameter_constraints: dict = {
+        "hidden_layer_sizes": "no_validation",  # by layer_sizes
+        "activation": [Names(set(ACTIVATIONS)), list, tuple],
+        "init": [
+            Names(set(INITIALISERS)),
+            Interval(Real, 0, None, closed="left"),
+            list,
+            tuple,
+        ],
+        "pretrainer": "no_validation",  # by check_pretrainer
+        "solver": [Names({*SOLVERS, "lbfgs"})],
+        "alpha": [Interval(Real, 0, None, closed="left")],
+        "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
+        "learning_rate": [Names({"auto", *SCHEDULES})],
+        "learning_rate_init": [StrOptions({"auto"}), Interval(Real, 0, None, closed="neither")],
+        "warmup_epochs": [Interval(Real, 0, None, closed="left")],
+        "power_t": [Interval(Real, 0, None, closed="left")],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "shuffle": ["boolean"],
+        "random_state": ["random_state"],
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "verbose": ["verbose"],
+        "warm_start": ["boolean"],
+        "momentum": [Interval(Real, 0, 1, closed="both")],
+        "nesterovs_momentum": ["boolean"],
+        "early_stopping": ["boolean", Names({"refit"})],
+        "validation_fraction": [Interval(Real, 0, 1, closed="left")],
+        "beta_1": [Interval(Real, 0, 1, closed="left")],
+        "beta_2": [Interval(Real, 0, 1, closed="left")],
+        "epsilon": [Interval(Real, 0, None, closed="neither")],
+        "n_iter_no_change": [
+            Interval(Integral, 1, None, closed="left"),
+            Options(Real, {np.inf}),
+        ],
+        "max_fun": [Interval(Integral, 1, None, closed="left")],
+        "l1_ratio": [Interval(Real, 0, 1, closed="both")],
+        "max_norm": [Interval(Real, 0, None, closed="neither"), None],
+        "dropout": [Interval(Real, 0, 1, closed="left"), list, tuple],
+        "clip_norm": [Interval(Real, 0, None, closed="neither"), None],
+        "clip_value": [Interval(Real, 0, None, closed="neither"), None],
+        "shortcut": ["boolean"],
+        "trace": [Names({"epoch", "batch"}), None],
+        "dtype": PRECISIONS,
+        "n_jobs": [Integral, None],
+    }
+
+    def set_params(self, **params):
+        """Set parameters of the network, and behind ``pretrainer__`` those of its stack.
+
+        Parameters
+        ----------
+        **params : dict
+            Names and values.
+
+        Returns
+        -------
+        self : object
+            The estimator.
+
+        Raises
+        ------
+        ValueError
+            If there is no such parameter; if one of a stack is set where `pretrainer` is none.
+        """
+        pretrainer = params.get("pretrainer", self.pretrainer)
+        of_stack = sorted(name for name in params if name.startswith("pretrainer__"))
+        is_object = hasattr(pretrainer, "set_params") and not isinstance(pretrainer, type)
+        if of_stack and not is_object:
+            raise ValueError(
+                f"{of_stack[0]} is a parameter of a stack, and there is none in "
+                f"pretrainer={pretrainer!r}; set pretrainer=BernoulliRBMStack() first."
+            )
+        return super().set_params(**params)
+
+    def _validate_params(self):
+        super()._validate_params()
+        check_pretrainer(self.pretrainer)
+
+    def _check_solver(self):
+        """Nothing may be asked of a solver that it cannot do."""
+        self._dropout_rates()
+        for name, (off, reason) in NOT_FOR_LBFGS.items() if self.solver == "lbfgs" else ():
+            value = getattr(self, name)
+            if np.any(value) and value != "auto":
+                raise ValueError(
+                    f"{name} must be {off!r} for solver='lbfgs', {reason}, got {value!r}; take a "
+                    "solver that works on minibatches, such as 'adam'."
+                )
+
+    def _warn_of_unused(self, incremental):
+        """What was asked for and has no effect. A call of partial_fit ends after one epoch."""
+        warn_of_unused(self, NETWORK if incremental else NETWORK | STOPPING)
+        if self._is_frozen and self._dropout_rates()[0] > 0:
+            warnings.warn(
+                f"dropout={self.dropout!r}: that of the input has no effect where the layers above "
+                "it are frozen; their features are computed once, from all of it.",
+                UserWarning,
+            )
+
+    @property
+    def _training_dtype(self):
+        """The precision that training works in.
+
+        The line search of L-BFGS compares losses that differ by little: in single precision
+        their rounding, of large targets above all, ends it long before the minimum.
+        """
+        return np.dtype(np.float64 if self.solver == "lbfgs" else self.dtype)
+
+    def _activations(self, n_hidden):
+        """One activation name for every hidden layer."""
+        names = self.activation
+        names = [names] * n_hidden if isinstance(names, str) else list(names)
+        if len(names) != n_hidden:
+            raise ValueError(
+                f"activation must be one name or one for each of the {n_hidden} hidden "
+                f"layers, got {len(names)}: {names}."
+            )
+        for name in names:
+            if not isinstance(name, str) or name not in ACTIVATIONS:
+                raise ValueError(
+                    f"activation must be one of {sorted(ACTIVATIONS)}, got {name!r}."
+                    + did_you_mean(name, ACTIVATIONS)
+                )
+        if "step" in names:
+            raise ValueError(
+                "activation='step' cannot be trained through: its derivative is zero "
+                "wherever it exists. Use 'logistic' or 'tanh', which are smooth steps."
+            )
+        return names
+
+    def _inits(self, units):
+        """What initialises each layer."""
+        if isinstance(self.init, (list, tuple)):
+            return first_weights(self.init, units, self.dtype)
+        return [self.init] * (len(units) - 1)
+
+    @property
+    def _is_frozen(self):
+        """Whether the hidden layers stay as they are and only the output layer is trained."""
+        return isinstance(self.pretrainer, FrozenEstimator)
+
+    @property
+    def _stops_early(self):
+        """Whether the score of held-out samples ends training."""
+        return self.early_stopping != "refit" and bool(self.early_stopping)
+
+    def _resolve_automatic(self, n_samples, incremental):
+        """What the parameters stand for that say 'auto', as fitted attributes."""
+        self.batch_size_, self.dropout_ = self._batch_size(n_samples), self._dropout_rates()
+        self.learning_rate_ = self.learning_rate
+        if self.learning_rate == "auto":  # a call of partial_fit does not know which is the last
+            self.learning_rate_ = "constant" if incremental else "one_cycle"
+        elif self.solver != "sgd" and self.learning_rate not in PLANNED:
+            self.learning_rate_ = "constant"  # the others are for 'sgd' alone
+        self.learning_rate_init_ = self.learning_rate_init
+        if self.learning_rate_init == "auto":
+            sizes = [] if self._is_frozen else layer_sizes(self.hidden_layer_sizes)
+            hidden = self._activations(len(sizes)) if sizes else []
+            is_annealed = self.learning_rate_ in PLANNED
+            is_pretrained = self.pretrainer_ is not None and not self._is_frozen
+            self.learning_rate_init_ = automatic_learning_rate(
+                self.solver, hidden, sizes, is_annealed, is_pretrained, self.shortcut
+            )
+
+    def _batch_size(self, n_samples):
+        """Rows of a minibatch."""
+        if self.batch_size == "auto" or self.solver == "lbfgs":
+            return automatic_batch_size(n_samples)
+        warn_of_batch_size(self.batch_size, n_samples)
+        batch_size = min(self.batch_size, n_samples)
+        # Activations, and the loss's derivatives with respect to them.
+        per_row = 2 * int(self._network.units.sum()) * self._network.theta.itemsize
+        value = f"{batch_size} in a network of {self._network.units.sum()} units"
+        memory.require(batch_size * per_row, "batch_size", value, "take a smaller one")
+        return batch_size
+
+    def _dropout_rates(self):
+        """Which share of the input's and of the hidden units is dropped."""
+        if isinstance(self.dropout, str):  # 'auto'
+            is_still = self.solver == "lbfgs" or self._is_frozen
+            return 0.0, 0.0 if is_still else AUTO_DROPOUT
+        if isinstance(self.dropout, Real):
+            return 0.0, float(self.dropout)
+        rates = tuple(self.dropout)
+        if len(rates) != 2 or not all(isinstance(p, Real) and 0.0 <= p < 1.0 for p in rates):
+            raise ValueError(
+                "dropout must be a float in [0, 1) or a pair of them, for the input and for the "
+                f"hidden layers, got {self.dropout!r}."
+            )
+        return float(rates[0]), float(rates[1])
+
+    def _new_optimiser(self, network):
+        """An optimiser that has made no update."""
+        return OptimiserState(
+            self.solver,
+            network,
+            momentum=self.momentum,
+            nesterov=self.nesterovs_momentum and self.momentum > 0,
+            beta_1=self.beta_1,
+            beta_2=self.beta_2,
+            epsilon=self.epsilon,
+        )
+
+    def _new_schedule(self, share=1.0):
+        """A schedule at its beginning; a planned one in this share of its time."""
+        name, max_iter = self.learning_rate_, round(share * self.max_iter)
+        warmup = self.warmup_epochs * (share if name in PLANNED else 1.0)
+        return Schedule(name, self.learning_rate_init_, self.power_t, max_iter, warmup)
+
+    def _check_warmup(self, schedule):
+        """The rate may not still be rising when a planned schedule ends."""
+        if schedule.is_planned and self.warmup_epochs >= self.max_iter:
+            raise ValueError(
+                f"warmup_epochs must be less than max_iter={self.max_iter} with "
+                f"learning_rate={schedule.name!r}, got {self.warmup_epochs}: no epoch would "
+                "be left for the schedule."
+            )

@@ -1,0 +1,85 @@
+"""How each complete epoch becomes fitted attributes, and what Ctrl-C leaves."""
+
+import warnings
+
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+
+from sk_dbn.models.loop import Listener
+
+
+class NetworkListener(Listener):
+    """Publishes each complete epoch, and makes it the one that Ctrl-C leaves.
+
+    Parameters
+    ----------
+    estimator : BaseDeepNetwork
+    checkpoint : Checkpoint
+    """
+
+    def __init__(self, estimator, checkpoint):
+        self._estimator, self._checkpoint = estimator, checkpoint
+
+    def epoch_ended(self, task):
+        """Set the fitted attributes."""
+        network = self._estimator
+        network.n_iter_, network.t_, network.loss_ = task.n_iter, task.t, task.loss
+        network.loss_curve_ = [*network.loss_curve_, task.loss]
+        if task.validation is not None:
+            network.validation_scores_ = [*network.validation_scores_, task.score]
+            losses = network.validation_loss_curve_
+            network.validation_loss_curve_ = [*losses, task.validation_loss]
+            best = np.fmax(task.score, network.best_validation_score_)
+            network.best_validation_score_ = float(best)
+        if not network._stops_early:
+            network.best_loss_ = min(network.best_loss_, task.loss)
+        self._checkpoint.keep()
+
+
+class EpochCounts(list):
+    """Epochs of each layer, as a list that compares with a number as the least of them.
+
+    So "were there at least as many epochs as this?" has one answer, which is what
+    scikit-learn asks of ``n_iter_``.
+    """
+
+    def __ge__(self, number):
+        return min(self) >= number if np.isscalar(number) else super().__ge__(number)
+
+
+class StackListener(Listener):
+    """Publishes each complete epoch of `fit`, and warns of layers that diverged.
+
+    Calls of partial_fit are an epoch of all layers together, so they are published at their end.
+
+    Parameters
+    ----------
+    estimator : BernoulliRBMStack
+    training : StackTraining
+    partial : bool
+        Whether it is a call of partial_fit.
+    checkpoint : Checkpoint or None
+    """
+
+    def __init__(self, estimator, training, partial, checkpoint):
+        self._estimator, self._training = estimator, training
+        self._partial, self._checkpoint = partial, checkpoint
+
+    def epoch_ended(self, task):
+        """Make the present state the one that Ctrl-C leaves."""
+        if not self._partial:
+            self._estimator._publish(self._training, partial=False)
+            if self._checkpoint is not None:
+                self._checkpoint.keep()
+
+    def task_ended(self, task):
+        """Publish, as early stopping may have returned to another epoch."""
+        if any(self._training.n_iter) and not self._partial:
+            self._estimator._publish(self._training, partial=False)
+        if task.has_diverged:
+            warnings.warn(
+                f"Training of layer {task.layer + 1} of {self._training.stack.n_layers} diverged "
+                f"in epoch {task.n_iter + task.is_lost}; the parameters are those of the last good "
+                "epoch. Lower learning_rate or momentum, or scale the data.",
+                ConvergenceWarning,
+            )

@@ -1,0 +1,199 @@
+"""Samples of a stack, as of a generative model."""
+
+from numbers import Integral
+
+import numpy as np
+from sklearn.utils import check_random_state
+from sklearn.utils._set_output import ADAPTERS_MANAGER, _get_output_config
+from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
+
+from sk_dbn.models import generation, memory
+from sk_dbn.models.threads import threads
+
+CHUNK_ROWS = 1024  # rows whose visible units are held in float64 at a time
+
+
+class SamplingMixin:
+    """What a stack generates: Gibbs steps, samples, and values that are missing."""
+
+    def gibbs(self, X, n_steps=1, *, random_state=None):
+        """Sample the visible units by Gibbs steps of the first machine.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Values of the visible units to start from.
+        n_steps : int, default=1
+            Number of steps, each a sample of the hidden units followed by one of the
+            visible units.
+        random_state : int, RandomState instance or None, default=None
+            Determines the samples. None: goes on drawing from `random_state_`.
+
+        Returns
+        -------
+        X_new : ndarray of shape (n_samples, n_features)
+            Values of the visible units after the last step.
+
+        See Also
+        --------
+        sample : Samples of the whole stack, from nothing.
+        complete : Steps in which what was observed stays as it is.
+        """
+        check_is_fitted(self)
+        _check_count("n_steps", n_steps, at_least=1)
+        v = self._means_up(self._read(X, reset=False), n_layers=0)
+        stack, random = self._stack.astype(v.dtype), self._generator(random_state)
+        with threads(1):
+            v = generation.gibbs(stack, v, n_steps, random)
+        return self._visible.to_data(v).astype(self._stack.theta.dtype, copy=False)
+
+    def sample(self, n_samples=1, *, n_steps=1000, return_means=False, random_state=None):
+        """Generate samples from the stack as a deep belief network.
+
+        As many independent chains make Gibbs steps in the last machine; then each layer
+        below is drawn once, given the one above [1]_.
+
+        Parameters
+        ----------
+        n_samples : int, default=1
+            Number of samples to generate.
+        n_steps : int, default=1000
+            Gibbs steps of each chain. The chains start where ``algorithm='pcd'`` left its
+            own, each of these taken in turn. Elsewhere they start from units that are
+            independent of one another and have the means of the last machine's input,
+            and need steps to become samples of the machine: the more, the larger its
+            weights.
+        return_means : bool, default=False
+            Whether to return the means of the visible units, given the layer above, in
+            place of samples of them. Their expectation is the same and they have less noise:
+            for images to look at.
+        random_state : int, RandomState instance or None, default=None
+            Determines the samples. None: goes on drawing from `random_state_`.
+
+        Returns
+        -------
+        X : ndarray of shape (n_samples, n_features)
+            In the units of the training data.
+
+        See Also
+        --------
+        gibbs : Samples of the first machine alone, from given ones.
+        complete : Missing values given those observed.
+
+        References
+        ----------
+        .. [1] Hinton, G. E., Osindero, S. & Teh, Y.-W. (2006). A fast learning algorithm for
+           deep belief nets. Neural Computation 18, section 6.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_digits
+        >>> from sk_dbn import BernoulliRBMStack
+        >>> X = load_digits().data / 16
+        >>> stack = BernoulliRBMStack((64, 16), max_iter=5, random_state=0).fit(X)
+        >>> stack.sample(10, return_means=True).shape
+        (10, 64)
+        """
+        check_is_fitted(self)
+        _check_count("n_samples", n_samples, at_least=1)
+        row_size = self.n_features_in_ * self._stack.theta.itemsize
+        memory.require(int(n_samples) * row_size, "n_samples", n_samples, "take fewer at a time")
+        _check_count("n_steps", n_steps, at_least=0)
+        stack, random = self._stack, self._generator(random_state)
+        X = np.empty((n_samples, self.n_features_in_), stack.theta.dtype)
+        with threads(1):
+            for start in range(0, n_samples, CHUNK_ROWS):
+                piece = X[start : start + CHUNK_ROWS]
+                piece[:] = generation.generate(stack, len(piece), n_steps, random, return_means)
+        return self._visible.to_data(X)
+
+    def complete(self, X, *, n_steps=500, n_burn_in=100, sample_posterior=False, random_state=None):
+        """Fill in missing values, given those observed, by Gibbs steps of the first machine.
+
+        What was observed stays as it is while the hidden units and the missing visible ones
+        are drawn in turn. In the long run the missing values are samples of their
+        distribution given the observed ones in the first machine by itself, to which
+        `gibbs`, `free_energy` and `score_samples` refer too. In a stack of several machines
+        the layers above take no part: the first hidden layer given what is below and above
+        it at once is not to be drawn in a step.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Samples, in which NaN (or None, or pandas' NA) stands for what was not observed. A
+            row may have nothing else: it gets what the machine expects knowing nothing.
+            Bernoulli units read values beyond their range clipped, as in `transform`.
+        n_steps : int, default=500
+            Gibbs steps whose mean is taken.
+        n_burn_in : int, default=100
+            Gibbs steps before these, from missing values that are independent and have the
+            means of the training data.
+        sample_posterior : bool, default=False
+            Whether to fill in a sample, that of the last step, in place of the mean: for
+            multiple imputation.
+        random_state : int, RandomState instance or None, default=None
+            Determines the samples. None: goes on drawing from `random_state_`.
+
+        Returns
+        -------
+        X_new : ndarray of shape (n_samples, n_features)
+            X, in its own floating-point dtype (float64 for others), with missing values
+            replaced: by the mean over the steps of their mean given the hidden units, which
+            has less noise than the mean of the samples. What was observed is returned as it
+            was given. After ``set_output(transform="pandas")`` a data frame with the names of
+            the features, as the imputers of scikit-learn return it.
+
+        See Also
+        --------
+        gibbs : Steps in which every feature is drawn.
+        sklearn.impute.IterativeImputer : Completes by regression on the other features.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklearn.datasets import load_digits
+        >>> from sk_dbn import BernoulliRBMStack
+        >>> X = load_digits().data / 16
+        >>> stack = BernoulliRBMStack((64,), max_iter=5, random_state=0).fit(X)
+        >>> X_missing = X[:10].copy()
+        >>> X_missing[:, :32] = np.nan
+        >>> X_new = stack.complete(X_missing)
+        >>> bool(np.isfinite(X_new).all() and (X_new[:, 32:] == X[:10, 32:]).all())
+        True
+        """
+        check_is_fitted(self)
+        _check_count("n_steps", n_steps, at_least=1)
+        _check_count("n_burn_in", n_burn_in, at_least=0)
+        X_given, X = X, self._read(X, reset=False, allow_nan=True)
+        stack, random = self._stack, self._generator(random_state)
+        X_new = X.copy()
+        incomplete = np.flatnonzero(np.isnan(X).any(axis=1))
+        settings = n_steps, n_burn_in, random, sample_posterior
+        with threads(1):
+            for start in range(0, len(incomplete), CHUNK_ROWS):
+                rows = incomplete[start : start + CHUNK_ROWS]
+                missing = np.isnan(X[rows])
+                (v,) = self._pieces(np.where(missing, 0, X[rows]), stack)
+                v = self._visible.to_data(generation.complete(stack, v, missing, *settings))
+                X_new[rows] = np.where(missing, v, X_new[rows])
+        return self._in_container(X_new, X_given)
+
+    def _in_container(self, X_new, X):
+        """X_new as a data frame like X, where `set_output` asks for one."""
+        container = _get_output_config("transform", self)["dense"]
+        if container == "default":
+            return X_new
+        names = _check_feature_names_in(self)
+        return ADAPTERS_MANAGER.adapters[container].create_container(X_new, X, columns=names)
+
+    def _generator(self, random_state):
+        """What samples are drawn from: given by the caller, or going on from training."""
+        if random_state is None:
+            return generation.generator(self.random_state_)
+        return generation.generator(check_random_state(random_state))
+
+
+def _check_count(name, value, at_least):
+    """A number of steps or samples must be an integer and large enough."""
+    if not isinstance(value, Integral) or value < at_least:
+        raise ValueError(f"{name} must be an integer of at least {at_least}, got {value!r}.")

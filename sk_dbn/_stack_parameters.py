@@ -1,0 +1,268 @@
+"""What the parameters of a stack mean for its layers, and whether they go together."""
+
+import warnings
+from itertools import pairwise
+
+import numpy as np
+
+from sk_dbn._architecture import check_layers_fit, layer_sizes
+from sk_dbn._unused import STACK, warn_of_unused
+from sk_dbn.models import memory
+from sk_dbn.models.rbm_training import Settings
+from sk_dbn.models.stack_training import StoppingRule
+
+
+def check_combinations(stack):
+    """Check parameters that do not go together, and warn of those without effect.
+
+    Parameters
+    ----------
+    stack : BernoulliRBMStack
+
+    Raises
+    ------
+    ValueError
+        If some do not.
+    """
+    warn_of_unused(stack, STACK)
+    if stack.sparsity_target is not None and stack.sparsity_target >= 1:
+        if stack.activation != "relu":
+            raise ValueError(
+                "sparsity_target must be below 1, the share of 1 of binary hidden units, got "
+                f"{stack.sparsity_target!r} with activation={stack.activation!r}."
+            )
+    if stack.algorithm == "pt" and (stack.activation == "relu" or stack.dropout > 0):
+        raise ValueError(
+            "algorithm='pt' exchanges states by their energy, which needs activation "
+            "'logistic' or 'tanh' and dropout=0, got "
+            f"activation={stack.activation!r}, dropout={stack.dropout!r}."
+        )
+
+
+def check_memory(stack, units):
+    """Check that layers and chains fit into memory.
+
+    Parameters
+    ----------
+    stack : BernoulliRBMStack
+    units : list of int
+        Visible units and those of every hidden layer.
+
+    Raises
+    ------
+    ValueError
+        If they do not.
+    """
+    size = np.dtype(stack.dtype).itemsize
+    # Weights, their velocity and their gradient.
+    check_layers_fit(stack.hidden_layer_sizes, units, 3 * size)
+    if stack.algorithm != "cd":
+        names, values, n_states = "n_chains", f"{stack.n_chains}", int(stack.n_chains)
+        if stack.algorithm == "pt":
+            names, values = f"{names} x n_temperatures", f"{values} x {stack.n_temperatures}"
+            n_states *= int(stack.n_temperatures)
+        widest = max(p + q for p, q in pairwise(units))
+        memory.require(n_states * widest * size, names, values, "take fewer")
+
+
+def per_layer(stack):
+    """Sizes, learning rates and maximum numbers of epochs of every layer.
+
+    Parameters
+    ----------
+    stack : BernoulliRBMStack
+
+    Returns
+    -------
+    sizes, rates, max_iters : lists of int, float and int
+
+    Raises
+    ------
+    ValueError
+        If one of them is out of its range, or there are too many or too few.
+    """
+    sizes = layer_sizes(stack.hidden_layer_sizes, at_least=1)
+    rates = _spread("learning_rate", stack.learning_rate, len(sizes))
+    if not all(np.isfinite(rate) and rate > 0 for rate in rates):
+        raise ValueError(
+            f"learning_rate must be positive in every layer, got {stack.learning_rate!r}."
+        )
+    max_iters = _spread("max_iter", stack.max_iter, len(sizes))
+    if not all(n == int(n) and n >= 1 for n in max_iters):
+        raise ValueError(
+            f"max_iter must be an integer of at least 1 in every layer, got {stack.max_iter!r}."
+        )
+    return sizes, rates, [int(n) for n in max_iters]
+
+
+def check_stack_continues(stack, units):
+    """Check that training can go on in the fitted stack.
+
+    Parameters
+    ----------
+    stack : BernoulliRBMStack
+        Fitted, perhaps with other parameters since.
+    units : list of int
+        Visible units and those of every hidden layer, as they are asked for now.
+
+    Raises
+    ------
+    ValueError
+        If the fitted stack has another shape, precision or kind of units.
+    """
+    begun = stack._stack
+    if begun.units.tolist() != units or begun.theta.dtype != stack.dtype:
+        raise ValueError(
+            f"training cannot go on: the fitted stack has units {begun.units.tolist()} of "
+            f"{begun.theta.dtype}, asked for are {units} of {np.dtype(stack.dtype)}. Call fit with "
+            "warm_start=False to begin anew."
+        )
+    if not (
+        begun.has_kinds(stack._visible.kind, stack.activation)
+        and stack._visible.are(asked_kinds(stack.visible, units[0]))
+    ):
+        raise ValueError(
+            "training cannot go on: visible and activation must stay "
+            f"as they were, got visible={stack.visible!r}, activation={stack.activation!r}. "
+            "Call fit with warm_start=False to begin anew."
+        )
+
+
+def asked_kinds(visible, n_features):
+    """The kinds of visible units that are asked for.
+
+    Parameters
+    ----------
+    visible : str or array-like of str
+    n_features : int
+
+    Returns
+    -------
+    str, or ndarray of one for each feature
+
+    Raises
+    ------
+    ValueError
+        If there are too many or too few, or one is not known.
+    """
+    if isinstance(visible, str):
+        return visible
+    rule = (
+        "visible must be 'auto', 'bernoulli' or 'gaussian', or a sequence of the latter two, "
+        f"one for each of the {n_features} features"
+    )
+    kinds = list(visible)
+    if len(kinds) != n_features:
+        raise ValueError(f"{rule}, got a sequence of {len(kinds)}.")
+    for kind in kinds:
+        if not isinstance(kind, str) or kind not in ("bernoulli", "gaussian"):
+            raise ValueError(f"{rule}, got {kind!r} in it.")
+    return np.array(kinds)
+
+
+def _spread(name, value, n_layers):
+    """A parameter that is one number, or one per layer, as a list of one per layer."""
+    values = np.ravel(value)
+    if values.dtype.kind not in "iuf":
+        raise ValueError(f"{name} must be a number or one per layer, got {value!r}.")
+    if np.ndim(value) == 0:
+        return values.tolist() * n_layers
+    if len(values) != n_layers:
+        raise ValueError(
+            f"{name} must be a number or one per layer: {n_layers}, got {len(values)}."
+        )
+    return values.tolist()
+
+
+def warn_of_range(stack, visible, moments):
+    """Warn of values that the visible units cannot take.
+
+    Parameters
+    ----------
+    stack : BernoulliRBMStack
+    visible : VisibleUnits
+    moments : tuple
+        Of the features, as ``Data.moments`` returns them.
+    """
+    outside = visible.outside(moments)
+    if outside.any():
+        low, high = moments[2][outside].min(), moments[3][outside].max()
+        seen = f"[{visible.seen[0]:.4g}, {visible.seen[1]:.4g}]"
+        scaled = "They are clipped"
+        if visible.is_rescaled:
+            scaled = f"They are mapped to [0, 1] by the range seen first, {seen}, and clipped"
+        warnings.warn(
+            f"X has values in [{low:.4g}, {high:.4g}] in {_named(stack, outside)}, but Bernoulli "
+            f"visible units take values in [0, 1]. {scaled}. Use "
+            "sklearn.preprocessing.MinMaxScaler before, or visible='gaussian', for all "
+            "features or for each.",
+            UserWarning,
+        )
+
+
+def _named(stack, chosen):
+    """Some features by their names, or their numbers where they have none."""
+    if chosen.all():
+        return f"all {len(chosen)} features"
+    names = getattr(stack, "feature_names_in_", np.arange(len(chosen)))[chosen]
+    shown = ", ".join(repr(name) for name in names[:5].tolist())
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return f"{'feature' if len(names) == 1 else 'features'} {shown}{more}"
+
+
+def settings_of(stack, n_samples):
+    """How each RBM is trained, but for its learning rate.
+
+    Parameters
+    ----------
+    stack : BernoulliRBMStack
+    n_samples : int
+        Samples to train on.
+
+    Returns
+    -------
+    Settings
+    """
+    return Settings(
+        algorithm=stack.algorithm,
+        n_gibbs_steps=stack.n_gibbs_steps,
+        n_chains=stack.n_chains,
+        n_temperatures=stack.n_temperatures,
+        centered=stack.centered,
+        momentum=stack.momentum,
+        l2=stack.alpha * (1.0 - stack.l1_ratio),
+        l1=stack.alpha * stack.l1_ratio,
+        batch_size=min(stack.batch_size, n_samples),
+        sparsity_target=stack.sparsity_target,
+        sparsity_cost=stack.sparsity_cost,
+        dropout=stack.dropout,
+        max_norm=stack.max_norm,
+        learn_variance=stack.learn_variance,
+    )
+
+
+def stopping_rule_of(stack, held_out, partial):
+    """When the training of each RBM ends.
+
+    Parameters
+    ----------
+    stack : BernoulliRBMStack
+    held_out : int64 ndarray or None
+        Validation samples.
+    partial : bool
+        Whether it is one epoch of many, of which nobody knows the last.
+
+    Returns
+    -------
+    StoppingRule
+    """
+    annealing = stack.annealing
+    if annealing == "auto":
+        annealing = 0.0 if stack.algorithm == "cd" else 0.5
+    return StoppingRule(
+        tol=stack.tol,
+        n_iter_no_change=stack.n_iter_no_change,
+        annealing=0.0 if partial else annealing,
+        keeps_best=stack.early_stopping in (True, "reconstruction"),
+        watches_gap=stack.early_stopping == "free_energy" and held_out is not None,
+    )
