@@ -35,63 +35,19 @@ class DeepMLPRegressor(RegressorMixin, BaseDeepNetwork):
 
     Parameters
     ----------
-    hidden_layer_sizes : array-like of shape (n_hidden,) or int, default=(100, 100, 100)
-        Units of each hidden layer. (): a linear model.
+    hidden_layer_sizes : default=(100, 100, 100), as in NetworkParameters
 
     activation, solver, alpha, batch_size, learning_rate : as in NetworkParameters
 
     learning_rate_init, power_t, max_iter, shuffle, random_state, tol : as in NetworkParameters
 
-    verbose, warm_start, momentum, nesterovs_momentum : as in NetworkParameters
-
-    early_stopping : {'refit'} or bool, default='refit'
-        How long to train. 'refit': a copy of the network is first trained for `max_iter` epochs
-        without a part of the samples, a tenth, but at least 50 and at most a third, chosen so that
-        the target is spread as in the rest; then the network is trained on all samples for
-        `max_iter_` epochs, with the schedule shortened to them: `max_iter` if the loss of the
-        held-out samples was still falling at the end, else as many as make the sum of the
-        learning rates 1.5 times what it was when that loss was smallest (with `X_val`, which
-        then is what is held out, as large). Training with fewer than 100 samples, training that
-        goes on without `X_val`, and `partial_fit` have no such first pass. True: as in
-        scikit-learn, training stops when the score of held-out samples no longer improves, and the
-        weights that scored best are kept; these samples, a `validation_fraction`, take no part in
-        training. Where their targets are all equal, which leaves no variance to explain, their
-        loss takes the place of the score. With `X_val`, these are the held-out samples. False: all
-        epochs, or until `tol`. Not used by 'lbfgs'.
+    verbose, warm_start, momentum, nesterovs_momentum, early_stopping : as in NetworkParameters
 
     validation_fraction, beta_1, beta_2, epsilon, n_iter_no_change : as in NetworkParameters
 
-    max_fun : as in NetworkParameters
+    max_fun, init : as in NetworkParameters
 
-    init : str, float or list of arrays, default='auto'
-        First weights of every layer:
-
-        - 'auto': 'he_normal' for 'relu' and its relatives ('leaky_relu', 'elu', 'gelu',
-          'swish', 'softplus'), 'lecun_normal' for 'selu', 'glorot_uniform' otherwise; for hidden
-          'logistic' units that times 4, and biases that take away the mean of logistic units
-          below, with which they train as tanh units of twice the input do;
-        - 'glorot_normal', 'glorot_uniform': variance 2 / (fan_in + fan_out) [1]_;
-        - 'he_normal', 'he_uniform': variance 2 / fan_in [2]_;
-        - 'lecun_normal', 'lecun_uniform': variance 1 / fan_in [3]_;
-        - 'orthogonal': orthonormal rows or columns;
-        - 'normal': standard deviation 0.01, the practice for Boltzmann machines;
-        - 'standard_normal': standard deviation 1;
-        - 'zeros';
-        - 'sklearn': as `sklearn.neural_network` does it, biases included;
-        - a float: normal with this standard deviation;
-        - a list with one array of shape (fan_in, fan_out) for each layer, the output
-          layer included.
-
-    pretrainer : {'auto'}, None, BernoulliRBMStack, WarmStart or FrozenEstimator, default=None
-        What the hidden layers start from. None: from `init`. A
-        :class:`BernoulliRBMStack` is cloned, given the network's layer sizes, activation
-        and dtype, and trained on X. A :class:`WarmStart` of a fitted stack: its layers are
-        fine-tuned. A :class:`~sklearn.frozen.FrozenEstimator` of one: its layers stay as they
-        are and only the output layer is trained, on the top layer's features, which are computed
-        once and held, (n_samples, n_top_units); penalties, bounds and the hidden units' dropout
-        then concern that layer alone. All of them need hidden layers, all with 'logistic', 'tanh'
-        or 'relu' as activation, and no `shortcut`. 'auto': a stack with its defaults where one can
-        start the network, else None. `pretrainer_` tells what was done.
+    pretrainer : default=None, as in NetworkParameters
 
     warmup_epochs, l1_ratio, max_norm : as in NetworkParameters
 
@@ -150,7 +106,7 @@ class DeepMLPRegressor(RegressorMixin, BaseDeepNetwork):
     See Also
     --------
     DBNClassifier : Deep belief network for classification.
-    BernoulliRBMStack : The stack of machines that pre-trains layers.
+    BernoulliRBMStack : The stack of RBMs that pre-trains layers.
     sklearn.neural_network.MLPRegressor : The same contract for shallow networks.
 
     References

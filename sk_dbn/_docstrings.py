@@ -5,7 +5,9 @@ import re
 # What is indented further belongs to an entry.
 ENTRY = r"^    (?P<name>\w+)[\w, ]* : .*\n(?:(?:     .*)?\n)*"
 REFERENCE = r"^    \.\. \[(?P<name>\d+)\] .*\n(?:       .*\n)*"
-SHARED_ENTRIES = re.compile(r"^    (?P<names>\w+(?:, \w+)*) : as in (?P<base>\w+)$", re.M)
+SHARED_ENTRIES = re.compile(
+    r"^    (?P<names>\w+(?:, \w+)*) : (?:default=(?P<default>.+), )?as in (?P<base>\w+)$", re.M
+)
 SHARED_REFERENCES = re.compile(r"^    \.\. \[(\d+)\]-\[(\d+)\] as in (?P<base>\w+)$", re.M)
 
 
@@ -13,8 +15,9 @@ def completed(cls):
     """Write out what a class's docstring says is "as in" one of its bases.
 
     A line such as ``alpha, batch_size : as in NetworkParameters`` becomes the entries of these
-    parameters or attributes there, and ``.. [1]-[3] as in NetworkParameters`` those references, so
-    that `help` shows all of it. A decorator of classes.
+    parameters or attributes there, ``init : default='zeros', as in NetworkParameters`` the entry
+    with another default, and ``.. [1]-[3] as in NetworkParameters`` those references, so that
+    `help` shows all of it. A decorator of classes.
 
     Parameters
     ----------
@@ -31,7 +34,10 @@ def completed(cls):
 
     def entries(match):
         found = _found(ENTRY, bases[match["base"]])
-        return "\n\n".join(found[name] for name in match["names"].split(", "))
+        text = "\n\n".join(found[name] for name in match["names"].split(", "))
+        if match["default"] is None:
+            return text
+        return re.sub("default=.+", lambda _: f"default={match['default']}", text, count=1)
 
     def references(match):
         found = _found(REFERENCE, bases[match["base"]])

@@ -39,6 +39,9 @@ class NetworkParameters:
 
     Parameters
     ----------
+    hidden_layer_sizes : array-like of shape (n_hidden,) or int, default=(256, 128)
+        Number of units of each hidden layer. (): a linear model, with nothing to pre-train.
+
     activation : str or list of str, default='logistic'
         Activation of the hidden layers, one for all or one for each:
 
@@ -53,49 +56,49 @@ class NetworkParameters:
         - 'gelu', z times the normal distribution's P(N(0, 1) < z);
         - 'swish', z times logistic(z);
         - 'softplus', f(z) = log(1 + exp(z));
-        - 'step', the perceptron's, for prediction only: asking `fit` to train through
-          it is an error that says so.
+        - 'step', the perceptron's, for prediction only: `fit` raises an error, since its
+          derivative is zero.
 
     solver : {'sgd', 'adam', 'adamw', 'nadam', 'rmsprop', 'adagrad', 'lbfgs'}, \
             default='adam'
-        How weights are optimised. 'sgd' has momentum (Nesterov's or the classical), 'adam'
-        is [4]_ as scikit-learn has it, 'adamw' decouples the decay of the weights from the
-        gradient [5]_, 'nadam' is Adam with Nesterov's momentum [6]_, 'rmsprop' divides by a
-        running root mean square, 'adagrad' by the root of the sum of squares. 'lbfgs' works
-        on all rows at once and suits small data; it computes in double precision whatever the
-        `dtype`, because its line search compares losses that differ by little.
+        How weights are optimised. 'sgd' has momentum (Nesterov's or classical), 'adam' is [4]_
+        as in scikit-learn, 'adamw' decouples the weight decay from the gradient [5]_, 'nadam' is
+        Adam with Nesterov's momentum [6]_, 'rmsprop' divides by a running root mean square,
+        'adagrad' by the root of the sum of squares. 'lbfgs' works on all samples at once and
+        suits small data; it computes in double precision whatever the `dtype`, because its line
+        search compares losses that differ by little.
 
     alpha : float, default=0.0001
-        Strength of the penalty of the weights, L2 unless `l1_ratio` says otherwise, divided by
-        the minibatch's weight when added to the loss. With ``solver='adamw'`` the decoupled
-        decay: each update moves the weights against the penalty's gradient, undivided, by the
-        learning rate.
+        Strength of the penalty of the weights, L2 unless `l1_ratio` is set. It is divided by the
+        total sample weight of the minibatch when added to the loss. With ``solver='adamw'`` it is
+        the decoupled weight decay: each update moves the weights against the gradient of the
+        undivided penalty, times the learning rate.
 
     batch_size : int, default='auto'
-        Samples in a minibatch. 'auto': a fortieth of all, at least 32 and at most 200; see
-        `batch_size_`. Not used by 'lbfgs'.
+        Number of samples in a minibatch. 'auto': a fortieth of all samples, at least 32 and at
+        most 200; see `batch_size_`. Not used by 'lbfgs'.
 
     learning_rate : {'auto', 'constant', 'invscaling', 'adaptive', 'cosine', 'one_cycle'}, \
             default='auto'
         Schedule of the learning rate. 'auto': 'one_cycle' in `fit`; 'constant' in
-        `partial_fit`, which does not know which call is the last. Used by ``solver='sgd'``
-        alone: 'invscaling' divides
-        `learning_rate_init` by ``t ** power_t``, t the samples seen; 'adaptive' divides
-        the rate by 5 whenever training stalls. Used by every solver but 'lbfgs', from update
-        to update: 'cosine' falls along half a cosine, to zero after `max_iter` epochs [12]_;
-        'one_cycle' rises from a 25th of `learning_rate_init` to all of it over three tenths
-        of these epochs, then falls to a 250000th [13]_, as in torch, but the momentum stays.
+        `partial_fit`, which does not know which call is the last. Only for ``solver='sgd'``:
+        'invscaling' divides `learning_rate_init` by ``t ** power_t``, where t is the number of
+        samples seen; 'adaptive' divides the rate by 5 whenever training stalls. For every solver
+        but 'lbfgs', changing with each update: 'cosine' falls along half a cosine, to zero after
+        `max_iter` epochs [12]_; 'one_cycle' rises from 1/25 of `learning_rate_init` to all of it
+        over three tenths of these epochs, then falls to 1/250000 of it [13]_, as in torch but
+        with constant momentum.
 
-        Each call of `fit` has a schedule of its own, with `warm_start` too. Calls of
-        `partial_fit` share one, each of them an epoch of it: `max_iter` says how many. When
-        it has come to its end, the last rate stays, and a warning says so.
+        Each call of `fit` starts a new schedule, with `warm_start` as well. All calls of
+        `partial_fit` share one schedule of `max_iter` epochs, each call being one epoch. After
+        its end the last rate stays, and there is a warning.
 
     learning_rate_init : 'auto' or float, default='auto'
         Initial learning rate; the highest one of 'one_cycle'. 'auto': 0.01 (0.1 with 'sgd' and
-        'adagrad'), times 3 if all hidden units are logistic; times 2 / L in a network of L > 2
-        hidden layers without `shortcut`; times 200 / n where the widest of them has n > 200 units;
-        times 1 / 3 where the schedule does not end near zero, and again where the layers were
-        pre-trained. See `learning_rate_init_`. Not used by 'lbfgs'.
+        'adagrad'), times 3 if all hidden units are logistic; times 2 / L with L > 2 hidden layers
+        and no `shortcut`; times 200 / n if the widest of them has n > 200 units; times 1 / 3 if
+        the schedule does not end near zero, and once more if the layers were pre-trained. See
+        `learning_rate_init_`. Not used by 'lbfgs'.
 
     power_t : float, default=0.5
         Exponent of 'invscaling'.
@@ -105,30 +108,52 @@ class NetworkParameters:
 
     shuffle : bool, default=True
         Whether every epoch visits the samples in a new random order. The model then
-        depends on the set of samples, not on the order in which they are stored.
+        depends on the samples as a set, not on the order in which they are stored.
 
     random_state : int, RandomState instance, default=None
-        Determines first weights, pre-training, the validation split and the order of
+        Determines initial weights, pre-training, the validation split and the order of
         samples. The same int gives the same bits for every `n_jobs`.
 
     tol : float, default=1e-4
-        Training stops when the loss (or with `early_stopping` the validation score) did
-        not improve by tol for `n_iter_no_change` epochs. For 'lbfgs' the largest
+        Training stops when the loss (with `early_stopping` the validation score) has not
+        improved by tol for `n_iter_no_change` epochs. For 'lbfgs': tolerance of the largest
         component of the projected gradient. Without `early_stopping`, 'cosine' and 'one_cycle'
-        go on to `max_iter` whatever the loss does, and nothing stops before `warmup_epochs`.
+        run to `max_iter` whatever the loss, and training does not stop before `warmup_epochs`.
 
     verbose : bool, default=False
-        Whether to print of each epoch which one of how many it is, its loss, the score of
-        validation rows, and the time that passed and that is left at most; of pre-training too.
+        Whether to print a line for each epoch, of pre-training as well: its number, its loss, the
+        validation score, the time that has passed and the maximum of what remains.
 
     warm_start : bool, default=False
-        Whether `fit` goes on from the weights of the previous call.
+        Whether `fit` continues from the weights of the previous call.
 
     momentum : float, default=0.9
         Momentum of 'sgd', in [0, 1].
 
     nesterovs_momentum : bool, default=True
         Whether 'sgd' uses Nesterov's momentum.
+
+    early_stopping : {'refit'} or bool, default='refit'
+        How to choose the number of epochs:
+
+        - 'refit': a copy of the network is first trained for `max_iter` epochs without some
+          held-out samples: `X_val`, or a tenth of the samples, but at least 50 and at most a
+          third, whose targets are distributed as in the rest. Then the network is trained on all
+          samples for `max_iter_` epochs, with the schedule shortened to them: for `max_iter` if
+          the held-out loss was still falling at the end, otherwise for as many as give 1.5 times
+          (with `X_val` once) the sum of learning rates that had been reached at its minimum.
+          There is no first pass with fewer than 100 samples, when training continues without
+          `X_val`, and in `partial_fit`;
+        - True: as in scikit-learn, training stops when the score of held-out samples no longer
+          improves, and the weights with the best score are kept. The held-out samples are
+          `X_val`, or a `validation_fraction` of the samples, which takes no part in training. A
+          classifier stratifies them by class; with multi-label targets, or if a class is too rare
+          for that, they are drawn at random, except that one sample of each class stays in the
+          training set. A regressor uses their loss in place of the score if their targets are
+          all equal;
+        - False: all epochs, or until `tol`.
+
+        Not used by 'lbfgs'.
 
     validation_fraction : float, default=0.1
         Share of the training samples held out by ``early_stopping=True``.
@@ -144,65 +169,106 @@ class NetworkParameters:
         Added to the denominator of the adaptive solvers.
 
     n_iter_no_change : int, default=10
-        Epochs without improvement that are put up with.
+        Number of epochs without improvement before training stops.
 
     max_fun : int, default=15000
-        Most evaluations of the loss by 'lbfgs'.
+        Maximum number of evaluations of the loss by 'lbfgs'.
+
+    init : str, float or list of arrays, default='auto'
+        Initial weights of every layer:
+
+        - 'auto': 'he_normal' for 'relu' and its relatives ('leaky_relu', 'elu', 'gelu',
+          'swish', 'softplus'), 'lecun_normal' for 'selu', 'glorot_uniform' otherwise; for hidden
+          'logistic' units that times 4, and biases that take away the mean of logistic units
+          below, with which they train as tanh units of twice the input do;
+        - 'glorot_normal', 'glorot_uniform': variance 2 / (fan_in + fan_out) [1]_;
+        - 'he_normal', 'he_uniform': variance 2 / fan_in [2]_;
+        - 'lecun_normal', 'lecun_uniform': variance 1 / fan_in [3]_;
+        - 'orthogonal': orthonormal rows or columns;
+        - 'normal': standard deviation 0.01, the practice for RBMs;
+        - 'standard_normal': standard deviation 1;
+        - 'zeros';
+        - 'sklearn': as `sklearn.neural_network` does it, biases included;
+        - a float: normal with this standard deviation;
+        - a list with one array of shape (fan_in, fan_out) for each layer, the output
+          layer included.
+
+        With pre-training it initialises the RBMs ('auto' then is 'normal') and the output
+        layer.
+
+    pretrainer : {'auto'}, None, BernoulliRBMStack, WarmStart or FrozenEstimator, default='auto'
+        How the hidden layers are pre-trained:
+
+        - 'auto': by a :class:`BernoulliRBMStack` with its defaults if a stack can pre-train the
+          network, in a classifier only if more than half of the samples have no label (see
+          `unlabeled`); otherwise not at all;
+        - None: not at all, the weights start from `init`;
+        - a :class:`BernoulliRBMStack`: it is cloned, gets the network's layer sizes, activation
+          and dtype, and is trained on all samples. Its other parameters can be searched, as
+          ``pretrainer__learning_rate`` for example;
+        - a :class:`WarmStart` of a fitted stack: its layers are fine-tuned;
+        - a :class:`~sklearn.frozen.FrozenEstimator` of a fitted stack: its layers stay as they
+          are and only the output layer is trained, on the features of the top layer, which are
+          computed once and kept in memory, (n_samples, n_top_units). Penalties, bounds and
+          dropout of hidden units then concern the output layer alone.
+
+        Pre-training needs hidden layers, all with 'logistic', 'tanh' or 'relu' as activation, and
+        no `shortcut`; to ask for it elsewhere is an error. `pretrainer_` is the stack that was
+        used.
 
     warmup_epochs : float, default=0
-        Epochs, or a fraction of one, over which the learning rate rises linearly from zero to
-        the first of its schedule, update by update. They count among `max_iter`, and
-        are fewer with 'cosine' and 'one_cycle'. Not for 'lbfgs'.
+        Number of epochs, which may be fractional, over which the learning rate rises linearly
+        from zero to the first rate of its schedule. They are part of `max_iter`, which must be
+        larger with 'cosine' and 'one_cycle'. Not for 'lbfgs'.
 
     l1_ratio : float, default=0.0
         Share of the L1 norm in the penalty, which for the weights W of all layers is
-        ``alpha * (l1_ratio * |W|_1 + (1 - l1_ratio) / 2 * |W|_2^2)``. Weights that nothing
-        holds then stay close to zero. Not for 'lbfgs'.
+        ``alpha * (l1_ratio * |W|_1 + (1 - l1_ratio) / 2 * |W|_2^2)``. Weights that the loss does
+        not need then stay close to zero. Not for 'lbfgs'.
 
     max_norm : float, default=None
-        The most that the incoming weights of a unit may have as L2 norm, in hidden layers
-        and in the output: after each update, longer ones are scaled down to it [10]_. None: no
-        bound. Not for 'lbfgs'.
+        Maximum L2 norm of the incoming weights of a unit, in hidden layers and in the output:
+        after each update, longer ones are scaled down to it [10]_. None: no bound. Not for
+        'lbfgs'.
 
     clip_norm : float, default=None
-        The most that the gradient of all layers together may have as L2 norm, penalty
-        included, as it enters the solver: a longer one is scaled down to it [11]_, after
-        `clip_value`. Not for 'lbfgs'.
+        Maximum L2 norm of the gradient of all layers together, penalty included: a longer one is
+        scaled down to it [11]_, after `clip_value`. Not for 'lbfgs'.
 
     clip_value : float, default=None
-        The most that a component of the gradient may be in size: larger ones are cut to it.
-        Not for 'lbfgs'.
+        Maximum absolute value of a component of the gradient: larger ones are set to it. Not for
+        'lbfgs'.
 
     shortcut : bool, default=False
-        Whether each hidden layer but the first adds its input to its output [14]_: with L such
-        layers ``a + f(a W + b) / L`` takes the place of ``f(a W + b)``, so that a network of
-        any depth starts as one that gradients pass, whatever the activation [15]_. Where
-        widths differ, the first units have shortcuts, as many as there are on both sides, and the
-        others none. A stack does not pre-train such a network: needs
+        Whether to use residual connections: each hidden layer but the first adds its input to
+        its output [14]_. With L such layers, ``a + f(a W + b) / L`` replaces ``f(a W + b)``, so
+        that gradients pass a network of any depth from the start, whatever the activation [15]_.
+        Between layers of different widths only the first units have a connection, as many as the
+        narrower layer has. A stack cannot pre-train such a network: it needs
         ``pretrainer=None`` or 'auto'.
 
     trace : {'epoch', 'batch'} or None, default='epoch'
         How often a row is added to `gradient_trace_`; None turns it off.
 
     dtype : {'float32', 'float64', np.float32, np.float64} or np.dtype, default='float32'
-        Precision of parameters and output. Input is read in the precision it has.
+        Precision of parameters and output. X may have any numeric dtype.
 
     n_jobs : int, default=None
-        Threads. None takes as many as joblib, OpenMP and numba allow this process, -1 all
+        Number of threads. None: as many as joblib, OpenMP and numba allow this process; -1: all
         cores. The result is the same for any number.
 
     Attributes
     ----------
     intercepts_ : list of shape (n_layers - 1,)
-        Biases of each layer, (fan_out,). Both may be assigned, in whole or by item.
+        Biases of each layer, (fan_out,). Weights and biases may be assigned, all or by layer.
 
     gradient_trace_ : GradientTrace or None
-        What every layer's gradients, weights and activations did, row by row.
+        Gradients, weights and activations of every layer, epoch by epoch.
 
     pretrainer_ : BernoulliRBMStack or None
-        The stack the hidden layers started from. Where there is one, `coefs_[0]` acts on
+        The stack that pre-trained the hidden layers. If there is one, `coefs_[0]` acts on
         ``(X - pretrainer_.visible_mean_) / pretrainer_.visible_scale_``, clipped to [0, 1]
-        where ``pretrainer_.visible_`` is 'bernoulli', for all features or for one.
+        for features that ``pretrainer_.visible_`` calls 'bernoulli'.
 
     loss_ : float
         Loss of the last epoch, penalty included.
@@ -214,7 +280,7 @@ class NetworkParameters:
         Loss of each epoch.
 
     validation_loss_curve_ : list of float or None
-        Their loss, without penalty.
+        Loss of the validation samples after each epoch, without penalty.
 
     best_validation_score_ : float or None
         The best of `validation_scores_`.
@@ -223,13 +289,13 @@ class NetworkParameters:
         Epochs (or iterations of 'lbfgs') of the last call of `fit`.
 
     t_ : int
-        Samples seen in training.
+        Number of samples seen in training.
 
     batch_size_, learning_rate_, learning_rate_init_, dropout_ : int, str, float, pair of floats
-        What these parameters stood for in the last call.
+        What these parameters resolved to in the last call.
 
     max_iter_ : int
-        Number of epochs that training was planned for, see `early_stopping`.
+        Maximum number of epochs of the last call, see `early_stopping`.
 
     held_out_loss_curve_ : list of float or None
         Loss of the held-out samples after each epoch of the first pass of

@@ -62,160 +62,160 @@ OWN_SCALING = "scale X before, with scikit-learn's StandardScaler for one, and f
 class BernoulliRBMStack(
     SamplingMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, SuggestsNames, BaseEstimator
 ):
-    """A stack of restricted Boltzmann machines, each trained on the layer below it.
+    """A stack of restricted Boltzmann machines (RBMs), each trained on the layer below it.
 
-    Greedy layer-wise training [1]_: the first machine models the data, the next one the
-    means of the first one's hidden units, and so on. Each is trained by contrastive
-    divergence [2]_ or with persistent chains [3]_, with the centered gradient [4]_ and the
-    recipes of Hinton's guide [5]_. Upper layers read the data through the layers below
-    minibatch by minibatch, so no layer's features are ever stored.
+    Greedy layer-wise training [1]_: the first RBM models the data, the second one models the
+    means of the first one's hidden units, and so on. Each is trained by contrastive divergence
+    [2]_ or with persistent chains [3]_, with the centered gradient [4]_ and the recipes of
+    Hinton's guide [5]_. Upper layers read the data through the layers below, one minibatch at a
+    time, so the features of a layer are never stored.
 
     Parameters
     ----------
     hidden_layer_sizes : int or array-like of shape (n_layers,), default=(256, 128)
-        The number of hidden units of each machine.
+        The number of hidden units of each RBM.
     visible : {'auto', 'bernoulli', 'gaussian'}, or array-like of str of shape (n_features,), \
             default='auto'
-        Units that model the features: one kind for all, or 'bernoulli' or 'gaussian' for each
-        [14]_. Bernoulli units take values in [0, 1]; values between the ends are read as means,
-        values outside are clipped. Gaussian units model features standardised by the training
-        set's mean and standard deviation. 'auto': Bernoulli where all values of the training
-        set lie in [0, 1]; else Gaussian, but for features whose values are 0 and 1, which stay
-        Bernoulli. A feature with one value goes with the others.
+        Units that model the features: one kind for all features, or 'bernoulli' or 'gaussian'
+        for each [14]_. Bernoulli units take values in [0, 1]; values between 0 and 1 are read as
+        means, values outside are clipped. Gaussian units model features that are standardised by
+        the training set's mean and standard deviation. 'auto' takes Bernoulli units if all values
+        of the training set lie in [0, 1], and Gaussian units otherwise, except that features
+        whose values are 0 and 1 stay Bernoulli. Constant features get the kind of the others.
     learn_variance : bool, default=True
         Whether each Gaussian unit learns its variance given the hidden units [8]_; otherwise
-        it is that of the standardised feature, 1. Its logarithm has a tenth of the weights'
-        learning rate, with ``algorithm='cd'`` a hundredth. The smaller the variances, the
-        worse chains mix: `complete` and `sample` may want False.
+        it is that of the standardised feature, 1. The learning rate of its logarithm is a tenth
+        of that of the weights, or a hundredth with ``algorithm='cd'``. The smaller the variances,
+        the worse chains mix: False may suit `complete` and `sample` better.
     activation : {'logistic', 'tanh', 'relu'}, default='logistic'
-        Hidden units: 0 and 1, whose means are logistic, -1 and 1, whose means are tanh, or
-        noisy rectified linear [9]_, whose noise is part of training and not of `transform`.
+        Hidden units: 0 and 1 with logistic means, -1 and 1 with tanh means, or noisy rectified
+        linear units [9]_, whose noise is part of training and not of `transform`.
     init : str, float or list of ndarrays, default='auto'
-        First weights. 'auto' and 'normal': normal with standard deviation 0.01. A float:
+        Initial weights. 'auto' and 'normal': normal with standard deviation 0.01. A float:
         normal with this standard deviation. Otherwise one of 'glorot_normal',
         'glorot_uniform', 'he_normal', 'he_uniform', 'lecun_normal', 'lecun_uniform',
         'orthogonal', 'standard_normal', 'zeros', 'sklearn', or one array per layer. Visible
         biases start from the log-odds of the data.
     learning_rate : float or array-like of shape (n_layers,), default=0.1
-        Step size, one for all layers or one for each. A machine takes a tenth of it for each
-        of its sides whose units are Gaussian or rectified linear; with rectified linear hidden
-        units less where the input varies more, so that steps do not overshoot. A step of a
-        machine with such a side is at most a tenth of its weights in length [13]_.
+        Step size, one for all layers or one for each. For each side of an RBM (visible, hidden)
+        that has Gaussian or rectified linear units, it is divided by 10; with rectified linear
+        hidden units it is smaller still where the input varies much, so that steps do not
+        overshoot. The step of such an RBM is at most a tenth as long as its weights [13]_.
     annealing : 'auto' or float, default='auto'
-        Share of `max_iter` over which the learning rate at last falls linearly to zero. The
-        steps of a constant rate leave noise in the weights [7]_, of which each layer adds its
-        own, so deep stacks gain most; persistent chains cannot do without. 'auto': 0.5 with
+        Share of `max_iter` at the end of training over which the learning rate falls linearly to
+        zero. The steps of a constant rate leave noise in the weights [7]_, and each layer adds
+        its own, so deep stacks gain most; persistent chains need annealing. 'auto': 0.5 with
         persistent chains, 0.0 with ``algorithm='cd'``. `partial_fit` keeps the rate constant.
     momentum : float, default=0.9
-        What the momentum rises to, from 0.5, over the first 1000 updates [6]_.
+        Final momentum; it rises from 0.5 over the first 1000 updates [6]_.
     algorithm : {'cd', 'pcd', 'fpcd', 'pt'}, default='cd'
-        'cd': contrastive divergence, whose chains start at each minibatch; where the input
-        consists of means, the visible units are reconstructed by their means. 'pcd':
-        persistent contrastive divergence, whose chains start from noise and go on from one
-        update to the next. 'fpcd': the same with fast weights, which drive chains away from
-        where they have been [10]_; their learning rate is `learning_rate` and stays constant
-        while that of the machine falls. 'pt': persistent chains at several temperatures that
-        exchange their states [11]_; not with ``activation='relu'``.
+        'cd': contrastive divergence; chains start at each minibatch. Where the input consists of
+        means, the visible units are reconstructed by their means. 'pcd': persistent contrastive
+        divergence; chains start from noise and continue from one update to the next. 'fpcd': the
+        same with fast weights, which drive chains away from where they have been [10]_; their
+        learning rate is `learning_rate` and stays constant while that of the RBM falls. 'pt':
+        parallel tempering: persistent chains at several temperatures that exchange their states
+        [11]_; not with ``activation='relu'``.
     n_gibbs_steps : int, default=1
         Gibbs steps of each chain in an update.
     n_chains : int, default=100
         Number of persistent chains. Not used with ``algorithm='cd'``.
     n_temperatures : int, default=10
-        Number of temperatures of each chain, from that of the machine to one at which its
-        units are independent. Only used with ``algorithm='pt'``.
+        Number of temperatures of each chain, from that of the RBM to one at which its units are
+        independent. Only used with ``algorithm='pt'``.
     centered : bool, default=True
-        Whether to use the centered gradient, which does not depend on whether the data or
-        their complement are shown.
+        Whether to use the centered gradient, which is the same for the data and their
+        complement.
     alpha : float, default=0.0001
-        Strength of the decay of the weights; biases do not decay.
+        Strength of the weight decay; biases do not decay.
     l1_ratio : float, default=0.0
         Share of the L1 norm in it: the penalty is
         ``alpha * (l1_ratio * |W|_1 + (1 - l1_ratio) / 2 * |W|_2^2)``.
     max_norm : float, default=None
-        The most that the norm of a hidden unit's weights may be.
+        Maximum L2 norm of the weights of a hidden unit.
     sparsity_target : float, default=None
-        Mean activity that hidden units are drawn to: the share of 1 of binary ones, the mean of
-        rectified linear ones. None: any.
+        Target of the hidden units' mean activity: the share of 1 of binary units, the mean of
+        rectified linear units. None: no target.
     sparsity_cost : float, default=0.1
-        How strongly. Only used with `sparsity_target`.
+        Strength of the pull towards it. Only used with `sparsity_target`.
     dropout : float, default=0.0
-        Share of the hidden units that are left out for each row and each chain in training,
-        where the others count for as much more [12]_. Not with ``algorithm='pt'``.
+        Share of the hidden units that are left out in training, chosen anew for each sample and
+        each chain; the others are scaled up [12]_. Not with ``algorithm='pt'``.
     batch_size : int, default=10
-        Rows of a minibatch, at most those there are.
+        Number of samples in a minibatch; at most that of the training set.
     max_iter : int or array-like of shape (n_layers,), default=50
-        Most epochs, for all layers or for each.
+        Maximum number of epochs, for all layers or for each.
     tol : float, default=0.001
-        The least improvement that counts, in nats of the reconstruction's Kullback-Leibler
-        divergence a row (of Gaussian units minus their log density, which may be negative).
-        Persistent chains do not minimise that, so with them it is used with
-        ``early_stopping=True`` only. It plays no part with ``early_stopping='free_energy'``,
-        whose margin is a standard error.
+        The smallest improvement that counts, in nats of the Kullback-Leibler divergence of the
+        reconstruction per sample (for Gaussian units minus their log density, which may be
+        negative). Persistent chains do not minimise that, so with them it is used only if
+        ``early_stopping=True``. It is not used with ``early_stopping='free_energy'``, where the
+        margin is a standard error.
     n_iter_no_change : int, default=10
-        Epochs without such an improvement after which a layer's training stops, or, with
-        `annealing`, its learning rate begins to fall.
+        Number of epochs without such an improvement after which the training of a layer stops,
+        or, with `annealing`, its learning rate begins to fall.
     early_stopping : bool or {'reconstruction', 'free_energy'}, default=False
-        Whether to judge improvement on held-out rows. True and 'reconstruction': by the
-        divergence of their reconstruction, and to return to the best epoch. 'free_energy': by
-        how much higher their free energy is than that of rows trained on, which grows when a
-        machine begins to learn its training set by heart ([5]_, section 6); an epoch is as
-        good as the best before it while the gap is within a standard error. That is early: the
-        likelihood of new rows may still rise for a while. It needs no partition function, so
-        it serves rectified linear units too.
+        Whether to judge improvement on held-out samples. True and 'reconstruction': by the
+        divergence of their reconstruction; training returns to the best epoch. 'free_energy': by
+        the gap between their mean free energy and that of training samples, which grows when an
+        RBM begins to overfit ([5]_, section 6); an epoch counts as an improvement while its gap
+        is within a standard error of the smallest one. That stops early: the likelihood of new
+        samples may still rise for a while. It needs no partition function, so it also works with
+        rectified linear units.
     validation_fraction : float, default=0.1
-        Share of the rows held out. Only used with `early_stopping`.
+        Share of the samples to hold out. Only used with `early_stopping`.
     shuffle : bool, default=True
-        Whether to visit the rows in a new order in each epoch. It follows from the rows'
-        content and `random_state`, not from how they are stored.
+        Whether to visit the samples in a new order in each epoch. The order depends on the
+        content of the samples and on `random_state`, not on how they are stored.
     warm_start : bool, default=False
-        Whether `fit` goes on from the present parameters.
+        Whether `fit` continues from the present parameters.
     trace : {'epoch', 'batch'} or None, default='epoch'
-        How often a row of `gradient_trace_` is recorded.
+        How often a row is added to `gradient_trace_`.
     dtype : {'float32', 'float64', np.float32, np.float64} or np.dtype, default='float32'
         Precision of parameters and output.
     n_jobs : int, default=None
         Number of threads; None: as many as the process may use. It changes no result. `gibbs`,
-        `sample` and `complete` draw in one thread, whatever it is.
+        `sample` and `complete` use one thread.
     verbose : int, default=0
-        Whether to print of each epoch which one of how many it is, how far reconstructions are
-        from their input, and the time that passed and that is left at most.
+        Whether to print a line for each epoch: its number, the divergence of the reconstruction,
+        the time that has passed and the maximum of what remains.
     random_state : int, RandomState instance or None, default=None
-        Determines first weights, the order of rows and all samples of units.
+        Determines initial weights, the order of samples and all random draws of units.
 
     Attributes
     ----------
     coefs_ : list of ndarrays of shape (n_visible, n_hidden)
-        Weights of each machine.
+        Weights of each RBM.
     intercepts_hidden_ : list of ndarrays of shape (n_hidden,)
-        Biases of each machine's hidden units.
+        Biases of each RBM's hidden units.
     intercepts_visible_ : list of ndarrays of shape (n_visible,)
-        Biases of each machine's visible units.
+        Biases of each RBM's visible units.
     components_ : ndarray of shape (hidden_layer_sizes[0], n_features)
-        Weights of the first machine, transposed. As weights and biases it may be assigned.
+        Weights of the first RBM, transposed. Like weights and biases, it may be assigned.
     feature_importances_ : ndarray of shape (n_features,)
-        What the reconstruction loses when a feature is hidden from the stack, on up to 256
-        rows of the last call of `fit` or `partial_fit`. These rows are kept in the fitted
-        stack and in its pickles.
+        How much worse the reconstruction becomes when a feature is hidden from the stack, on up
+        to 256 samples of the last call of `fit` or `partial_fit`. These samples are kept in the
+        fitted stack and in its pickles.
     gradient_trace_ : GradientTrace or None
         Gradients, weights and activations of every layer, epoch by epoch.
     n_iter_ : list of int
-        Epochs that each machine was trained for.
+        Number of epochs that each RBM was trained for.
     n_layers_ : int
-        Number of machines.
+        Number of RBMs.
     visible_ : {'bernoulli', 'gaussian'}, or ndarray of str of shape (n_features,)
-        Kind of the visible units: a string where they are all of one kind, else an array.
+        Kind of the visible units: a string if they are all of one kind, else an array.
     visible_variance_ : ndarray of shape (n_features,) or None
-        Variance of each Gaussian unit given the hidden units; 1 is that of its feature. NaN for
-        Bernoulli units beside Gaussian ones, None where all are Bernoulli.
+        Variance of each Gaussian unit given the hidden units, in units of its feature's variance.
+        NaN for Bernoulli units beside Gaussian ones, None if all units are Bernoulli.
     visible_mean_, visible_scale_ : ndarrays of shape (n_features,)
         `coefs_[0]` acts on ``v = (X - visible_mean_) / visible_scale_``, which Bernoulli
-        units then clip to [0, 1]. For Gaussian units mean and standard deviation of the rows
-        trained on (1 where a feature is constant), the latter times `visible_variance_`; for
-        Bernoulli units zeros and ones, or if those rows left [0, 1] the least value of all
-        such units and the width of their range. Rows are those of the first call, also while
-        training goes on. These three cannot be assigned to.
+        units then clip to [0, 1]. For Gaussian units: the mean, and the standard deviation (1 for
+        constant features) times `visible_variance_`. For Bernoulli units: zeros and ones, or, if
+        values lay outside [0, 1], the smallest value of all such units and the width of their
+        range. All are those of the samples of the first call, also when training continues.
+        These three cannot be assigned.
     random_state_ : RandomState instance
-        What `gibbs`, `sample`, `complete` and `partial_fit` go on drawing from.
+        Where `gibbs`, `sample`, `complete` and `partial_fit` take their next random numbers from.
     n_features_in_ : int
         Number of features seen during `fit`.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
@@ -225,7 +225,7 @@ class BernoulliRBMStack(
     See Also
     --------
     DBNClassifier : A classifier whose layers start from such a stack.
-    sklearn.neural_network.BernoulliRBM : A single machine.
+    sklearn.neural_network.BernoulliRBM : A single RBM.
 
     References
     ----------
@@ -377,7 +377,7 @@ class BernoulliRBMStack(
         self.verbose = verbose
         self.random_state = random_state
 
-    coefs_ = assignable("coefs_", "_stack", "coefs", "Weights of each machine.")
+    coefs_ = assignable("coefs_", "_stack", "coefs", "Weights of each RBM.")
     intercepts_hidden_ = assignable(
         "intercepts_hidden_", "_stack", "intercepts_hidden", "Biases of the hidden units."
     )
@@ -387,12 +387,12 @@ class BernoulliRBMStack(
 
     @derived(OWN_SCALING)
     def visible_mean_(self):
-        """Where on the caller's scale `coefs_[0]` acts on 0, of each feature."""
+        """The value on the caller's scale that is 0 for `coefs_[0]`, for each feature."""
         return self._inputs.origin_and_unit(self.n_features_in_)[0]
 
     @derived(OWN_SCALING)
     def visible_scale_(self):
-        """What on the caller's scale `coefs_[0]` takes for 1, of each feature."""
+        """The distance on the caller's scale that is 1 for `coefs_[0]`, for each feature."""
         return self._inputs.origin_and_unit(self.n_features_in_)[1]
 
     @derived(OWN_SCALING)
@@ -406,7 +406,7 @@ class BernoulliRBMStack(
 
     @property
     def components_(self):
-        """Weights of the first machine, transposed."""
+        """Weights of the first RBM, transposed."""
         return self.coefs_[0].T
 
     @components_.setter
@@ -416,12 +416,12 @@ class BernoulliRBMStack(
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None):
-        """Train every machine, from the first layer up.
+        """Train every RBM, from the first layer up.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Training data. Read as it lies, in any numeric dtype, and never copied whole.
+            Training data, of any numeric dtype. It is never copied as a whole.
         y : Ignored
             Not used, present for API consistency by convention.
 
@@ -437,11 +437,11 @@ class BernoulliRBMStack(
 
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y=None):
-        """Train every machine once through X, in minibatches of `batch_size`.
+        """Train every RBM for one epoch on X, in minibatches of `batch_size`.
 
-        Velocities, persistent chains and random numbers go on from the previous call. The
-        scale of the visible units and their first biases come from the first call. Stopping
-        and `early_stopping` have no part in it.
+        Velocities, persistent chains and random numbers continue from the previous call. The
+        scale of the visible units and their initial biases come from the first call. `tol`,
+        `n_iter_no_change` and `early_stopping` are not used.
 
         Parameters
         ----------
@@ -516,7 +516,7 @@ class BernoulliRBMStack(
         return self._means_down(self._means_up(self._read(X, reset=False)))
 
     def free_energy(self, X):
-        """Compute the free energy of samples in the first machine, -log sum_h exp(-E(v, h)).
+        """Compute the free energy of samples in the first RBM, -log sum_h exp(-E(v, h)).
 
         Parameters
         ----------
@@ -526,8 +526,8 @@ class BernoulliRBMStack(
         Returns
         -------
         free_energy : ndarray of shape (n_samples,)
-            In nats, up to the machine's log partition function; for Gaussian units a
-            density in the standardised units.
+            In nats, up to the RBM's log partition function; for Gaussian units
+            a density in the standardised units.
         """
         check_is_fitted(self)
         X = self._read(X, reset=False)
@@ -535,7 +535,7 @@ class BernoulliRBMStack(
         return np.concatenate([stack.free_energy(v) for v in self._pieces(X, stack)])
 
     def score_samples(self, X):
-        """Compute the pseudo-log-likelihood of samples under the first machine.
+        """Compute the pseudo-log-likelihood of samples under the first RBM.
 
         The sum over visible units of log P(v_i | all other units): exact for up to 64
         features. Beyond, the sum is estimated from 64 units, one from each of as many equal
@@ -550,10 +550,11 @@ class BernoulliRBMStack(
         Returns
         -------
         pseudo_likelihood : ndarray of shape (n_samples,)
-            In nats; for Gaussian units a density in the standardised units, -inf where
-            rectified linear units push one so hard that it has none, and where it is beyond the
-            range of numbers. Where a row lies so far out that the density of one of its units,
-            given the others, has peaks hundreds of standard deviations apart, the highest counts.
+            In nats; for Gaussian units a density in the standardised units. It is -inf if
+            rectified linear units leave a Gaussian unit without a proper density, or if it is
+            beyond the range of floating-point numbers. If the density of a unit given the others
+            has peaks hundreds of standard deviations apart, as far outside the data, only the
+            highest peak counts.
         """
         check_is_fitted(self)
         X = self._read(X, reset=False)
@@ -563,7 +564,7 @@ class BernoulliRBMStack(
         return np.concatenate(pieces)
 
     def score(self, X, y=None):
-        """Compute the mean pseudo-log-likelihood of samples under the first machine.
+        """Compute the mean pseudo-log-likelihood of samples under the first RBM.
 
         Parameters
         ----------
@@ -581,12 +582,12 @@ class BernoulliRBMStack(
 
     @property
     def feature_importances_(self):
-        """What the reconstruction loses when a feature is hidden from the stack.
+        """How much worse the reconstruction becomes when a feature is hidden from the stack.
 
-        The increase of the reconstruction's divergence, in nats a sample, when the feature
-        is replaced by its training mean; ndarray of shape (n_features,). Measured on up to
-        256 training samples when it is first asked for; they are kept in the fitted stack
-        and in its pickles. After `partial_fit`, mean and samples are those of the last call.
+        The increase of the reconstruction's divergence, in nats per sample, when the feature
+        is replaced by its training mean; ndarray of shape (n_features,). It is computed on first
+        access from up to 256 training samples, which are kept in the fitted stack and in its
+        pickles. After `partial_fit`, mean and samples are those of the last call.
         """
         if not hasattr(self, "_background"):
             raise AttributeError(
