@@ -30,7 +30,8 @@ from sk_dbn.kernels.statistics import sum_column_squares
 Examples = namedtuple("Examples", "targets sample_weight loss option")
 Examples.__doc__ = """What the network is to say of each sample, and what counts as wrong.
 
-targets : array (n_samples, n_outputs), or (n_samples, 1) class numbers for log_loss
+targets : array (n_samples, n_outputs), or (n_samples, 1) class numbers for log_loss; (0, 0) where
+    a sample is to be answered by itself, as in an autoencoder
 sample_weight : array (n_samples,), or (0,) for all ones
 loss : int, code
 option : float, what the loss has to be told, see `losses.output_delta`
@@ -128,6 +129,8 @@ def rows_block(source, examples, rows, layers, dropout, step, work, batch, block
                 add_shortcut(layers.branch, a, out, slopes)
         a = out
     delta = layer_values(work.deltas, work, layers, n_layers, batch, lo, hi)
+    if examples.targets.shape[0] == 0:
+        gather(source, rows[lo:hi], delta)
     sums = output_delta(
         examples.loss,
         examples.option,

@@ -76,7 +76,8 @@ def output_delta(code, option, a, targets, rows, sample_weight, delta):
         linear; of quantile, the quantile; of the log losses, the share of each label that is
         spread evenly over the classes
     a : array (n_rows, n_outputs), output activations
-    targets : array (n_samples, n_outputs), or (n_samples, 1) class numbers for log_loss
+    targets : array (n_samples, n_outputs), or (n_samples, 1) class numbers for log_loss; (0, 0)
+        where delta holds those of the rows
     rows : int64 array (n_rows,), which samples these are
     sample_weight : array (n_samples,), or (0,) for all ones
     delta : array (n_rows, n_outputs), written
@@ -105,7 +106,7 @@ def output_delta(code, option, a, targets, rows, sample_weight, delta):
             row_loss -= hit * math.log(_inside(a[i, label], tiny))
         else:
             for j in range(a.shape[1]):
-                y = targets[row, j]
+                y = targets[row, j] if targets.shape[0] > 0 else delta[i, j]
                 y += smoothing * (real(0.5) - y)
                 of_output, slope = _of_output(code, option, tiny, y, a[i, j])
                 delta[i, j] = w * slope

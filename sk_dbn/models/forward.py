@@ -1,8 +1,8 @@
-"""Many rows through layers: prediction, and what upper machines are shown."""
+"""Many rows through layers: prediction, and what upper layers are shown."""
 
 import numpy as np
 
-from sk_dbn.kernels.feed_forward import predict_rows
+from sk_dbn.kernels.feed_forward import Layers, predict_rows
 from sk_dbn.models.pace import Pace
 from sk_dbn.models.threads import run_serial
 from sk_dbn.models.work import SMALL_WORK
@@ -14,8 +14,13 @@ LARGEST_BLOCK = 4e9  # floating-point operations of rows that go through the lay
 
 def shared_work(layers, n_rows):
     """Floating-point operations of some rows that threads can share: none of a single block."""
-    work = 2.0 * layers.theta.size
+    work = _work(layers)
     return work * n_rows if n_rows > _block(work) else 0.0
+
+
+def _work(layers):
+    """Floating-point operations of a row, at least one."""
+    return max(2.0 * layers.theta.size, 1.0)
 
 
 def _block(work):
@@ -43,7 +48,7 @@ def forward(run, data, layers, n_layers, rows=None):
     """
     rows = np.arange(data.shape[0]) if rows is None else rows
     out = np.empty((len(rows), layers.units[n_layers]), layers.theta.dtype)
-    work = 2.0 * layers.theta.size
+    work = _work(layers)
     # Calls end where blocks do, which all calls cut alike: their number changes no bit.
     block = _block(work)
     call = run if shared_work(layers, len(rows)) > SMALL_WORK else run_serial
@@ -51,3 +56,20 @@ def forward(run, data, layers, n_layers, rows=None):
         part = slice(first * block, end * block)
         call(predict_rows, data.source, rows[part], layers, n_layers, block, out[part])
     return out
+
+
+def inputs(data, rows):
+    """Some rows of the data as a model reads them, dense.
+
+    Parameters
+    ----------
+    data : Data
+    rows : int64 ndarray of shape (n_rows,)
+
+    Returns
+    -------
+    ndarray of shape (n_rows, n_features)
+    """
+    nothing, units = np.empty(0, np.int64), np.array([data.shape[1]])
+    layers = Layers(np.empty(0, data.dtype), units, nothing, nothing, nothing)
+    return forward(run_serial, data, layers, 0, rows)

@@ -15,6 +15,7 @@ from sk_dbn.kernels.dropout import Dropout
 from sk_dbn.kernels.losses import LOSSES, sum_loss
 from sk_dbn.kernels.optimisers import NO_STEP, SOLVERS, Optimiser
 from sk_dbn.models.data import arrays_for_kernels
+from sk_dbn.models.forward import inputs
 from sk_dbn.models.pace import TeamPace
 from sk_dbn.models.threads import run_serial
 from sk_dbn.models.work import (
@@ -120,7 +121,8 @@ class TrainingSet:
     Parameters
     ----------
     data : Data
-    targets : ndarray of shape (n_samples, n_outputs), or (n_samples, 1) class numbers
+    targets : ndarray of shape (n_samples, n_outputs), or (n_samples, 1) class numbers; or None
+        None: the input itself, which is read a minibatch at a time.
     sample_weight : ndarray of shape (n_samples,), or (0,) for all ones
     loss : str
     order : int64 ndarray
@@ -131,7 +133,7 @@ class TrainingSet:
     """
 
     data: object
-    targets: np.ndarray
+    targets: np.ndarray | None
     sample_weight: np.ndarray
     loss: str
     order: np.ndarray
@@ -140,7 +142,8 @@ class TrainingSet:
     @property
     def examples(self):
         """The kernels' view."""
-        return Examples(self.targets, self.sample_weight, LOSSES[self.loss], float(self.option))
+        targets = np.empty((0, 0), self.data.dtype) if self.targets is None else self.targets
+        return Examples(targets, self.sample_weight, LOSSES[self.loss], float(self.option))
 
     @property
     def total_weight(self):
@@ -152,7 +155,8 @@ class TrainingSet:
     @property
     def loss_factor(self):
         """What the loss, summed over outputs, is multiplied by to be reported."""
-        return 1.0 / self.targets.shape[1] if self.loss in MEANS_OF_OUTPUTS else 1.0
+        n_outputs = self.data.shape[1] if self.targets is None else self.targets.shape[1]
+        return 1.0 / n_outputs if self.loss in MEANS_OF_OUTPUTS else 1.0
 
     def outputs(self, run, network, rows):
         """What a network says of some rows, computed in the precision of the data."""
@@ -161,12 +165,15 @@ class TrainingSet:
     def loss_of(self, outputs, rows=None):
         """The reported loss of the network's outputs for some rows, those of `order` by default."""
         rows = self.order if rows is None else rows
-        of_loss = LOSSES[self.loss], float(self.option)
+        of_loss, weight = (LOSSES[self.loss], float(self.option)), self.sample_weight
         total = weights = 0.0
         for part in row_pieces(len(outputs), TRANSCENDENTAL_WORK * outputs.shape[1]):
-            args = outputs[part], self.targets, rows[part], self.sample_weight
-            loss, weight = sum_loss(*of_loss, *args)
-            total, weights = total + loss, weights + weight
+            args = self.targets, rows[part], weight
+            if self.targets is None:
+                y = inputs(self.data, rows[part])
+                args = y, np.arange(len(y)), weight[rows[part]] if weight.size else weight
+            loss, sum_of_weights = sum_loss(*of_loss, outputs[part], *args)
+            total, weights = total + loss, weights + sum_of_weights
         return self.loss_factor * total / (weights or 1.0)  # zero where no row counts
 
     def probe_loss(self, run, network):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.sparse
 
 from sk_dbn.kernels.activations import ACTIVATIONS
 from sk_dbn.kernels.backpropagation import accumulate_gradient, train_minibatches
@@ -709,3 +710,34 @@ def test_parallel_training_equals_serial_training(bounds):
         training.epoch(run, order, 0.01)
         thetas.append(problem.network.theta)
     assert np.array_equal(*thetas)
+
+
+@pytest.mark.parametrize("loss", ["squared_error", "binary_log_loss"])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("make", [np.asarray, scipy.sparse.csr_matrix, np.float64])
+def test_the_input_may_be_the_target(loss, weighted, make):
+    """Without targets each sample is to be answered by itself, as if they had been a copy of X.
+
+    Dropout of the input does not reach the targets: what is answered is the sample before it.
+    """
+    random = np.random.RandomState(0)
+    X, weight = random.uniform(size=(23, 6)), random.uniform(size=23 if weighted else 0)
+    X, order = X.astype(np.float32), np.arange(23)
+    results = []
+    for targets in (X, None):
+        network = Network(
+            [6, 4, 6], ["tanh"], "logistic" if "log" in loss else "identity", np.float32
+        )
+        network.theta[:] = np.random.RandomState(1).normal(size=network.theta.size)
+        data = Data(make(X), np.float32)
+        part = TrainingSet(data, targets, weight.astype(np.float32), loss, order, 0.0)
+        optimiser = OptimiserState("sgd", network)
+        optimiser.seed = 3
+        training = Training(network, part, optimiser, 5, dropout=(0.4, 0.2))
+        losses = [training.epoch(run_serial, order, 0.1) for _ in range(3)]
+        outputs = network.outputs(run_serial, data)
+        results.append(
+            [network.theta, *losses, part.loss_of(outputs), part.loss_of(outputs[:7], order[:7])]
+        )
+    for copied, itself in zip(*results, strict=True):
+        np.testing.assert_array_equal(copied, itself)
