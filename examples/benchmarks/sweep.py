@@ -45,6 +45,7 @@ N_THREADS = effective_n_threads()
 TORCH_THREADS = sorted({1, N_THREADS}) if importlib.util.find_spec("torch") else []
 NAMES = ["sk_dbn", "scikit-learn", *(f"torch {n}" for n in TORCH_THREADS)]
 PRODUCT = 1536  # rows and columns of NumPy's large product
+MOST_EPOCHS = 5_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -183,20 +184,32 @@ def numpy_product(dtype):
 def measure(kind, shape, seconds, n_repeats):
     """The record of a shape: what a minibatch or call takes, and a fit before the first one.
 
-    All are timed twice, with one epoch and with several, whose difference is theirs alone.
+    All are timed with one epoch and with several, whose difference is theirs alone. A first turn
+    tells how many epochs of each take so many seconds, so that the difference is no noise.
     """
-    n_rows, n_epochs = plan(kind, shape, seconds)
+    n_rows, n_first = plan(kind, shape, seconds)
     X = np.random.default_rng(0).standard_normal((n_rows, shape.features)).astype(shape.dtype)
-    ways = {
-        (name, n): way for n in (1, n_epochs) for name, way in zip(NAMES, KINDS[kind](X, shape, n))
-    }
+
+    def contestants(n_epochs):
+        return dict(zip(NAMES, KINDS[kind](X, shape, n_epochs)))
+
+    once, several = contestants(1), contestants(n_first)
+    both = {(name, n): way[name] for n, way in ((1, once), (n_first, several)) for name in NAMES}
+    first = best_times(both, 1)
+    n_epochs = {}
+    for name in NAMES:
+        epoch = (first[name, n_first] - first[name, 1]) / (n_first - 1)
+        epoch = max(epoch, 0.1 * first[name, n_first] / n_first)  # against noise
+        n_epochs[name] = 1 + min(max(1, round(seconds / epoch)), MOST_EPOCHS)
+    ways = {(name, 1): once[name] for name in NAMES}
+    ways |= {(name, "several"): contestants(n_epochs[name])[name] for name in NAMES}
     times = best_times(ways | {"product": numpy_product(shape.dtype)}, n_repeats)
     of_blas = 2 * PRODUCT**3 / times["product"]
     steps, fixed = {}, {}
     for name in NAMES:
-        once, often = times[name, 1], times[name, n_epochs]
-        epoch = max((often - once) / (n_epochs - 1), 0.01 * often / n_epochs)  # against noise
-        steps[name], fixed[name] = epoch * shape.batch / n_rows, max(once - epoch, 0.0)
+        short, long = times[name, 1], times[name, "several"]
+        epoch = (long - short) / (n_epochs[name] - 1)
+        steps[name], fixed[name] = epoch * shape.batch / n_rows, max(short - epoch, 0.0)
     rate = shape.batch * operations(kind, shape) / steps["sk_dbn"]
     return {
         "kind": kind,
