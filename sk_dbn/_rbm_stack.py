@@ -31,7 +31,7 @@ from sk_dbn._architecture import (
     real_array,
 )
 from sk_dbn._assignment import assignable, derived
-from sk_dbn._input import read_input, read_input_again
+from sk_dbn._input import check_real, read_input, read_input_again
 from sk_dbn._names import Names, SuggestsNames
 from sk_dbn._progress import Progress
 from sk_dbn._scaling import warn_of_features
@@ -39,7 +39,7 @@ from sk_dbn._unused import STACK, warn_of_unused
 from sk_dbn.models import generation, memory
 from sk_dbn.models.compilation import telling
 from sk_dbn.models.data import Data, canonical_order
-from sk_dbn.models.forward import shared_work
+from sk_dbn.models.fitted_stack import PIECE, FittedStack
 from sk_dbn.models.initialisers import NAMES, initial_weights
 from sk_dbn.models.loop import Listener
 from sk_dbn.models.orders import Orders
@@ -51,9 +51,7 @@ from sk_dbn.models.threads import threads
 from sk_dbn.models.traces import join_layers
 from sk_dbn.models.transaction import transaction
 from sk_dbn.models.visible import VisibleUnits
-from sk_dbn.models.work import row_pieces
 
-PIECE = 1024  # rows whose visible units are held in float64 at a time
 OWN_SCALING = "scale X before, with scikit-learn's StandardScaler for one, and fit again"
 
 
@@ -212,6 +210,9 @@ class BernoulliRBMStack(
         Bernoulli units zeros and ones, or if those rows left [0, 1] the least value of all
         such units and the width of their range. Rows are those of the first call, also while
         training goes on. These three cannot be assigned to.
+    model_ : FittedStack
+        The RBMs as ``sk_dbn.models`` has them. For code of this package only; it may change
+        in any release.
     random_state_ : RandomState instance
         What `gibbs`, `sample`, `complete` and `partial_fit` go on drawing from.
     n_features_in_ : int
@@ -386,12 +387,12 @@ class BernoulliRBMStack(
     @derived(OWN_SCALING)
     def visible_mean_(self):
         """Where on the caller's scale `coefs_[0]` acts on 0, of each feature."""
-        return self._inputs.origin_and_unit(self.n_features_in_)[0]
+        return self.model_.inputs.origin_and_unit(self.n_features_in_)[0]
 
     @derived(OWN_SCALING)
     def visible_scale_(self):
         """What on the caller's scale `coefs_[0]` takes for 1, of each feature."""
-        return self._inputs.origin_and_unit(self.n_features_in_)[1]
+        return self.model_.inputs.origin_and_unit(self.n_features_in_)[1]
 
     @derived(OWN_SCALING)
     def visible_variance_(self):
@@ -472,7 +473,7 @@ class BernoulliRBMStack(
         H : ndarray of shape (n_samples, hidden_layer_sizes[-1])
             Of the dtype `dtype`.
         """
-        return self._means_up(self._read(X, reset=False))
+        return self.model_.means_up(self._read(X, reset=False))
 
     def inverse_transform(self, X):
         """Compute the means of the visible units given those of the last hidden layer.
@@ -511,7 +512,7 @@ class BernoulliRBMStack(
             In the units of the training data.
         """
         check_is_fitted(self)
-        return self._means_down(self._means_up(self._read(X, reset=False)))
+        return self._means_down(self.model_.means_up(self._read(X, reset=False)))
 
     def gibbs(self, X, n_steps=1, *, random_state=None):
         """Sample the visible units by Gibbs steps of the first machine.
@@ -538,7 +539,7 @@ class BernoulliRBMStack(
         """
         check_is_fitted(self)
         _check_count("n_steps", n_steps, at_least=1)
-        v = self._means_up(self._read(X, reset=False), n_layers=0)
+        v = self.model_.means_up(self._read(X, reset=False), n_layers=0)
         stack, random = self._stack.astype(v.dtype), self._generator(random_state)
         with threads(1):
             v = generation.gibbs(stack, v, n_steps, random)
@@ -670,7 +671,7 @@ class BernoulliRBMStack(
             for start in range(0, len(incomplete), PIECE):
                 rows = incomplete[start : start + PIECE]
                 missing = np.isnan(X[rows])
-                (v,) = self._pieces(np.where(missing, 0, X[rows]), stack)
+                (v,) = self.model_.visible_values(np.where(missing, 0, X[rows]))
                 v = self._visible.to_data(generation.complete(stack, v, missing, *settings))
                 X_new[rows] = np.where(missing, v, X_new[rows])
         return self._in_container(X_new, X_given)
@@ -691,8 +692,8 @@ class BernoulliRBMStack(
         """
         check_is_fitted(self)
         X = self._read(X, reset=False)
-        stack = self._stack.astype(np.float64)
-        return np.concatenate([stack.free_energy(v) for v in self._pieces(X, stack)])
+        model = self.model_.astype(np.float64)
+        return np.concatenate([model.stack.free_energy(v) for v in model.visible_values(X)])
 
     def score_samples(self, X):
         """Compute the pseudo-log-likelihood of samples under the first machine.
@@ -717,9 +718,9 @@ class BernoulliRBMStack(
         """
         check_is_fitted(self)
         X = self._read(X, reset=False)
-        stack = self._stack.astype(np.float64)
+        model = self.model_.astype(np.float64)
         with threads(self.n_jobs) as run:
-            pieces = [stack.pseudo_log_likelihood(run, v) for v in self._pieces(X, stack)]
+            pieces = [model.stack.pseudo_log_likelihood(run, v) for v in model.visible_values(X)]
         return np.concatenate(pieces)
 
     def score(self, X, y=None):
@@ -770,9 +771,7 @@ class BernoulliRBMStack(
             X = read_input(self, X, accept_sparse="csr", dtype="numeric")
         else:
             X = read_input_again(self, X)
-        if X.dtype.kind not in "biuf":
-            raise ValueError(f"X must hold real numbers, got dtype {X.dtype}.")
-        return X
+        return check_real(X)
 
     def _fit_rows(self, X, order=None, *, partial=False, checkpoint=None):
         """Train on the rows of a validated X, with validated parameters.
@@ -1062,16 +1061,10 @@ class BernoulliRBMStack(
     # What the public methods share.
 
     @property
-    def _inputs(self):
-        """How the first layer's weights see the features."""
-        return self._visible.over(self._stack.variance)
-
-    def _means_up(self, X, n_layers=None):
-        """Means of a layer, in the stack's precision."""
-        stack = self._stack
-        with threads(self.n_jobs, shared_work(stack.layers, X.shape[0])) as run:
-            units = self._visible if n_layers == 0 else self._inputs
-            return stack.means_up(run, units.data(X, stack.theta.dtype), n_layers)
+    def model_(self):
+        """The RBMs as `sk_dbn.models` has them, for code of this package only."""
+        check_is_fitted(self)
+        return FittedStack(self._stack, self._visible, self.n_jobs)
 
     def _means_down(self, H):
         """Means of the visible units in the units of the training data."""
@@ -1091,14 +1084,6 @@ class BernoulliRBMStack(
         if random_state is None:
             return generation.generator(self.random_state_)
         return generation.generator(check_random_state(random_state))
-
-    def _pieces(self, X, stack):
-        """The visible units' values in the stack's precision, some rows at a time."""
-        for part in row_pieces(X.shape[0], stack.row_work, PIECE):
-            data = self._visible.data(X[part], stack.theta.dtype)
-            with threads(self.n_jobs, data.shape[0] * data.shape[1]) as run:
-                v = stack.means_up(run, data, 0)
-            yield v
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
