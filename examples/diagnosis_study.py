@@ -34,7 +34,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, StandardScaler
 
 from sk_dbn import BernoulliRBMStack, DBNClassifier, DeepMLPRegressor
-from sk_dbn.inspection import diagnose, symptoms
+from sk_dbn.inspection import diagnose, problems
 
 WIDTH, EPOCHS = 30, 60
 TRAIN_ROWS, TEST_ROWS = 500, 400
@@ -64,7 +64,7 @@ THRESHOLDS = (
     "DEAD",
     "STALLED",
     "UNSTABLE",
-    "UNSTABLE_MACHINE",
+    "UNSTABLE_RBM",
     "RISEN",
     "WORSE",
     "OVERFITTED",
@@ -739,16 +739,16 @@ def print_thresholds(outcomes):
     print(f"  {'':<20}{head}")
     sick, healthy = ([o for o in outcomes if getattr(o, x)] for x in ("is_sick", "is_healthy"))
     for name in THRESHOLDS:
-        value, cells = getattr(symptoms, name), ""
+        value, cells = getattr(problems, name), ""
         # Shares by half of what they are from 0 or 1, others by a factor of two.
         higher = (1 + value) / 2 if name in ("SATURATED", "DEAD") else 2 * value
         for changed in (value / 2, value, higher):
-            setattr(symptoms, name, changed)
+            setattr(problems, name, changed)
             found = [{finding.kind for finding in diagnose(o.estimator)} for o in sick]
             missed = sum(not STEPS[o.recipe.kind] & kinds for o, kinds in zip(sick, found))
             alarms = sum(bool(diagnose(o.estimator)) for o in healthy)
             cells += f"{changed:>8.2g}{missed:>8}{alarms:>8}"
-        setattr(symptoms, name, value)
+        setattr(problems, name, value)
         print(f"  {name:<20}{cells}")
 
 
@@ -786,9 +786,9 @@ def main():
     arguments = parse_arguments()
     warnings.simplefilter("ignore", ConvergenceWarning)  # most are not to converge
     warnings.filterwarnings("ignore", ".* is not scaled")  # and some are not to be
-    problems = scikit_learns() if arguments.data is None else stored(arguments.data)
+    data_sets = scikit_learns() if arguments.data is None else stored(arguments.data)
     outcomes, start = [], time.perf_counter()
-    for problem in islice(problems, 1 if arguments.quick else None):
+    for problem in islice(data_sets, 1 if arguments.quick else None):
         for recipe in recipes_for(problem)[:: 3 if arguments.quick else 1]:
             outcomes.append(examine(recipe, problem))
         set_best(outcomes)
