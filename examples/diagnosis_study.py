@@ -71,7 +71,7 @@ THRESHOLDS = (
     "LOST",
     "NO_GAIN",
 )
-# A machine whose steps are much too large is found to have diverged, or to be unstable; steps that
+# A stack whose steps are much too large is found to have diverged, or to be unstable; steps that
 # are much too small end at a constant.
 STEPS = {kind: {kind} for kind in KINDS} | {
     "unstable step size": {"unstable step size", "diverged"},
@@ -147,7 +147,7 @@ def scikit_learns():
     """The data sets that come with scikit-learn."""
     for load in (load_wine, load_digits, load_breast_cancer):
         yield Problem.of(load.__name__.removeprefix("load_"), *load(return_X_y=True), False)
-    # Noisy: without a penalty the best of networks learns its rows by heart.
+    # Noisy: without a penalty even the best network overfits.
     yield Problem.of("diabetes", *load_diabetes(return_X_y=True), True, alpha=1.0)
     yield Problem.of("friedman1", *make_friedman1(900, noise=0.5, random_state=0), True)
 
@@ -468,7 +468,7 @@ def healthy():
 
 
 def stacks():
-    """Stacks of machines that learn, and such as do not."""
+    """Stacks that learn, and stacks that do not."""
     usual = {"hidden_layer_sizes": (40, 20), "max_iter": 15}
     for name in ("logistic", "tanh"):
         for visible in ("bernoulli", "gaussian"):

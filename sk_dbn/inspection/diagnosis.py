@@ -33,8 +33,8 @@ def diagnose(estimator, X=None, y=None):
     The scales of X and y are checked first. If a scale is bad, no other problem is reported,
     because the others may result from it, and their remedies would then do harm.
 
-    The findings depend on thresholds. They were set in a study of some hundred healthy networks
-    and networks with known problems, and are listed in the user guide.
+    The findings depend on thresholds. They were set in a study of healthy networks and networks
+    with known problems, which the documentation describes under "Diagnosis".
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ def diagnose(estimator, X=None, y=None):
     >>> diagnose(network, X / 16, y)
     DBNClassifier before training: 1 finding
       vanishing: hidden 1-..., from epoch 0 on
-        seen:   derivative over the largest layer's ...
+        seen:   derivative relative to the largest layer ...
         remedy: activation='selu', init='auto'; or ...
     """
     history = _after(estimator) if X is None else _before(estimator, X, y)
@@ -124,7 +124,7 @@ def _before(estimator, X, y):
         raise TypeError(
             "diagnose needs a BernoulliRBMStack, DBNClassifier or DeepMLPRegressor to examine "
             f"before training, got {type(estimator).__name__}{hint}"
-            f"{', and X as that step receives it' if hint else ''}."
+            f"{', and X as that estimator receives it' if hint else ''}."
         )
     parameters = estimator.get_params(deep=False)
     if isinstance(estimator, BernoulliRBMStack):

@@ -98,7 +98,7 @@ def equal_units(history):
     layers = np.flatnonzero((differences < EQUAL) & has_weights & has_many)
     if len(layers) == 0:
         return None
-    evidence = {"difference of units over their weights": differences[layers].max()}
+    evidence = {"difference of units relative to their weights": differences[layers].max()}
     return _found(history, layers, 0.0, evidence, _usual_weights(history))
 
 
@@ -137,7 +137,7 @@ def exploding(history):
     gain, clip = history.gain[layers].max(), _clip(history)
     evidence = {
         "growth over the layers": np.nanmax(growth[0]),
-        "first weights over those of init='auto'": gain,
+        "initial weights relative to init='auto'": gain,
     }
     remedy = _advice(history, _smaller_rate(history), clip, _shortcut(history))
     if gain > LARGE:
@@ -160,18 +160,18 @@ def vanishing(history):
     """Derivatives that almost vanish on the way back through the layers."""
     if not history.is_network or history.n_hidden < 2 or history.has_zero_layer:
         return None
-    returned = returned_derivatives(history)
-    at_first = returned[0]
+    relative = relative_derivatives(history)
+    at_first = relative[0]
     if unstable(history) is None:
         # If targets are balanced, derivatives cancel over all samples, but not in a minibatch.
-        at_first = np.fmin(at_first, returned[min(1, len(returned) - 1)])
+        at_first = np.fmin(at_first, relative[min(1, len(relative) - 1)])
     is_small = at_first < VANISHING
     silent = np.flatnonzero(history.rms[0, : history.n_hidden] == 0)
     is_small[: silent.max(initial=-1) + 1] = False  # no gradient passes units that are all zero
     layers = np.flatnonzero(is_small)
-    if len(layers) == 0 or (_has_learned(history) and (latest(returned) > RECOVERED).all()):
+    if len(layers) == 0 or (_has_learned(history) and (latest(relative) > RECOVERED).all()):
         return None
-    evidence = {"derivative over the largest layer's": at_first[layers].min()}
+    evidence = {"derivative relative to the largest layer": at_first[layers].min()}
     return _found(history, layers, 0.0, evidence, _remedy_of_vanishing(history))
 
 
@@ -190,7 +190,7 @@ def _remedy_of_vanishing(history):
     return _advice(history, change, others[0], pretrained, others[1], afresh=True)
 
 
-def returned_derivatives(history):
+def relative_derivatives(history):
     """Derivative at each hidden layer, divided by the largest of all layers, by row."""
     sizes = history.derivatives
     return ratio(sizes, sizes.max(axis=1, keepdims=True))[:, : history.n_hidden]
@@ -209,7 +209,7 @@ def without_gradient(history):
     """
     if not _has_stopped(history) or no_better(history) is None:
         return np.empty(0, dtype=int)
-    return np.flatnonzero(latest(returned_derivatives(history)) < VANISHING)
+    return np.flatnonzero(latest(relative_derivatives(history)) < VANISHING)
 
 
 def _has_stopped(history):
@@ -267,7 +267,7 @@ def unstable(history):
     layers = np.flatnonzero(is_large)
     if len(layers) == 0:
         return None
-    evidence = {"step over weights in the first epoch": steps[layers].max()}
+    evidence = {"step relative to weights in the first epoch": steps[layers].max()}
     return _found(history, layers, 0.0, evidence, _remedy_of_unstable(history))
 
 
@@ -286,8 +286,8 @@ def _unstable_stack(history):
         return None
     epoch = history.trace.epoch[np.nanargmin(divergence[:, layers[0]])]
     evidence = {
-        "step over weights": np.nanmax(steps[layers]),
-        "nats above the least divergence": risen[layers].max(),
+        "step relative to weights": np.nanmax(steps[layers]),
+        "nats above the minimum divergence": risen[layers].max(),
     }
     return _found(history, layers, epoch, evidence, _remedy_of_unstable(history))
 
@@ -391,7 +391,7 @@ def stalled(history):
     layers = np.flatnonzero(is_slow)
     if len(layers) == 0:
         return None
-    evidence = {"step over weights": np.where(is_stuck, 0.0, steps)[layers].min()}
+    evidence = {"step relative to weights": np.where(is_stuck, 0.0, steps)[layers].min()}
     remedy = _faster(history)
     if history.has_zero_layer:
         remedy = _usual_weights(history)
@@ -422,16 +422,16 @@ def no_better(history):
     baseline = getattr(history.estimator, "_baseline", None)
     if baseline is None or not history.is_trained:
         return None
-    pairs = {"training rows": (baseline.score, baseline.constant_score)}
+    pairs = {"training samples": (baseline.score, baseline.constant_score)}
     scores = history.validation_scores
     if len(scores):
         score = np.nanmax(scores, initial=-np.inf) if history.keeps_best else scores[-1]
-        pairs["validation rows"] = score, baseline.constant_validation_score
-    for rows, (score, constant) in pairs.items():
+        pairs["validation samples"] = score, baseline.constant_validation_score
+    for samples, (score, constant) in pairs.items():
         if not score - constant > NO_GAIN * (1 - constant):
-            evidence = {f"score of {rows}": score, "of a constant": constant}
-            remedy = _remedy_of_no_better(history, baseline, rows == "training rows")
-            return _found(history, (), history.trace.epoch[-1], evidence, remedy, where=rows)
+            evidence = {f"score of {samples}": score, "of a constant": constant}
+            remedy = _remedy_of_no_better(history, baseline, samples == "training samples")
+            return _found(history, (), history.trace.epoch[-1], evidence, remedy, where=samples)
     return None
 
 
@@ -459,21 +459,21 @@ NO_BETTER = "no better than a constant"  # which any other problem explains
 # Likely causes before their consequences. Each kind has the function that looks for it, and the
 # kinds that are left out of a diagnosis in which it is found.
 PROBLEMS = {
-    "scale of X": (scale_of_X, {}),
-    "scale of y": (scale_of_y, {}),
+    "scale of X": (scale_of_X, ()),
+    "scale of y": (scale_of_y, ()),
     "equal units": (
         equal_units,
         {"vanishing", "exploding", "saturated units", "dead units", "stalled layer"},
     ),
     "exploding": (exploding, {"vanishing", "unstable step size"}),
     "vanishing": (vanishing, {"dead units", "stalled layer"}),
-    "saturated units": (saturated, {}),
-    "unstable step size": (unstable, {}),
+    "saturated units": (saturated, ()),
+    "unstable step size": (unstable, ()),
     "diverged": (diverged, {"saturated units", "dead units"}),
-    "dead units": (dead, {}),
-    "stalled layer": (stalled, {}),
-    "overfitting": (overfitting, {}),
-    NO_BETTER: (no_better, {}),
+    "dead units": (dead, ()),
+    "stalled layer": (stalled, ()),
+    "overfitting": (overfitting, ()),
+    NO_BETTER: (no_better, ()),
 }
 
 

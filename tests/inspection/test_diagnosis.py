@@ -635,10 +635,12 @@ def test_what_cannot_be_diagnosed(parts):
         diagnose(DBNClassifier())
     with pytest.raises(ValueError, match="diagnose needs gradient_trace_.*trace=None"):
         diagnose(classifier(1, max_iter=1, trace=None).fit(X_train, y_train))
-    with pytest.raises(TypeError, match="gradient_trace_, which PCA has not"):
+    with pytest.raises(TypeError, match="gradient_trace_, which PCA does not have"):
         diagnose(PCA(2).fit(X_train))
     with pytest.raises(TypeError, match=r"got PCA\.$"):
         diagnose(PCA(2), X_train, y_train)
-    with pytest.raises(TypeError, match=r"got Pipeline; pass its last step.*, and X as that step"):
+    with pytest.raises(
+        TypeError, match=r"got Pipeline; pass its last step.*, and X as that estimator"
+    ):
         diagnose(make_pipeline(PCA(2), classifier(1)), X_train, y_train)
     assert isinstance(diagnose(classifier(1, trace=None), X_train, y_train), Diagnosis)

@@ -5,7 +5,7 @@ import pytest
 
 from sk_dbn import BernoulliRBMStack, DBNClassifier, DeepMLPRegressor
 from sk_dbn.inspection.history import History, latest, typical
-from sk_dbn.inspection.problems import first_share, growth_over_layers, returned_derivatives
+from sk_dbn.inspection.problems import first_share, growth_over_layers, relative_derivatives
 from sk_dbn.models.initialisers import initial_weights
 from tests.as_scikit_learn import AS_SCIKIT_LEARN
 
@@ -65,7 +65,7 @@ def test_derivatives_survive_cancellation(digits):
     history = History(deep.set_params(max_iter=1, random_state=0, shuffle=False).fit(X, y))
     biases = history.trace.bias_grad_norm[0]
     assert biases[-1] < 1e-6 < history.derivatives[0, -1]
-    returned = returned_derivatives(history)[0]
+    returned = relative_derivatives(history)[0]
     assert returned[0] < 1e-4 and (np.diff(returned) > 0).all()
 
 
@@ -108,7 +108,7 @@ def test_derivatives_pass_shortcuts(digits):
     biases = history.trace.bias_grad_norm[0, :-1] / history.branches[:-1]
     assert (np.abs(np.diff(np.log(biases))) < 0.1).all()
     assert growth_over_layers(history)[0].max() < np.exp(3)
-    assert returned_derivatives(history)[0].min() > 1e-2
+    assert relative_derivatives(history)[0].min() > 1e-2
 
 
 def test_growth(digits):
