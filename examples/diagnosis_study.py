@@ -34,7 +34,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, StandardScaler
 
 from sk_dbn import BernoulliRBMStack, DBNClassifier, DeepMLPRegressor
-from sk_dbn.inspection import diagnose, symptoms
+from sk_dbn.inspection import diagnose, problems
 
 WIDTH, EPOCHS = 30, 60
 TRAIN_ROWS, TEST_ROWS = 500, 400
@@ -64,14 +64,14 @@ THRESHOLDS = (
     "DEAD",
     "STALLED",
     "UNSTABLE",
-    "UNSTABLE_MACHINE",
+    "UNSTABLE_RBM",
     "RISEN",
     "WORSE",
     "OVERFITTED",
     "LOST",
     "NO_GAIN",
 )
-# A machine whose steps are much too large is found to have diverged, or to be unstable; steps that
+# A stack whose steps are much too large is found to have diverged, or to be unstable; steps that
 # are much too small end at a constant.
 STEPS = {kind: {kind} for kind in KINDS} | {
     "unstable step size": {"unstable step size", "diverged"},
@@ -147,7 +147,7 @@ def scikit_learns():
     """The data sets that come with scikit-learn."""
     for load in (load_wine, load_digits, load_breast_cancer):
         yield Problem.of(load.__name__.removeprefix("load_"), *load(return_X_y=True), False)
-    # Noisy: without a penalty the best of networks learns its rows by heart.
+    # Noisy: without a penalty even the best network overfits.
     yield Problem.of("diabetes", *load_diabetes(return_X_y=True), True, alpha=1.0)
     yield Problem.of("friedman1", *make_friedman1(900, noise=0.5, random_state=0), True)
 
@@ -468,7 +468,7 @@ def healthy():
 
 
 def stacks():
-    """Stacks of machines that learn, and such as do not."""
+    """Stacks that learn, and stacks that do not."""
     usual = {"hidden_layer_sizes": (40, 20), "max_iter": 15}
     for name in ("logistic", "tanh"):
         for visible in ("bernoulli", "gaussian"):
@@ -739,16 +739,16 @@ def print_thresholds(outcomes):
     print(f"  {'':<20}{head}")
     sick, healthy = ([o for o in outcomes if getattr(o, x)] for x in ("is_sick", "is_healthy"))
     for name in THRESHOLDS:
-        value, cells = getattr(symptoms, name), ""
+        value, cells = getattr(problems, name), ""
         # Shares by half of what they are from 0 or 1, others by a factor of two.
         higher = (1 + value) / 2 if name in ("SATURATED", "DEAD") else 2 * value
         for changed in (value / 2, value, higher):
-            setattr(symptoms, name, changed)
+            setattr(problems, name, changed)
             found = [{finding.kind for finding in diagnose(o.estimator)} for o in sick]
             missed = sum(not STEPS[o.recipe.kind] & kinds for o, kinds in zip(sick, found))
             alarms = sum(bool(diagnose(o.estimator)) for o in healthy)
             cells += f"{changed:>8.2g}{missed:>8}{alarms:>8}"
-        setattr(symptoms, name, value)
+        setattr(problems, name, value)
         print(f"  {name:<20}{cells}")
 
 
@@ -786,9 +786,9 @@ def main():
     arguments = parse_arguments()
     warnings.simplefilter("ignore", ConvergenceWarning)  # most are not to converge
     warnings.filterwarnings("ignore", ".* is not scaled")  # and some are not to be
-    problems = scikit_learns() if arguments.data is None else stored(arguments.data)
+    data_sets = scikit_learns() if arguments.data is None else stored(arguments.data)
     outcomes, start = [], time.perf_counter()
-    for problem in islice(problems, 1 if arguments.quick else None):
+    for problem in islice(data_sets, 1 if arguments.quick else None):
         for recipe in recipes_for(problem)[:: 3 if arguments.quick else 1]:
             outcomes.append(examine(recipe, problem))
         set_best(outcomes)

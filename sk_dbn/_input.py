@@ -85,6 +85,28 @@ def read_input_again(estimator, X):
     return read_input(estimator, X, accept_sparse="csr", dtype="numeric", reset=False)
 
 
+def check_real(X):
+    """Check that X holds numbers that are not complex, nor dates or the like.
+
+    Parameters
+    ----------
+    X : ndarray or sparse matrix
+
+    Returns
+    -------
+    ndarray or sparse matrix
+        X.
+
+    Raises
+    ------
+    ValueError
+        If it holds anything else.
+    """
+    if X.dtype.kind not in "biuf":
+        raise ValueError(f"X must hold real numbers, got dtype {X.dtype}.")
+    return X
+
+
 def _is_finite(X):
     """Whether an ndarray has real numbers with a finite sum, so that each of them is finite."""
     if X.dtype.kind in "biu":

@@ -178,7 +178,7 @@ class BaseDeepNetwork(NetworkParameters, SuggestsNames, BaseEstimator, metaclass
         self._set_weights(network, stack, init, activations)
         self.pretrainer_ = stack
         # Kept apart: a frozen stack is its owner's, who may fit it again.
-        self._visible = None if stack is None else stack._inputs
+        self._visible = None if stack is None else stack.model_.inputs
         self._network, self._optimiser, self._begun_loss = network, None, self._loss
         self._patience = Patience(self.n_iter_no_change)
         self.n_layers_ = network.n_layers + 1

@@ -25,11 +25,11 @@ from sk_dbn._architecture import (
 )
 from sk_dbn._assignment import assignable, derived
 from sk_dbn._automatic import warn_of_batch_size
-from sk_dbn._input import read_input, read_input_again
+from sk_dbn._input import check_real, read_input, read_input_again
 from sk_dbn._names import Names, SuggestsNames
 from sk_dbn._progress import Progress
 from sk_dbn._publishing import EpochCounts, StackListener
-from sk_dbn._sampling import CHUNK_ROWS, SamplingMixin
+from sk_dbn._sampling import SamplingMixin
 from sk_dbn._scaling import warn_of_features
 from sk_dbn._stack_parameters import (
     asked_kinds,
@@ -43,7 +43,7 @@ from sk_dbn._stack_parameters import (
 )
 from sk_dbn.models.compilation import telling
 from sk_dbn.models.data import Data, canonical_order
-from sk_dbn.models.forward import shared_work
+from sk_dbn.models.fitted_stack import FittedStack
 from sk_dbn.models.initialisers import NAMES, initial_weights
 from sk_dbn.models.orders import Orders
 from sk_dbn.models.rbm import Stack
@@ -54,7 +54,6 @@ from sk_dbn.models.threads import threads
 from sk_dbn.models.traces import join_layers
 from sk_dbn.models.transaction import transaction
 from sk_dbn.models.visible import VisibleUnits
-from sk_dbn.models.work import row_pieces
 
 OWN_SCALING = "scale X before, with scikit-learn's StandardScaler for one, and fit again"
 
@@ -214,6 +213,9 @@ class BernoulliRBMStack(
         values lay outside [0, 1], the smallest value of all such units and the width of their
         range. All are those of the samples of the first call, also when training continues.
         These three cannot be assigned.
+    model_ : FittedStack
+        The RBMs as ``sk_dbn.models`` has them. For code of this package only; it may change
+        in any release.
     random_state_ : RandomState instance
         Where `gibbs`, `sample`, `complete` and `partial_fit` take their next random numbers from.
     n_features_in_ : int
@@ -388,12 +390,12 @@ class BernoulliRBMStack(
     @derived(OWN_SCALING)
     def visible_mean_(self):
         """The value on the caller's scale that is 0 for `coefs_[0]`, for each feature."""
-        return self._inputs.origin_and_unit(self.n_features_in_)[0]
+        return self.model_.inputs.origin_and_unit(self.n_features_in_)[0]
 
     @derived(OWN_SCALING)
     def visible_scale_(self):
         """The distance on the caller's scale that is 1 for `coefs_[0]`, for each feature."""
-        return self._inputs.origin_and_unit(self.n_features_in_)[1]
+        return self.model_.inputs.origin_and_unit(self.n_features_in_)[1]
 
     @derived(OWN_SCALING)
     def visible_variance_(self):
@@ -474,7 +476,7 @@ class BernoulliRBMStack(
         H : ndarray of shape (n_samples, hidden_layer_sizes[-1])
             Of the dtype `dtype`.
         """
-        return self._means_up(self._read(X, reset=False))
+        return self.model_.means_up(self._read(X, reset=False))
 
     def inverse_transform(self, X):
         """Compute the means of the visible units given those of the last hidden layer.
@@ -513,7 +515,7 @@ class BernoulliRBMStack(
             In the units of the training data.
         """
         check_is_fitted(self)
-        return self._means_down(self._means_up(self._read(X, reset=False)))
+        return self._means_down(self.model_.means_up(self._read(X, reset=False)))
 
     def free_energy(self, X):
         """Compute the free energy of samples in the first RBM, -log sum_h exp(-E(v, h)).
@@ -531,8 +533,8 @@ class BernoulliRBMStack(
         """
         check_is_fitted(self)
         X = self._read(X, reset=False)
-        stack = self._stack.astype(np.float64)
-        return np.concatenate([stack.free_energy(v) for v in self._pieces(X, stack)])
+        model = self.model_.astype(np.float64)
+        return np.concatenate([model.stack.free_energy(v) for v in model.visible_values(X)])
 
     def score_samples(self, X):
         """Compute the pseudo-log-likelihood of samples under the first RBM.
@@ -558,9 +560,9 @@ class BernoulliRBMStack(
         """
         check_is_fitted(self)
         X = self._read(X, reset=False)
-        stack = self._stack.astype(np.float64)
+        model = self.model_.astype(np.float64)
         with threads(self.n_jobs) as run:
-            pieces = [stack.pseudo_log_likelihood(run, v) for v in self._pieces(X, stack)]
+            pieces = [model.stack.pseudo_log_likelihood(run, v) for v in model.visible_values(X)]
         return np.concatenate(pieces)
 
     def score(self, X, y=None):
@@ -611,9 +613,7 @@ class BernoulliRBMStack(
             X = read_input(self, X, accept_sparse="csr", dtype="numeric")
         else:
             X = read_input_again(self, X)
-        if X.dtype.kind not in "biuf":
-            raise ValueError(f"X must hold real numbers, got dtype {X.dtype}.")
-        return X
+        return check_real(X)
 
     def _fit_rows(self, plain, order=None, *, partial=False, checkpoint=None):
         """Train on the rows of a validated matrix, with validated parameters.
@@ -761,29 +761,15 @@ class BernoulliRBMStack(
     # What the public methods share.
 
     @property
-    def _inputs(self):
-        """How the first layer's weights see the features."""
-        return self._visible.over(self._stack.variance)
-
-    def _means_up(self, X, n_layers=None):
-        """Means of a layer, in the stack's precision."""
-        stack = self._stack
-        with threads(self.n_jobs, shared_work(stack.layers, X.shape[0])) as run:
-            units = self._visible if n_layers == 0 else self._inputs
-            return stack.means_up(run, units.data(Data(X, stack.theta.dtype)), n_layers)
+    def model_(self):
+        """The RBMs as `sk_dbn.models` has them, for code of this package only."""
+        check_is_fitted(self)
+        return FittedStack(self._stack, self._visible, self.n_jobs)
 
     def _means_down(self, H):
         """Means of the visible units in the units of the training data."""
         v = self._stack.astype(H.dtype).means_down(H)
         return self._visible.to_data(v).astype(self._stack.theta.dtype, copy=False)
-
-    def _pieces(self, X, stack):
-        """The visible units' values in the stack's precision, some rows at a time."""
-        for part in row_pieces(X.shape[0], stack.row_work, CHUNK_ROWS):
-            data = self._visible.data(Data(X[part], stack.theta.dtype))
-            with threads(self.n_jobs, data.shape[0] * data.shape[1]) as run:
-                v = stack.means_up(run, data, 0)
-            yield v
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

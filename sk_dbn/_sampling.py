@@ -8,9 +8,8 @@ from sklearn.utils._set_output import ADAPTERS_MANAGER, _get_output_config
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 
 from sk_dbn.models import generation, memory
+from sk_dbn.models.fitted_stack import CHUNK_ROWS
 from sk_dbn.models.threads import threads
-
-CHUNK_ROWS = 1024  # rows whose visible units are held in float64 at a time
 
 
 class SamplingMixin:
@@ -41,7 +40,7 @@ class SamplingMixin:
         """
         check_is_fitted(self)
         _check_count("n_steps", n_steps, at_least=1)
-        v = self._means_up(self._read(X, reset=False), n_layers=0)
+        v = self.model_.means_up(self._read(X, reset=False), n_layers=0)
         stack, random = self._stack.astype(v.dtype), self._generator(random_state)
         with threads(1):
             v = generation.gibbs(stack, v, n_steps, random)
@@ -170,7 +169,7 @@ class SamplingMixin:
             for start in range(0, len(incomplete), CHUNK_ROWS):
                 rows = incomplete[start : start + CHUNK_ROWS]
                 missing = np.isnan(X[rows])
-                (v,) = self._pieces(np.where(missing, 0, X[rows]), stack)
+                (v,) = self.model_.visible_values(np.where(missing, 0, X[rows]))
                 v = self._visible.to_data(generation.complete(stack, v, missing, *settings))
                 X_new[rows] = np.where(missing, v, X_new[rows])
         return self._in_container(X_new, X_given)

@@ -1,8 +1,9 @@
 """How probable data are under a trained stack: partition functions and log-likelihoods.
 
-A restricted Boltzmann machine gives exp(-F(v)) / Z to a sample v, F being its free energy.
-The partition function Z is a sum over all states of one side of the machine: exact where
-that side is small, estimated by annealing where it is not. Everything is in nats.
+A restricted Boltzmann machine (RBM) gives a sample v the probability exp(-F(v)) / Z, where F is
+its free energy. The partition function Z is a sum over all states of the visible units or of the
+hidden units. The sum is exact if one of the two layers is small; otherwise annealing estimates
+it. All results are in nats.
 """
 
 import warnings
@@ -12,10 +13,11 @@ from numbers import Integral, Real
 import numpy as np
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions, validate_params
-from sklearn.utils.validation import check_is_fitted
 
-from sk_dbn._rbm_stack import CHUNK_ROWS, BernoulliRBMStack
+from sk_dbn._input import check_real, read_input_again
+from sk_dbn._rbm_stack import BernoulliRBMStack
 from sk_dbn.models import memory, partition
+from sk_dbn.models.fitted_stack import CHUNK_ROWS
 from sk_dbn.models.partition import MOST_ENUMERATED, BinaryMachine
 from sk_dbn.models.threads import threads
 from sk_dbn.models.variational import MOST_LISTED, exact_bound, sampled_bound
@@ -28,7 +30,7 @@ __all__ = [
     "variational_bound",
 ]
 
-# Where a ladder's spacing changes: shares of the temperatures below, and the betas.
+# Where the spacing of the inverse temperatures changes: share of them below, and the beta there.
 LADDER = [0.0, 500 / 14500, 4500 / 14500, 1.0], [0.0, 0.5, 0.9, 1.0]
 FINITE = Interval(Real, None, None, closed="neither")
 
@@ -40,21 +42,21 @@ class AnnealingResult:
     Attributes
     ----------
     log_partition : float
-        The estimate of log Z, in nats: the log of the mean of exp(`log_weights`) for
-        ``direction='forward'``, less the log of the mean of exp(-`log_weights`) for
-        ``'reverse'``.
+        The estimate of log Z, in nats. With ``direction='forward'``, the log of the mean of
+        exp(`log_weights`); with ``'reverse'``, minus the log of the mean of
+        exp(-`log_weights`).
     standard_error : float
-        The estimate's standard error, in nats: the weights' standard deviation over their
-        mean and the square root of their number [1]_. It says nothing of states that no
-        chain came upon.
+        Standard error of the estimate, in nats: the standard deviation of the weights, divided
+        by their mean and by the square root of their number [1]_. It does not account for
+        states that no chain visited.
     log_weights : ndarray of shape (n_chains,)
-        What each chain says of log Z, in nats.
+        The estimate of log Z from each chain, in nats.
     direction : {'forward', 'reverse'}
-        Which way the chains went.
+        Direction of the chains.
 
     See Also
     --------
-    annealed_importance_sampling : What returns it.
+    annealed_importance_sampling : Returns this result.
 
     References
     ----------
@@ -81,7 +83,7 @@ class AnnealingResult:
 
     @classmethod
     def _from_weights(cls, log_weights, direction):
-        """The estimate that the chains' weights make up."""
+        """The result for these weights of the chains."""
         sign = 1.0 if direction == "forward" else -1.0
         n = len(log_weights)
         highest = (sign * log_weights).max()
@@ -101,35 +103,36 @@ class AnnealingResult:
     prefer_skip_nested_validation=True,
 )
 def exact_log_partition(stack, layer=0, *, n_jobs=None):
-    """Compute the log partition function of a machine by enumeration.
+    """Compute the log partition function of an RBM by enumeration.
 
-    Sums over all states of the smaller side: the hidden units, or the visible ones where
-    they are fewer and none is Gaussian. Each further unit doubles the time; 25 units beside 784
-    take seconds.
+    The sum is over all states of the hidden units, or of the visible units if there are fewer
+    of them and none is Gaussian. Each additional unit doubles the time; an RBM of 784 and 25
+    units takes seconds.
 
     Parameters
     ----------
     stack : BernoulliRBMStack
         A fitted stack.
     layer : int, default=0
-        The machine, from the first layer up.
+        Index of the RBM; 0 is the first.
     n_jobs : int, default=None
-        Number of threads; None: as many as the process may use. It changes no result.
+        Number of threads; None: as many as the process may use. The result does not depend
+        on it.
 
     Returns
     -------
     log_partition : float
-        The log of the sum of exp(-E(v, h)) over all states, in nats; over Gaussian units an
-        integral over their standardised values.
+        The log of the sum of exp(-E(v, h)) over all states, in nats. For Gaussian units the
+        sum is an integral over their standardised values.
 
     Raises
     ------
     ValueError
-        If neither side has 25 units or fewer.
+        If more than 25 units would have to be enumerated.
 
     See Also
     --------
-    annealed_importance_sampling : An estimate, for machines of any size.
+    annealed_importance_sampling : An estimate, for RBMs of any size.
 
     Examples
     --------
@@ -141,10 +144,10 @@ def exact_log_partition(stack, layer=0, *, n_jobs=None):
     >>> bool(exact_log_partition(stack) > 0)
     True
     """
-    machine = _machine(stack, layer)
-    _check_enumerable(machine, layer)
+    rbm = _binary_rbm(stack.model_, layer)
+    _check_enumerable(rbm, layer)
     with threads(n_jobs) as run:
-        return partition.exact_log_partition(run, machine)
+        return partition.exact_log_partition(run, rbm)
 
 
 @validate_params(
@@ -170,53 +173,56 @@ def annealed_importance_sampling(
     random_state=None,
     n_jobs=None,
 ):
-    """Estimate the log partition function of a machine by annealing.
+    """Estimate the log partition function of an RBM by annealed importance sampling.
 
-    Chains go from a machine without weights, whose visible units have the data's means,
-    through machines of growing inverse temperature to the machine itself, and are weighted
-    on the way [1]_. The mean weight is an unbiased estimate of Z, so that its log on average
-    is too low, and rarely too high by much [2]_. Chains that go the other way, from the
-    machine to the base [3]_, err on the other side, as long as they start from samples of
-    the machine: the two directions enclose log Z.
+    The chains start at a base model: an RBM without weights whose visible units have the means
+    of the data. They pass through RBMs of increasing inverse temperature to the RBM itself,
+    and their importance weights are updated at each step [1]_. The mean weight is an unbiased
+    estimate of Z. Its log is too low on average, and rarely much too high [2]_. Chains in the
+    reverse direction, from the RBM to the base model [3]_, give an estimate that is too high on
+    average if they start from samples of the RBM. The two directions then bracket log Z.
 
     Parameters
     ----------
     stack : BernoulliRBMStack
         A fitted stack.
     layer : int, default=0
-        The machine, from the first layer up.
+        Index of the RBM; 0 is the first.
     X : {array-like, sparse matrix} of shape (n_samples, n_features), default=None
-        Samples whose means the base machine has. By default these are the means that
-        training recorded.
+        Samples whose means the base model gets. By default, it gets the means recorded during
+        training.
     n_chains : int, default=100
         Number of chains, at least 2.
     betas : int or array-like of shape (n_betas,), default=14500
-        The ladder of inverse temperatures, increasing from 0 to 1. A number: as many,
-        spaced as in [2]_, 500 of 14,500 below 0.5, 4,000 up to 0.9 and 10,000 up to 1.
+        Inverse temperatures, increasing from 0 to 1. An int is their number; they are then
+        spaced as in [2]_: of 14,500, there are 500 below 0.5, 4,000 from 0.5 to 0.9 and 10,000
+        from 0.9 to 1.
     direction : {'forward', 'reverse'}, default='forward'
-        Whether to go from the base machine up, or from the machine down. Chains that go
-        down start from exact samples where one side of the machine has 25 units or fewer
-        (which takes the time of :func:`exact_log_partition`). Elsewhere they start where
-        annealing up the same ladder and 1,000 Gibbs steps have led, which is close to a
-        sample but not the same: a mode that these chains missed is missed again, and the
-        estimate may be too low.
+        'forward' goes from the base model to the RBM, 'reverse' from the RBM to the base
+        model. Reverse chains start from exact samples if the RBM is small enough for
+        :func:`exact_log_partition`; drawing them takes the same time as that function.
+        Otherwise, their start is the result of forward annealing over the same temperatures
+        followed by 1,000 Gibbs steps. This is close to a sample of the RBM, but not exact: if
+        the forward chains miss a mode, the reverse chains miss it too, and the estimate may be
+        too low.
     random_state : int, RandomState instance or None, default=None
         Determines the chains.
     n_jobs : int, default=None
-        Number of threads; None: as many as the process may use. It changes no result.
+        Number of threads; None: as many as the process may use. The result does not depend
+        on it.
 
     Returns
     -------
     result : AnnealingResult
-        The estimate, its standard error and every chain's log weight.
+        The estimate, its standard error and the log weight of each chain.
 
     See Also
     --------
-    exact_log_partition : The exact sum, for machines with a small side.
+    exact_log_partition : The exact sum, for RBMs with few visible or few hidden units.
 
     Notes
     -----
-    The chains have the precision of the stack, the weights are summed in float64.
+    The chains are computed in the precision of the stack, the weights in float64.
 
     References
     ----------
@@ -237,16 +243,16 @@ def annealed_importance_sampling(
     >>> bool(abs(result.log_partition - exact_log_partition(stack)) < 0.1)
     True
     """
-    machine, ladder = _machine(stack, layer), _ladder(betas)
-    # In double precision each chain's visible units and log weight, in the stack's its hidden.
-    chain_size = 8 * (machine.W.shape[0] + 1) + stack._stack.theta.itemsize * machine.W.shape[1]
+    rbm, betas = _binary_rbm(stack.model_, layer), _inverse_temperatures(betas)
+    dtype = stack.model_.stack.theta.dtype
+    # A chain has its visible units and its log weight in float64, its hidden units in dtype.
+    chain_size = 8 * (rbm.W.shape[0] + 1) + dtype.itemsize * rbm.W.shape[1]
     memory.require(int(n_chains) * chain_size, "n_chains", n_chains, "take fewer")
     random, base = check_random_state(random_state), _base_biases(stack, layer, X)
     forward = direction == "forward"
     weigh = partition.annealed_log_weights if forward else partition.reversed_log_weights
     with threads(n_jobs) as run:
-        dtype = stack._stack.theta.dtype
-        log_weights = weigh(run, machine, base, ladder, n_chains, dtype, random)
+        log_weights = weigh(run, rbm, base, betas, n_chains, dtype, random)
     return AnnealingResult._from_weights(log_weights, direction)
 
 
@@ -260,13 +266,14 @@ def annealed_importance_sampling(
     prefer_skip_nested_validation=True,
 )
 def log_likelihood(stack, X, *, log_partition=None, random_state=None, n_jobs=None):
-    """Compute the log-likelihood of samples under the first machine.
+    """Compute the log-likelihood of samples under the first RBM.
 
-    That is log P(v) = -F(v) - log Z, F(v) being the stack's ``free_energy``. Bernoulli units
-    have probabilities of zeros and ones. Values between are read as their means, with a
-    warning; what is computed of them is no log-probability, but at most the expected
-    log-likelihood of zeros and ones drawn with these means, as -F is convex. Round such data
-    (``X > 0.5``) or draw them (``rng.random(X.shape) < X``) before.
+    This is log P(v) = -F(v) - log Z, where F(v) is the stack's ``free_energy``. For Bernoulli
+    units, only zeros and ones have a probability. Values between 0 and 1 are taken as means,
+    with a warning. The result for them is not a log-probability. Because -F is convex, it is a
+    lower bound on the expected log-likelihood of zeros and ones drawn with these means. To avoid
+    this, round such data first (``X > 0.5``), or draw zeros and ones
+    (``rng.random(X.shape) < X``).
 
     Parameters
     ----------
@@ -275,21 +282,22 @@ def log_likelihood(stack, X, *, log_partition=None, random_state=None, n_jobs=No
     X : {array-like, sparse matrix} of shape (n_samples, n_features)
         Samples.
     log_partition : float, AnnealingResult or None, default=None
-        That of the first machine. None: :func:`exact_log_partition` where one side has 25
-        units or fewer, else :func:`annealed_importance_sampling`.
+        Log partition function of the first RBM. None: computed by :func:`exact_log_partition`
+        if the RBM is small enough, otherwise by :func:`annealed_importance_sampling`.
     random_state : int, RandomState instance or None, default=None
-        Determines the chains of an estimated `log_partition`.
+        Determines the chains if `log_partition` is estimated.
     n_jobs : int, default=None
-        Number of threads; None: as many as the process may use. It changes no result.
+        Number of threads; None: as many as the process may use. The result does not depend
+        on it.
 
     Returns
     -------
     log_likelihood : ndarray of shape (n_samples,)
-        In nats; for Gaussian units a density in the standardised units.
+        In nats. For Gaussian units, the log of a density of the standardised values.
 
     See Also
     --------
-    variational_bound : For the stack as a deep belief network.
+    variational_bound : A lower bound for the whole stack, as a deep belief network.
     BernoulliRBMStack.score_samples : The pseudo-likelihood, which needs no log Z.
 
     Examples
@@ -302,10 +310,12 @@ def log_likelihood(stack, X, *, log_partition=None, random_state=None, n_jobs=No
     >>> log_likelihood(stack, X).shape
     (1797,)
     """
-    machine = _machine(stack, 0)
-    X, precise = _read(stack, X), stack._stack.astype(np.float64)
-    own = np.concatenate([-precise.free_energy(v) for v in stack._pieces(X, precise)])
-    return own - _log_partition(stack, 0, machine, log_partition, random_state, n_jobs)
+    model = stack.model_.astype(np.float64)
+    rbm = _binary_rbm(stack.model_, 0)
+    X = _read(stack, X)
+    _warn_of_means(stack.model_, X)
+    energies = np.concatenate([model.stack.free_energy(v) for v in model.visible_values(X)])
+    return -energies - _log_partition(stack, 0, rbm, log_partition, random_state, n_jobs)
 
 
 @validate_params(
@@ -321,13 +331,13 @@ def log_likelihood(stack, X, *, log_partition=None, random_state=None, n_jobs=No
 def variational_bound(
     stack, X, *, log_partition=None, n_samples=100, random_state=None, n_jobs=None
 ):
-    """Compute a lower bound of the log-likelihood of samples under the deep belief network.
+    """Compute a lower bound on the log-likelihood of samples under the deep belief network.
 
-    The network consists of the stack's last machine and of the layers below, each of which
-    generates the one beneath it [1]_. Its likelihood is bounded by that of an approximate
-    posterior, the upward pass in which each hidden layer is drawn given the one below
-    [2]_. For a single machine this is the log-likelihood itself. As there, Bernoulli units
-    have a bound of zeros and ones; values between are read as means, with a warning.
+    The deep belief network consists of the stack's last RBM and the layers below it, each of
+    which generates the layer beneath [1]_. The bound uses an approximate posterior: an upward
+    pass in which each hidden layer is drawn given the layer below [2]_. For a single RBM, the
+    bound is the log-likelihood itself. As in :func:`log_likelihood`, Bernoulli units should be
+    zeros and ones; values between are taken as means, with a warning.
 
     Parameters
     ----------
@@ -336,31 +346,32 @@ def variational_bound(
     X : {array-like, sparse matrix} of shape (n_samples, n_features)
         Samples.
     log_partition : float, AnnealingResult or None, default=None
-        That of the last machine. None: :func:`exact_log_partition` where one side has 25
-        units or fewer, else :func:`annealed_importance_sampling`.
+        Log partition function of the last RBM. None: computed by :func:`exact_log_partition`
+        if the RBM is small enough, otherwise by :func:`annealed_importance_sampling`.
     n_samples : int or None, default=100
-        How many times the upward pass is drawn for each sample; the mean is an unbiased
-        estimate of the bound. None: the bound itself, summed over all states, for up to
-        12 units in each hidden layer but the last.
+        Number of upward passes drawn for each sample. Their mean is an unbiased estimate of
+        the bound. None: compute the bound exactly, by summing over all states. This is possible
+        for up to 12 units in each hidden layer except the last.
     random_state : int, RandomState instance or None, default=None
-        Determines the upward passes, and the chains of an estimated `log_partition`.
+        Determines the upward passes, and the chains if `log_partition` is estimated.
     n_jobs : int, default=None
-        Number of threads that estimate log Z; None: as many as the process may use. It
-        changes no result.
+        Number of threads for the estimate of log Z; None: as many as the process may use. The
+        result does not depend on it.
 
     Returns
     -------
     bound : ndarray of shape (n_samples,)
-        In nats; for Gaussian units of a density in the standardised units.
+        In nats. For Gaussian units, a bound on the log of a density of the standardised
+        values.
 
     Raises
     ------
     ValueError
-        If ``n_samples=None`` and a hidden layer but the last has more than 12 units.
+        If ``n_samples=None`` and a hidden layer other than the last has more than 12 units.
 
     See Also
     --------
-    log_likelihood : Of the first machine by itself.
+    log_likelihood : The log-likelihood under the first RBM alone.
 
     References
     ----------
@@ -379,108 +390,112 @@ def variational_bound(
     >>> variational_bound(stack, X[:10], random_state=0).shape
     (10,)
     """
-    check_is_fitted(stack)
-    machines = [_machine(stack, layer) for layer in range(stack.n_layers_)]
+    model = stack.model_.astype(np.float64)
+    rbms = [_binary_rbm(stack.model_, layer) for layer in range(stack.n_layers_)]
     if n_samples is None:
         _check_listable(stack)
     X = _read(stack, X)
-    random, last = check_random_state(random_state), len(machines) - 1
-    log_z = _log_partition(stack, last, machines[last], log_partition, random, n_jobs)
-    machine = stack._stack.astype(np.float64)
-    pieces = (machine.in_unit_variance(v)[0] for v in stack._pieces(X, machine))
+    _warn_of_means(stack.model_, X)
+    random, last = check_random_state(random_state), len(rbms) - 1
+    log_z = _log_partition(stack, last, rbms[last], log_partition, random, n_jobs)
+    pieces = (model.stack.in_unit_variance(v)[0] for v in model.visible_values(X))
     if n_samples is None:
-        bounds = [exact_bound(machines, log_z, v) for v in pieces]
+        bounds = [exact_bound(rbms, log_z, v) for v in pieces]
     else:
-        bounds = [sampled_bound(machines, log_z, v, n_samples, random) for v in pieces]
-    return np.concatenate(bounds) - machine.log_volume
+        bounds = [sampled_bound(rbms, log_z, v, n_samples, random) for v in pieces]
+    return np.concatenate(bounds) - model.stack.log_volume
 
 
-def _machine(stack, layer):
-    """A machine of a fitted stack, in terms of units of 0 and 1."""
-    check_is_fitted(stack)
-    if layer >= stack.n_layers_:
+def _binary_rbm(model, layer):
+    """An RBM of a fitted stack, in terms of units that are 0 or 1."""
+    n_layers = model.stack.n_layers
+    if layer >= n_layers:
         raise ValueError(
-            f"layer must be below the stack's number of layers, {stack.n_layers_}, got {layer}."
+            f"layer must be less than the stack's number of layers, {n_layers}, got {layer}."
         )
-    return BinaryMachine.of(stack._stack, layer)
+    return BinaryMachine.of(model.stack, layer)
 
 
 def _read(stack, X):
-    """Samples as the stack reads them; a warning if they are none of its states."""
-    X = stack._read(X, reset=False)
-    binary = ~stack._visible.gaussian
+    """The samples, validated as in the stack's methods."""
+    return check_real(read_input_again(stack, X))
+
+
+def _warn_of_means(model, X):
+    """Warn if Bernoulli units get other values than 0 and 1."""
+    binary = ~model.visible.gaussian
     if binary.any():
-        # A range seen in fit is brought to [0, 1] with rounding.
-        pieces = (v[:, binary] for v in stack._pieces(X, stack._stack))
+        # 1e-6: mapping the range seen in fit to [0, 1] has rounding errors.
+        pieces = (v[:, binary] for v in model.visible_values(X))
         if any(np.minimum(v, 1 - v).max() > 1e-6 for v in pieces):
             warnings.warn(
-                "X has values between 0 and 1, which Bernoulli units read as means: what is "
-                "computed is not the log-likelihood of a state. Round X to zeros and ones, "
-                "X > 0.5, or draw them, rng.random(X.shape) < X.",
+                "X has values between 0 and 1, which Bernoulli units take as means: the result is "
+                "not the log-likelihood of a state. Round X to zeros and ones, X > 0.5, or draw "
+                "them, rng.random(X.shape) < X.",
                 UserWarning,
             )
-    return X
 
 
-def _check_enumerable(machine, layer):
-    """Enumeration needs a side that is small."""
-    if machine.n_enumerated > MOST_ENUMERATED:
-        n_visible, n_hidden = machine.W.shape
-        n_gaussian = machine.gaussian.sum()
+def _check_enumerable(rbm, layer):
+    """Only a small number of units can be enumerated."""
+    if rbm.n_enumerated > MOST_ENUMERATED:
+        n_visible, n_hidden = rbm.W.shape
+        n_gaussian = rbm.gaussian.sum()
         kind = "Gaussian visible" if n_gaussian == n_visible else "visible"
         if 0 < n_gaussian < n_visible:
             kind += f" ({n_gaussian} of them Gaussian)"
         raise ValueError(
-            f"exact_log_partition takes at most {MOST_ENUMERATED} hidden units, or as many "
-            f"visible ones that are not Gaussian; the machine of layer={layer} has {n_visible} "
-            f"{kind} and {n_hidden} hidden units. Use annealed_importance_sampling."
+            f"exact_log_partition needs at most {MOST_ENUMERATED} hidden units, or as few visible "
+            f"units of which none is Gaussian; the RBM with layer={layer} has {n_visible} {kind} "
+            f"and {n_hidden} hidden units. Use annealed_importance_sampling."
         )
 
 
 def _check_listable(stack):
-    """The exact bound needs inner layers that are small."""
+    """The exact bound needs small inner layers."""
     inner = [len(c) for c in stack.intercepts_hidden_[:-1]]
     if max(inner, default=0) > MOST_LISTED:
         raise ValueError(
-            f"n_samples=None takes at most {MOST_LISTED} units in each hidden layer but the "
-            f"last, the stack has {inner}. Set n_samples to a number of samples."
+            f"n_samples=None takes at most {MOST_LISTED} units in each hidden layer except the "
+            f"last; the stack has {inner}. Set n_samples to a number of samples."
         )
 
 
-def _ladder(betas):
+def _inverse_temperatures(betas):
     """The inverse temperatures, checked."""
     if isinstance(betas, Integral):
         memory.require(8 * int(betas), "betas", betas, "take fewer")
         return np.interp(np.linspace(0.0, 1.0, betas), *LADDER)
-    ladder = np.array(betas, dtype=np.float64)
-    ends = ladder.ndim == 1 and len(ladder) >= 2 and ladder[0] == 0.0 and ladder[-1] == 1.0
-    if not ends or not (np.diff(ladder) >= 0.0).all():
+    values = np.array(betas, dtype=np.float64)
+    has_ends = values.ndim == 1 and len(values) >= 2 and values[0] == 0.0 and values[-1] == 1.0
+    if not has_ends or not (np.diff(values) >= 0.0).all():
         raise ValueError(
-            "betas must be a number of inverse temperatures, or these in increasing order from "
-            f"0 to 1, got {betas!r}."
+            "betas must be the number of inverse temperatures, or an array of them in increasing "
+            f"order from 0 to 1, got {betas!r}."
         )
-    return ladder
+    return values
 
 
 def _base_biases(stack, layer, X):
-    """Visible biases of a machine without weights, from the means of a layer's input."""
-    kind, unit = stack._stack.kinds[layer], 1.0
-    if layer == 0 and len(stack._stack.variance):
-        unit = np.sqrt(stack._stack.variance)  # as in BinaryMachine
+    """Visible biases of the base model, from the means of the RBM's input."""
+    model, rbms = stack.model_, stack.model_.stack
+    kind, unit = rbms.kinds[layer], 1.0
+    if layer == 0 and len(rbms.variance):
+        unit = np.sqrt(rbms.variance)  # as in BinaryMachine
     if X is None:
-        return partition.base_biases(kind, stack._stack.memories[layer].mu / unit)
-    X = stack._read(X, reset=False)
+        return partition.base_biases(kind, rbms.memories[layer].mu / unit)
+    X = _read(stack, X)
     n = X.shape[0]
     means = sum(
-        stack._means_up(X[start : start + CHUNK_ROWS], layer).sum(axis=0, dtype=np.float64)
+        model.means_up(X[start : start + CHUNK_ROWS], layer).sum(axis=0, dtype=np.float64)
         for start in range(0, n, CHUNK_ROWS)
     )
     return partition.base_biases(kind, means / n / unit, n)
 
 
-def _log_partition(stack, layer, machine, given, random_state, n_jobs):
-    """log Z of a machine: given, or the best that is to be had."""
-    if given is None and machine.n_enumerated <= MOST_ENUMERATED:
+def _log_partition(stack, layer, rbm, given, random_state, n_jobs):
+    """log Z of an RBM: the given one, else the exact one if possible, else an estimate."""
+    if given is None and rbm.n_enumerated <= MOST_ENUMERATED:
         return exact_log_partition(stack, layer, n_jobs=n_jobs)
     if given is None:
         given = annealed_importance_sampling(stack, layer, random_state=random_state, n_jobs=n_jobs)

@@ -213,7 +213,7 @@ def test_memory_mapped_stacks_go_on(digits, tmp_path, algorithm):
 def test_pieces_hold_no_lock_while_they_wait(digits):
     """Whoever pauses in a generator must not keep other threads from the parallel kernels."""
     stack = small(n_jobs=2).fit(digits[:50])
-    pieces = stack._pieces(digits, stack._stack.astype(np.float64))
+    pieces = stack.model_.astype(np.float64).visible_values(digits)
     next(pieces)
     assert threads_state.owner is None and not threads_state.region.locked()
 

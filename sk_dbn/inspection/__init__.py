@@ -1,8 +1,9 @@
-"""Looking at fitted estimators: displays of what training did, and what keeps it from learning.
+"""Inspection of fitted estimators: displays of their training, and a diagnosis of its problems.
 
-`diagnose` reads an estimator's gradient trace and names what it finds, where, and a remedy. A
-display is made by its `from_estimator` from public fitted attributes, keeps the data that it
-draws, and can draw them again with `plot`. They need matplotlib (``pip install '.[plot]'``).
+`diagnose` reads an estimator's gradient trace and reports problems, the layers that have them, and
+remedies. The `from_estimator` method of a display creates it from public fitted attributes. The
+display stores the data that it draws, and `plot` draws them again. Displays need matplotlib
+(``pip install '.[plot]'``).
 """
 
 from sk_dbn.inspection.activations import ActivationDisplay

@@ -1,4 +1,4 @@
-"""Display of every layer's activations at one epoch."""
+"""Display of the activations of all layers in one epoch."""
 
 import numpy as np
 
@@ -9,40 +9,40 @@ WIDTH = 0.3  # of a bar
 
 
 class ActivationDisplay:
-    """Mean and spread of every layer's activations, and its saturated and dead share.
+    """Mean and standard deviation of activations, with the share of saturated and dead units.
 
-    It is recommended to use :meth:`from_estimator` to create one. All parameters are stored
-    as attributes.
+    It is recommended to use :meth:`from_estimator` to create a display. All parameters are
+    stored as attributes.
 
     Parameters
     ----------
     mean, std : ndarray of shape (n_layers,)
-        Of a layer's activations, over units and rows.
+        Mean and standard deviation of a layer's activations, over units and samples.
     saturated_fraction : ndarray of shape (n_layers,)
-        Share of them within 1 % of the end of a bounded range.
+        Share of activations within 1 % of the end of a bounded range.
     dead_fraction : ndarray of shape (n_layers,)
-        Share of the units that say the same for every row.
+        Share of units with the same output for every sample.
     epoch : ndarray of shape (n_layers,)
-        When they were measured.
+        Epoch in which they were measured.
     layer_names : list of str
-        From the input up.
+        Names of the layers, from the input up.
 
     Attributes
     ----------
     ax_ : matplotlib Axes
-        Axes with mean and spread.
+        Axes with mean and standard deviation.
     fraction_ax_ : matplotlib Axes
-        Axes on the right with the fractions.
+        Axes with the fractions, on the right.
     figure_ : matplotlib Figure
-        Figure containing them.
+        Figure containing the axes.
     errorbar_ : matplotlib ErrorbarContainer
-        Mean, with bars of one standard deviation to both sides.
+        Mean, with error bars of one standard deviation.
     saturated_bars_, dead_bars_ : matplotlib BarContainer
-        The fractions.
+        Bars of the fractions.
 
     See Also
     --------
-    GradientTraceDisplay : The same quantities, epoch by epoch.
+    GradientTraceDisplay : The same quantities over all epochs.
 
     References
     ----------
@@ -80,21 +80,21 @@ class ActivationDisplay:
         estimator : BernoulliRBMStack, DBNClassifier or DeepMLPRegressor
             Fitted, with ``trace='epoch'`` or ``'batch'``.
         epoch : int or float, default=None
-            When: 0 is before the first update. None: the last epoch of each layer.
+            The epoch to draw; 0 is before the first update. None: the last epoch of each layer.
         ax : matplotlib Axes, default=None
             Axes to draw on. None: a new figure.
         **kwargs : dict
-            Passed on to matplotlib's `errorbar`.
+            Passed to matplotlib's `errorbar`.
 
         Returns
         -------
         display : ActivationDisplay
-            Drawn.
+            The display, already drawn.
 
         Raises
         ------
         ValueError
-            If there is no trace, or it has no such epoch.
+            If there is no trace, or the trace has no such epoch.
         """
         trace = trace_of(estimator, cls.__name__)
         rows, layers = _rows(trace, epoch), np.arange(trace.n_layers)
@@ -109,30 +109,30 @@ class ActivationDisplay:
         return display.plot(ax=ax, **kwargs)
 
     def plot(self, ax=None, **kwargs):
-        """Draw mean and spread by the left axis, the fractions by the right one.
+        """Draw mean and standard deviation on the left axis, and the fractions on the right one.
 
         Parameters
         ----------
         ax : matplotlib Axes, default=None
             Axes to draw on. None: a new figure.
         **kwargs : dict
-            Passed on to matplotlib's `errorbar`.
+            Passed to matplotlib's `errorbar`.
 
         Returns
         -------
         display : ActivationDisplay
-            Itself.
+            The display itself.
         """
         ax = axes_for(self, ax)
         layers = np.arange(1, len(self.mean) + 1)
         style = {"color": OKABE_ITO[0], "fmt": "o", "capsize": 3, "label": "activation"}
         self.errorbar_ = ax.errorbar(layers, self.mean, yerr=self.std, **style | kwargs)
         self.fraction_ax_ = ax.twinx()
-        # The bars stand behind the points, whose axes have to be clear for that.
+        # The bars are behind the points, so the axes of the points must be transparent.
         ax.set_zorder(self.fraction_ax_.get_zorder() + 1)
         ax.patch.set_visible(False)
         fractions = {"saturated": self.saturated_fraction, "dead": self.dead_fraction}
-        # Bars narrower than a pixel would be lost if they were moved to whole ones.
+        # Bars narrower than a pixel would disappear if they were snapped to whole pixels.
         snap = None if len(layers) <= MOST_NAMED else False
         self.saturated_bars_, self.dead_bars_ = (
             self.fraction_ax_.bar(layers + at, values, WIDTH, color=color, label=name, snap=snap)
@@ -152,7 +152,7 @@ class ActivationDisplay:
 
 
 def _rows(trace, epoch):
-    """The row of the trace to look at for each layer."""
+    """The row of the trace to draw, for each layer."""
     if epoch is None:
         is_traced = ~np.isnan(trace.weight_norm)
         last = len(trace.epoch) - 1 - is_traced[::-1].argmax(axis=0)
@@ -160,7 +160,6 @@ def _rows(trace, epoch):
     rows = np.flatnonzero(trace.epoch == epoch)
     if len(rows) == 0:
         raise ValueError(
-            f"epoch must be one of the trace, {trace.epoch[0]:g} to {trace.epoch[-1]:g}, got "
-            f"{epoch!r}."
+            f"epoch must be in the trace, {trace.epoch[0]:g} to {trace.epoch[-1]:g}, got {epoch!r}."
         )
     return np.full(trace.n_layers, rows[0])

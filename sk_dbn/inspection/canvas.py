@@ -1,23 +1,23 @@
-"""What displays draw on, and with which colours."""
+"""The axes and colours of displays."""
 
 import numpy as np
 from sklearn.utils._optional_dependencies import check_matplotlib_support
 
-# The palette of Okabe & Ito (2008), "Color universal design", which people who are colour-blind
-# tell apart; but for its yellow, which is hard to see on white.
+# The palette of Okabe & Ito (2008), "Color universal design", whose colours people with colour
+# blindness can distinguish; without its yellow, which is hard to see on white.
 OKABE_ITO = ("#000000", "#E69F00", "#56B4E9", "#009E73", "#0072B2", "#D55E00", "#CC79A7")
-MOST_NAMED = 16  # layers that get a tick of their own
+MOST_NAMED = 16  # layers; of more, no names are drawn
 
 
 def axes_for(display, ax):
-    """The axes to draw on, which the display remembers.
+    """The axes to draw on, which the display stores.
 
     Parameters
     ----------
     display : object
-        Its `ax_` and `figure_` are set.
+        Its attributes `ax_` and `figure_` are set.
     ax : matplotlib Axes or None
-        None: a new figure with one.
+        None: the axes of a new figure.
 
     Returns
     -------
@@ -38,7 +38,7 @@ def axes_for(display, ax):
 
 
 def count_epochs(ax):
-    """Make the horizontal axis one of epochs, with whole numbers.
+    """Label the horizontal axis as epochs, with ticks at whole numbers.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ def count_epochs(ax):
 
 
 def colors_for(n):
-    """As many colours that can be told apart; where there are many, a scale from dark to light.
+    """n colours: different ones if n is small, otherwise a scale from dark to light.
 
     Parameters
     ----------

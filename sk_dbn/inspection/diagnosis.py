@@ -1,4 +1,4 @@
-"""What keeps a network or a stack from learning, and what to do about it."""
+"""The function that finds out what keeps a network or a stack from learning."""
 
 import warnings
 
@@ -11,82 +11,58 @@ from sklearn.utils.validation import check_is_fitted
 from sk_dbn._dbn import DBNClassifier
 from sk_dbn._deep_mlp import DeepMLPRegressor
 from sk_dbn._rbm_stack import BernoulliRBMStack
-from sk_dbn.inspection import symptoms
-from sk_dbn.inspection.findings import KINDS, SCALES, Diagnosis
+from sk_dbn.inspection.findings import SCALES, Diagnosis
 from sk_dbn.inspection.fitted import hint_at_inner
 from sk_dbn.inspection.history import History, resolved
+from sk_dbn.inspection.problems import find_problems, without_gradient
 
-# The likely cause before what follows from it.
-SYMPTOMS = (
-    symptoms.scale_of_X,
-    symptoms.scale_of_y,
-    symptoms.equal_units,
-    symptoms.exploding,
-    symptoms.vanishing,
-    symptoms.saturated,
-    symptoms.unstable,
-    symptoms.diverged,
-    symptoms.dead,
-    symptoms.stalled,
-    symptoms.overfitting,
-    symptoms.no_better,
-)
-# What is no finding of its own where its cause was found.
-CONSEQUENCES = {
-    "equal units": {"vanishing", "exploding", "saturated units", "dead units", "stalled layer"},
-    "vanishing": {"dead units", "stalled layer"},
-    "exploding": {"vanishing", "unstable step size"},
-    "diverged": {"saturated units", "dead units"},
-}
-CONSEQUENCES |= {kind: {*KINDS} - SCALES for kind in SCALES}
-for _kind in {*KINDS} - SCALES - {"no better than a constant"}:
-    CONSEQUENCES[_kind] = CONSEQUENCES.get(_kind, set()) | {"no better than a constant"}
-LEAST_RATE = float(np.finfo(float).tiny)  # moves no weight of either precision
+LEAST_RATE = float(np.finfo(float).tiny)  # changes no weight in float32 or float64
 SCALE_WARNING = ".* is not scaled"
 STILL = {"max_iter": 1, "trace": "epoch", "early_stopping": False, "verbose": 0}
 STILL_NETWORK = {"solver": "sgd", "learning_rate": "constant", "learning_rate_init": LEAST_RATE}
 
 
 def diagnose(estimator, X=None, y=None):
-    """Tell what keeps a network or a stack from learning, which layers, and what to do.
+    """Find out what keeps a network or a stack from learning, in which layers, and what helps.
 
-    Of a fitted estimator its gradient trace and its losses are read. One that is not fitted
-    is looked at before the first update, with gradients of one pass over X; it is left as
-    it is. A network that is to be pre-trained cannot be known before: of such a one the stack
-    is looked at.
+    For a fitted estimator, `diagnose` reads its gradient trace and its losses. With X and y, it
+    examines the state before the first update, with the gradients of one pass over X; the
+    estimator itself does not change. A network that will be pre-trained cannot be examined before
+    training; then its stack is examined instead.
 
-    The scales of X and y are looked at first. Where they are bad, nothing else is told: other
-    symptoms may come from them, and their remedies then do harm.
+    The scales of X and y are checked first. If a scale is bad, no other problem is reported,
+    because the others may result from it, and their remedies would then do harm.
 
-    What is found rests on thresholds that were set by a study of some hundred networks, healthy
-    and sick ones; they are named in the evidence of a finding and in the documentation.
+    The findings depend on thresholds. They were set in a study of healthy networks and networks
+    with known problems, which the documentation describes under "Diagnosis".
 
     Parameters
     ----------
     estimator : BernoulliRBMStack, DBNClassifier or DeepMLPRegressor
         Fitted with ``trace='epoch'`` or ``'batch'``; or not fitted, with X and y.
     X : {array-like, sparse matrix} of shape (n_samples, n_features), default=None
-        Training data. With it the estimator is looked at before training, fitted or not.
+        Training data. If given, the state before training is examined, whether or not the
+        estimator is fitted.
     y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
-        Targets, of a network.
+        Targets, for a network.
 
     Returns
     -------
     diagnosis : Diagnosis
-        A sequence of :class:`Finding`, empty where nothing was found.
+        A sequence of :class:`Finding`, empty if no problem was found.
 
     Raises
     ------
     sklearn.exceptions.NotFittedError
-        If the estimator is not fitted and X not given.
+        If the estimator is not fitted and X is not given.
     ValueError
         If a fitted estimator has no trace.
     TypeError
-        If it is none of the three, such as a pipeline around one.
+        If the estimator is none of the three, for example a pipeline that contains one.
 
     See Also
     --------
-    GradientTraceDisplay : The trace as a picture.
+    GradientTraceDisplay : Plots the trace.
 
     Examples
     --------
@@ -98,86 +74,83 @@ def diagnose(estimator, X=None, y=None):
     >>> diagnose(network, X / 16, y)
     DBNClassifier before training: 1 finding
       vanishing: hidden 1-..., from epoch 0 on
-        seen:   derivative over the largest layer's ...
+        seen:   derivative relative to the largest layer ...
         remedy: activation='selu', init='auto'; or ...
     """
     history = _after(estimator) if X is None else _before(estimator, X, y)
     subject = type(history.estimator).__name__ + ("" if X is None else " before training")
     with np.errstate(over="ignore", invalid="ignore"):  # traces of what diverged
-        found = [finding for symptom in SYMPTOMS if (finding := symptom(history)) is not None]
-        notes = _notes(history, {finding.kind for finding in found})
-    explained = set().union(*(CONSEQUENCES.get(finding.kind, ()) for finding in found))
-    found = [finding for finding in found if finding.kind not in explained]
-    return Diagnosis(found, subject, notes)
+        findings = find_problems(history)
+        notes = _notes(history, {finding.kind for finding in findings})
+    return Diagnosis(findings, subject, notes)
 
 
 def _notes(history, kinds):
-    """What has to be known besides the findings."""
-    notes = []
+    """What the user should know besides the findings."""
+    notes, layers = [], without_gradient(history)
     if kinds & SCALES:
-        notes.append("other symptoms may come from that; scale, fit again, then diagnose again")
-    lost = symptoms.without_gradient(history)
-    if len(lost) and not kinds & SCALES:
+        notes.append("other problems may result from this; scale, fit again, then diagnose again")
+    elif len(layers):
         notes.append(
             f"training stopped in epoch {history.estimator.n_iter_} because the loss no longer "
-            f"fell: no gradient arrives in {history.in_words(lost)}"
+            f"fell: almost no gradient reaches {history.in_words(layers)}"
         )
     if history.is_network and history.is_trained and len(history.validation_losses) == 0:
         notes.append(
-            "overfitting was not looked for, as there were no validation rows: give fit X_val and "
-            "y_val"
+            "overfitting was not checked, because there were no validation samples: pass X_val "
+            "and y_val to fit"
         )
     return notes
 
 
 def _after(estimator):
-    """What training left behind, or an error that says what to give."""
+    """The history of a fitted estimator."""
     if isinstance(estimator, FrozenEstimator):
         estimator = estimator.estimator
     try:
         check_is_fitted(estimator)
     except NotFittedError as error:
         raise NotFittedError(
-            f"This {type(estimator).__name__} instance is not fitted yet. Call 'fit', or give X "
-            "and y to look at it before training."
+            f"This {type(estimator).__name__} instance is not fitted yet. Call 'fit', or pass X "
+            "and y to examine it before training."
         ) from error
     return History(estimator)
 
 
 def _before(estimator, X, y):
-    """The state before the first update: that of a twin whose steps move no weight."""
+    """The state before the first update: that of a copy, trained with a rate of almost zero."""
     if not isinstance(estimator, (BernoulliRBMStack, DBNClassifier, DeepMLPRegressor)):
         hint = hint_at_inner(estimator)
         raise TypeError(
-            "diagnose needs a BernoulliRBMStack, DBNClassifier or DeepMLPRegressor to look at "
+            "diagnose needs a BernoulliRBMStack, DBNClassifier or DeepMLPRegressor to examine "
             f"before training, got {type(estimator).__name__}{hint}"
-            f"{', and X as it gets there' if hint else ''}."
+            f"{', and X as that estimator receives it' if hint else ''}."
         )
     parameters = estimator.get_params(deep=False)
     if isinstance(estimator, BernoulliRBMStack):
-        twin = clone(estimator).set_params(**STILL, learning_rate=LEAST_RATE)
+        copy = clone(estimator).set_params(**STILL, learning_rate=LEAST_RATE)
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", SCALE_WARNING)  # it is found
-            twin.fit(X)
-        return History(twin, False, parameters)
-    twin = clone(estimator).set_params(**STILL, **STILL_NETWORK)
+            warnings.filterwarnings("ignore", SCALE_WARNING)  # it is a finding
+            copy.fit(X)
+        return History(copy, False, parameters)
+    copy = clone(estimator).set_params(**STILL, **STILL_NETWORK)
     stack = parameters["pretrainer"]
     is_auto = isinstance(stack, str)
     stack = BernoulliRBMStack() if is_auto else stack
     if isinstance(stack, BernoulliRBMStack):
         still = clone(stack).set_params(**STILL, learning_rate=LEAST_RATE)
         if is_auto:
-            twin._auto_stack = lambda: still  # whether there is one, its fit decides
+            copy._auto_stack = lambda: still  # `fit` decides whether to use it
         else:
-            twin.set_params(pretrainer=still)
+            copy.set_params(pretrainer=still)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # it is not to converge
-        warnings.filterwarnings("ignore", "Parameters that have no effect")  # with its solver
-        warnings.filterwarnings("ignore", SCALE_WARNING)  # it is found
-        twin.fit(X, y)
-    if twin.pretrainer_ is None or not isinstance(stack, BernoulliRBMStack):
-        twin.set_params(**{name: parameters[name] for name in ("early_stopping", *STILL_NETWORK)})
-        twin._resolve_automatic(twin.t_, incremental=False)
-        return History(twin, False, parameters | resolved(twin))
+        warnings.simplefilter("ignore", ConvergenceWarning)  # it should not converge
+        warnings.filterwarnings("ignore", "Parameters that have no effect")  # with solver='sgd'
+        warnings.filterwarnings("ignore", SCALE_WARNING)  # it is a finding
+        copy.fit(X, y)
+    if copy.pretrainer_ is None or not isinstance(stack, BernoulliRBMStack):
+        copy.set_params(**{name: parameters[name] for name in ("early_stopping", *STILL_NETWORK)})
+        copy._resolve_automatic(copy.t_, incremental=False)
+        return History(copy, False, parameters | resolved(copy))
     rate = stack.get_params()["learning_rate"]
-    return History(twin.pretrainer_, False, twin.pretrainer_.get_params() | {"learning_rate": rate})
+    return History(copy.pretrainer_, False, copy.pretrainer_.get_params() | {"learning_rate": rate})

@@ -1,4 +1,4 @@
-"""Display of what hidden units look for."""
+"""Display of the weights of hidden units."""
 
 from functools import reduce
 from numbers import Integral
@@ -13,18 +13,18 @@ from sk_dbn.inspection.images import image_shape_of, page_of
 class RBMFiltersDisplay:
     """The weights of hidden units as images.
 
-    Of the first layer the weights themselves; of a deeper layer the filters of the layer below,
-    added up with the weights that they have for the unit.
+    For a unit of the first layer, the filter is its weights. For a unit of a deeper layer, it is
+    the weighted sum of the filters of the layer below, with the unit's weights.
 
-    It is recommended to use :meth:`from_estimator` to create one. All parameters are stored
-    as attributes.
+    It is recommended to use :meth:`from_estimator` to create a display. All parameters are
+    stored as attributes.
 
     Parameters
     ----------
     filters : ndarray of shape (n_filters, n_features)
         One row for each unit.
     units : ndarray of shape (n_filters,)
-        Which units of the layer these are.
+        Indices of these units in the layer.
     image_shape : tuple (height, width)
         Shape of the images.
 
@@ -33,13 +33,13 @@ class RBMFiltersDisplay:
     ax_ : matplotlib Axes
         Axes with the images.
     figure_ : matplotlib Figure
-        Figure containing them.
+        Figure containing the axes.
     im_ : matplotlib AxesImage
-        All images as one, each divided by its largest absolute value.
+        All filters in one image, each divided by its largest absolute value.
 
     See Also
     --------
-    ReconstructionDisplay : What all units together make of an image.
+    ReconstructionDisplay : Samples as all units together reconstruct them.
 
     References
     ----------
@@ -81,25 +81,24 @@ class RBMFiltersDisplay:
         Parameters
         ----------
         estimator : BernoulliRBMStack, DBNClassifier or DeepMLPRegressor
-            Fitted. Of a network, the weights after fine-tuning; its `pretrainer_` has those
-            before.
+            Fitted. A network has the weights after fine-tuning, its `pretrainer_` those before.
         layer : int, default=0
-            Whose weights, an index into `coefs_`.
+            Index of the layer in `coefs_`.
         n_filters : int, default=64
-            How many units: those whose filters have the largest norm, largest first.
+            Maximum number of filters. Those with the largest norm are drawn, largest first.
         image_shape : tuple (height, width), default=None
             Shape of the images. None: a square.
         n_columns : int, default=None
-            Images in a row. None: about as many as there are rows.
+            Number of images in a row. None: about the number of rows.
         ax : matplotlib Axes, default=None
             Axes to draw on. None: a new figure.
         **kwargs : dict
-            Passed on to matplotlib's `imshow`.
+            Passed to matplotlib's `imshow`.
 
         Returns
         -------
         display : RBMFiltersDisplay
-            Drawn.
+            The display, already drawn.
 
         Raises
         ------
@@ -120,21 +119,21 @@ class RBMFiltersDisplay:
         return display.plot(ax=ax, n_columns=n_columns, **kwargs)
 
     def plot(self, ax=None, *, n_columns=None, **kwargs):
-        """Draw the filters, row after row.
+        """Draw the filters in rows.
 
         Parameters
         ----------
         ax : matplotlib Axes, default=None
             Axes to draw on. None: a new figure.
         n_columns : int, default=None
-            Images in a row. None: about as many as there are rows.
+            Number of images in a row. None: about the number of rows.
         **kwargs : dict
-            Passed on to matplotlib's `imshow`.
+            Passed to matplotlib's `imshow`.
 
         Returns
         -------
         display : RBMFiltersDisplay
-            Itself.
+            The display itself.
         """
         ax = axes_for(self, ax)
         if n_columns is None:

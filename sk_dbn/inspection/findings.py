@@ -1,55 +1,42 @@
-"""What a diagnosis consists of, and how it is shown."""
+"""The findings of a diagnosis, and how they are printed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from html import escape
 
-KINDS = (
-    "scale of X",
-    "scale of y",
-    "equal units",
-    "vanishing",
-    "exploding",
-    "dead units",
-    "saturated units",
-    "stalled layer",
-    "diverged",
-    "unstable step size",
-    "overfitting",
-    "no better than a constant",
-)
-# What concerns the data, at any time.
+# Kinds that concern the data, not an epoch or a layer.
 SCALES = {"scale of X", "scale of y"}
 
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that keeps a network or a stack from learning, and what to do about it.
+    """A problem that keeps a network or a stack from learning, with a remedy.
 
     Parameters
     ----------
     kind : {'scale of X', 'scale of y', 'equal units', 'vanishing', 'exploding', \
             'dead units', 'saturated units', 'stalled layer', 'diverged', 'unstable step size', \
             'overfitting', 'no better than a constant'}
-        What it is.
+        The problem.
     layers : tuple of int
-        Where it is: indices into `coefs_`, and so columns of the gradient trace. Empty where
-        it concerns all layers together.
+        The layers that have it, as indices into `coefs_` and columns of the gradient trace.
+        Empty if it concerns all layers together.
     where : str
-        The same in words, counted as the displays do: 'hidden 1' has index 0. Of scales the
-        features or targets, with mean and standard deviation.
+        The layers in words, numbered as in the displays: 'hidden 1' has index 0. For scales, the
+        features or targets with mean and standard deviation.
     epoch : float
-        When it is first seen; 0 is before the first update, and of scales.
+        The first epoch in which it is seen. 0 is before the first update; scales have 0 too.
     evidence : dict of str to float
-        The numbers that it rests on, by name.
+        The numbers behind the finding, by name.
     remedy : str
-        What to change, in words; first what is most likely to help.
+        What to change, in words. What is most likely to help comes first.
     parameters : dict, default={}
-        The same for `set_params`, where parameters of the estimator are the remedy.
+        The first remedy as parameters for `set_params`. Empty if it is not a parameter of the
+        estimator.
 
     See Also
     --------
-    diagnose : What finds it.
+    diagnose : Returns the findings.
 
     References
     ----------
@@ -87,20 +74,20 @@ class Finding:
 
 
 class Diagnosis(Sequence):
-    """The findings of :func:`diagnose`, which print as a short table.
+    """The findings of :func:`diagnose`, printed as a short table.
 
     Parameters
     ----------
     findings : sequence of Finding
-        What was found, the likely cause before what follows from it.
+        The problems, likely causes before their consequences.
     subject : str
-        What was looked at.
+        What was examined.
     notes : sequence of str, default=()
-        What has to be known besides, such as what could not be looked for.
+        Additional information, such as what could not be checked.
 
     See Also
     --------
-    diagnose : What returns it.
+    diagnose : Returns the diagnosis.
 
     References
     ----------

@@ -1,23 +1,23 @@
-"""What displays and the diagnosis read of a fitted estimator."""
+"""What displays and the diagnosis read from a fitted estimator."""
 
 from sklearn.utils.validation import check_is_fitted
 
 
 def check_has(estimator, attribute, purpose):
-    """Check that an estimator is fitted and has what is to be shown.
+    """Check that an estimator is fitted and has the attribute that is needed.
 
     Parameters
     ----------
     estimator : object
     attribute : str
-        What it has to have.
+        Name of the attribute.
     purpose : str
         What needs it, for the message.
 
     Raises
     ------
     TypeError
-        If it lacks the attribute for good.
+        If it is no estimator, or is fitted but lacks the attribute.
     sklearn.exceptions.NotFittedError
         If it is not fitted.
     """
@@ -27,17 +27,17 @@ def check_has(estimator, attribute, purpose):
     if not hasattr(estimator, attribute):
         raise TypeError(
             f"{purpose} needs an estimator with {attribute}, which {type(estimator).__name__} "
-            f"has not{hint_at_inner(estimator)}."
+            f"does not have{hint_at_inner(estimator)}."
         )
 
 
 def hint_at_inner(estimator):
-    """Where in a wrapper the estimator lies that is to be given, in words."""
+    """How to get the estimator inside a wrapper, in words."""
     if hasattr(estimator, "steps"):
         return "; pass its last step, pipeline[-1]"
     for name in ("regressor_", "best_estimator_", "estimator_"):
         if hasattr(estimator, name):
-            return f"; pass the fitted one inside, .{name}, of a pipeline its last step"
+            return f"; pass the fitted one inside, .{name}, or the last step if that is a pipeline"
     return ""
 
 
@@ -57,7 +57,7 @@ def trace_of(estimator, purpose):
     Raises
     ------
     ValueError
-        If it was fitted without one.
+        If it was fitted without a trace.
     """
     check_has(estimator, "gradient_trace_", purpose)
     trace = estimator.gradient_trace_
@@ -70,7 +70,7 @@ def trace_of(estimator, purpose):
 
 
 def layer_names(estimator, n_layers):
-    """What the columns of a trace are called, from the input up.
+    """Names for the columns of a trace, from the input up.
 
     Parameters
     ----------
@@ -80,7 +80,7 @@ def layer_names(estimator, n_layers):
     Returns
     -------
     list of str
-        A network's last layer is its output; of a stack all are hidden layers.
+        The last layer of a network is 'output'; all layers of a stack are hidden layers.
     """
     is_network = hasattr(estimator, "out_activation_")
     n_hidden = n_layers - 1 if is_network else n_layers

@@ -7,7 +7,7 @@ import numpy as np
 from sk_dbn.inspection.canvas import MOST_NAMED, axes_for, colors_for, count_epochs
 from sk_dbn.inspection.fitted import layer_names, trace_of
 
-# Quantities that are looked at by their order of magnitude.
+# Quantities drawn on a logarithmic scale.
 LOGARITHMIC = {"weight_grad_norm", "bias_grad_norm", "update_ratio", "weight_norm"}
 LABELS = {
     "weight_grad_norm": "norm of the weights' gradient",
@@ -25,34 +25,34 @@ LABELS = {
 
 
 class GradientTraceDisplay:
-    """Gradients, steps, weights or activations of every layer, epoch by epoch.
+    """Gradients, steps, weights or activations of all layers in each epoch.
 
-    It is recommended to use :meth:`from_estimator` to create one. All parameters are stored
-    as attributes.
+    It is recommended to use :meth:`from_estimator` to create a display. All parameters are
+    stored as attributes.
 
     Parameters
     ----------
     trace : GradientTrace
-        What is drawn.
+        The trace to draw.
     layer_names : list of str
-        One for each of its layers, from the input up.
+        Names of its layers, from the input up.
 
     Attributes
     ----------
     ax_ : matplotlib Axes
         Axes with the trace.
     figure_ : matplotlib Figure
-        Figure containing it.
+        Figure containing the axes.
     mesh_ : matplotlib QuadMesh or None
         The heat map, whose array has shape (n_layers, n_rows).
     colorbar_ : matplotlib Colorbar or None
-        Its scale.
+        The color scale of the heat map.
     lines_ : list of matplotlib Line2D or None
-        With ``kind='lines'`` one for each layer.
+        One line for each layer, with ``kind='lines'``.
 
     See Also
     --------
-    ActivationDisplay : All layers at one epoch.
+    ActivationDisplay : Activations of all layers in one epoch.
 
     References
     ----------
@@ -84,26 +84,26 @@ class GradientTraceDisplay:
         Parameters
         ----------
         estimator : BernoulliRBMStack, DBNClassifier or DeepMLPRegressor
-            Fitted, with ``trace='epoch'`` or ``'batch'``. What happened in pre-training is
-            in the trace of the network's `pretrainer_`.
+            Fitted, with ``trace='epoch'`` or ``'batch'``. The trace of pre-training is that of
+            the network's `pretrainer_`.
         field : str, default='weight_grad_norm'
             The field of :class:`~sk_dbn.GradientTrace` to draw.
         kind : {'heatmap', 'lines'}, default='heatmap'
-            A map of layers and epochs, or a line for each layer.
+            A heat map of layers and epochs, or a line for each layer.
         ax : matplotlib Axes, default=None
             Axes to draw on. None: a new figure.
         **kwargs : dict
-            Passed on to matplotlib, as in `plot`.
+            Passed to matplotlib, as in `plot`.
 
         Returns
         -------
         display : GradientTraceDisplay
-            Drawn.
+            The display, already drawn.
 
         Raises
         ------
         ValueError
-            If there is no trace, or it has no such field.
+            If there is no trace, or the trace has no such field.
         """
         trace = trace_of(estimator, cls.__name__)
         display = cls(trace=trace, layer_names=layer_names(estimator, trace.n_layers))
@@ -112,7 +112,7 @@ class GradientTraceDisplay:
     def plot(self, ax=None, *, field="weight_grad_norm", kind="heatmap", **kwargs):
         """Draw one field of the trace.
 
-        Norms and ratios are drawn on logarithmic scales, where zeros are left out.
+        Norms and ratios are drawn on a logarithmic scale, without zeros.
 
         Parameters
         ----------
@@ -121,19 +121,19 @@ class GradientTraceDisplay:
         field : str, default='weight_grad_norm'
             The field of :class:`~sk_dbn.GradientTrace` to draw.
         kind : {'heatmap', 'lines'}, default='heatmap'
-            A map of layers and epochs, or a line for each layer.
+            A heat map of layers and epochs, or a line for each layer.
         **kwargs : dict
-            Passed on to matplotlib's `pcolormesh` or `plot`.
+            Passed to matplotlib's `pcolormesh` or `plot`.
 
         Returns
         -------
         display : GradientTraceDisplay
-            Itself.
+            The display itself.
 
         Raises
         ------
         ValueError
-            If the trace has no such field, or there is no such kind of picture.
+            If the trace has no such field, or `kind` is neither of the two.
         """
         values = self._values(field)
         if kind not in ("heatmap", "lines"):
@@ -187,17 +187,17 @@ class GradientTraceDisplay:
 
 
 def cell_edges(centers):
-    """Where the cells of a map end that lie around these centers.
+    """The edges of a heat map's cells with these centers.
 
     Parameters
     ----------
     centers : ndarray of shape (n,)
-        In rising order.
+        In increasing order.
 
     Returns
     -------
     ndarray of shape (n + 1,)
-        Half-way between neighbours; cells at the ends are as wide on both sides.
+        Half-way between neighbours; the first and the last cell are symmetric.
     """
     if len(centers) == 1:
         return centers[0] + np.array([-0.5, 0.5])

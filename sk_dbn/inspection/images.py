@@ -1,4 +1,4 @@
-"""Features as images: their shape, and many images on one page."""
+"""Features as images: the shape of an image, and many images on one page."""
 
 from math import isqrt
 from numbers import Integral
@@ -7,7 +7,7 @@ import numpy as np
 
 
 def image_shape_of(n_features, image_shape=None):
-    """The height and width of images with so many pixels.
+    """The height and width of images with a given number of pixels.
 
     Parameters
     ----------
@@ -22,13 +22,13 @@ def image_shape_of(n_features, image_shape=None):
     Raises
     ------
     ValueError
-        If it is no shape of so many pixels, or these make no square.
+        If the shape has another number of pixels, or no shape is given and they form no square.
     """
     if image_shape is None:
         side = isqrt(n_features)
         if side * side != n_features:
             raise ValueError(
-                f"image_shape must be given, (height, width), where {n_features} features are "
+                f"image_shape must be given, (height, width), because {n_features} features are "
                 "not the pixels of a square."
             )
         return side, side
@@ -42,7 +42,7 @@ def image_shape_of(n_features, image_shape=None):
 
 
 def page_of(images, image_shape, n_columns):
-    """Images side by side, row after row, with a line of NaN around each.
+    """Images in rows and columns, with a border of NaN around each.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Display of the codes that a model gives to samples."""
+"""Display of the codes of samples."""
 
 import numpy as np
 from sklearn.decomposition import PCA
@@ -7,41 +7,41 @@ from sklearn.utils.validation import check_array, check_consistent_length, colum
 from sk_dbn.inspection.canvas import axes_for, colors_for
 from sk_dbn.inspection.fitted import check_has
 
-MOST_CLASSES = 20  # labels of more kinds are taken for numbers, where they are numbers
+MOST_CLASSES = 20  # numbers with more distinct values are a quantity, not labels
 
 
 class LatentSpaceDisplay:
-    """Codes of samples as points in the plane, coloured by what the samples are.
+    """Codes of samples as points in the plane, coloured by label or by a number.
 
-    Codes of two units are drawn as they are, wider ones by their first two principal
-    components, which the axes then say.
+    Codes of two units are drawn directly. For codes of more units, the first two principal
+    components are drawn, and the labels of the axes say so.
 
-    It is recommended to use :meth:`from_estimator` to create one. All parameters are stored
-    as attributes.
+    It is recommended to use :meth:`from_estimator` to create a display. All parameters are
+    stored as attributes.
 
     Parameters
     ----------
     codes : ndarray of shape (n_samples, 2)
-        Where the points are.
+        Coordinates of the points.
     y : ndarray of shape (n_samples,) or None, default=None
-        Labels or numbers that colour them.
+        Labels or numbers that determine the colours.
     axis_names : tuple of 2 str, default=('unit 1', 'unit 2')
-        What the coordinates are.
+        Labels of the axes.
 
     Attributes
     ----------
     ax_ : matplotlib Axes
         Axes with the points.
     figure_ : matplotlib Figure
-        Figure containing them.
+        Figure containing the axes.
     scatters_ : list of matplotlib PathCollection
-        The points of each class in the order of their labels, or all points.
+        One for each class, in the order of the labels; or one for all points.
     colorbar_ : matplotlib Colorbar or None
-        The scale of y, where it is a number.
+        The color scale, if y is a number.
 
     See Also
     --------
-    ReconstructionDisplay : What is left of a sample in its code.
+    ReconstructionDisplay : Samples as reconstructed from their codes.
 
     References
     ----------
@@ -67,25 +67,25 @@ class LatentSpaceDisplay:
 
     @classmethod
     def from_estimator(cls, estimator, X, y=None, *, ax=None, **kwargs):
-        """Draw the codes that a fitted estimator's `transform` gives to samples.
+        """Draw the codes of samples, as a fitted estimator's `transform` returns them.
 
         Parameters
         ----------
         estimator : BernoulliRBMStack, DBNClassifier or transformer
-            Fitted, with `transform`; a pipeline, too.
+            Fitted, with `transform`. It may be a pipeline.
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Samples.
         y : array-like of shape (n_samples,), default=None
-            Labels or numbers that colour the points.
+            Labels or numbers that determine the colours.
         ax : matplotlib Axes, default=None
             Axes to draw on. None: a new figure.
         **kwargs : dict
-            Passed on to matplotlib's `scatter`.
+            Passed to matplotlib's `scatter`.
 
         Returns
         -------
         display : LatentSpaceDisplay
-            Drawn.
+            The display, already drawn.
 
         Raises
         ------
@@ -109,20 +109,20 @@ class LatentSpaceDisplay:
     def plot(self, ax=None, **kwargs):
         """Draw the points.
 
-        Classes have a colour each, and where all labels are one character long, that
-        character for a marker.
+        Each class has its own colour. If all labels are single characters, they are the
+        markers.
 
         Parameters
         ----------
         ax : matplotlib Axes, default=None
             Axes to draw on. None: a new figure.
         **kwargs : dict
-            Passed on to matplotlib's `scatter`.
+            Passed to matplotlib's `scatter`.
 
         Returns
         -------
         display : LatentSpaceDisplay
-            Itself.
+            The display itself.
         """
         ax = axes_for(self, ax)
         self.colorbar_ = None
@@ -138,7 +138,7 @@ class LatentSpaceDisplay:
         return self
 
     def _draw_classes(self, ax, kwargs):
-        """The points of each class in a colour of their own."""
+        """Draw the points of each class in its own colour."""
         classes, labels = np.unique(self.y, return_inverse=True)
         are_characters = all(len(str(name)) == 1 for name in classes)
         self.scatters_ = []
@@ -153,7 +153,7 @@ class LatentSpaceDisplay:
 
 
 def _in_the_plane(codes):
-    """Codes in two dimensions, and what these are."""
+    """Codes in two dimensions, and the labels of the axes."""
     n_units = codes.shape[1]
     if n_units == 2:
         return codes, ("unit 1", "unit 2")
@@ -168,7 +168,7 @@ def _in_the_plane(codes):
 
 
 def _are_numbers(y):
-    """Whether y is a quantity rather than a class."""
+    """Whether y is a quantity and not a class."""
     if y.dtype.kind not in "iuf":
         return False
     return bool((y != np.floor(y)).any()) or len(np.unique(y)) > MOST_CLASSES

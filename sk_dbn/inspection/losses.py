@@ -1,4 +1,4 @@
-"""Display of how the loss fell."""
+"""Display of the loss over the epochs."""
 
 import numpy as np
 
@@ -7,47 +7,47 @@ from sk_dbn.inspection.fitted import check_has, layer_names, trace_of
 
 
 class LossDisplay:
-    """Loss of training and validation rows, epoch by epoch.
+    """Loss of training and validation samples in each epoch.
 
-    Of a network the loss of the rows trained on, which is the mean over an epoch and includes
-    the penalty, and where there were validation rows their loss after the epoch and their score.
-    Of a stack the divergence of each machine's reconstruction.
+    For a network, this is the training loss, which is the mean over an epoch and includes the
+    penalty. If there were validation samples, their loss and their score after each epoch are
+    drawn too. For a stack, it is the divergence of each RBM's reconstruction.
 
-    It is recommended to use :meth:`from_estimator` to create one. All parameters are stored
-    as attributes.
+    It is recommended to use :meth:`from_estimator` to create a display. All parameters are
+    stored as attributes.
 
     Parameters
     ----------
     curves : dict of str to pair of ndarrays of shape (n_epochs,)
-        Name of each curve to its epochs and its losses.
+        Epochs and losses of each curve, by its name.
     scores : pair of ndarrays of shape (n_epochs,) or None, default=None
-        Epochs and scores of validation rows.
+        Epochs and scores of the validation samples.
     loss_name : str, default='loss'
-        What is on the axis.
+        Label of the axis.
 
     Attributes
     ----------
     ax_ : matplotlib Axes
         Axes with the losses.
     score_ax_ : matplotlib Axes or None
-        Axes on the right with the scores.
+        Axes with the scores, on the right.
     figure_ : matplotlib Figure
-        Figure containing them.
+        Figure containing the axes.
     lines_ : list of matplotlib Line2D
-        One for each curve.
+        One line for each curve.
     score_line_ : matplotlib Line2D or None
-        That of the scores.
+        Line of the scores.
 
     See Also
     --------
-    GradientTraceDisplay : What each layer did meanwhile.
+    GradientTraceDisplay : The trace of each layer over the same epochs.
 
     References
     ----------
     .. [1] Prechelt, L. (1998). Early stopping - but when? Neural Networks: Tricks of the
-       Trade. Section 2.1: losses of training and validation rows.
+       Trade. Section 2.1: losses of training and validation samples.
     .. [2] Hinton, G. E. (2012). A practical guide to training restricted Boltzmann
-       machines. Section 5: what the reconstruction says of a machine and what not.
+       machines. Section 5: what the reconstruction error shows and what it does not.
 
     Examples
     --------
@@ -77,17 +77,17 @@ class LossDisplay:
         ax : matplotlib Axes, default=None
             Axes to draw on. None: a new figure.
         **kwargs : dict
-            Passed on to matplotlib's `plot`.
+            Passed to matplotlib's `plot`.
 
         Returns
         -------
         display : LossDisplay
-            Drawn.
+            The display, already drawn.
 
         Raises
         ------
         ValueError
-            If a stack has no trace, or a network no complete epoch.
+            If a stack has no trace, or a network has no complete epoch.
         """
         check_has(estimator, "coefs_", cls.__name__)
         if hasattr(estimator, "loss_curve_"):
@@ -101,19 +101,19 @@ class LossDisplay:
         return display.plot(ax=ax, **kwargs)
 
     def plot(self, ax=None, **kwargs):
-        """Draw the curves, and the scores on an axis of their own.
+        """Draw the curves, and the scores on a second axis.
 
         Parameters
         ----------
         ax : matplotlib Axes, default=None
             Axes to draw on. None: a new figure.
         **kwargs : dict
-            Passed on to matplotlib's `plot`.
+            Passed to matplotlib's `plot`.
 
         Returns
         -------
         display : LossDisplay
-            Itself.
+            The display itself.
         """
         ax = axes_for(self, ax)
         self.lines_, self.score_ax_, self.score_line_ = [], None, None
@@ -135,7 +135,7 @@ class LossDisplay:
 
 
 def _losses_of_network(estimator):
-    """What a LossDisplay is made of, from a fitted network."""
+    """The parameters of a LossDisplay, from a fitted network."""
     n = len(estimator.loss_curve_)
     if n == 0:
         raise ValueError(
@@ -144,7 +144,7 @@ def _losses_of_network(estimator):
         )
 
     def curve(values):
-        # Where validation began in a later call of fit, its values are those of the last epochs.
+        # If validation began in a later call of fit, its values belong to the last epochs.
         return np.arange(n - len(values) + 1, n + 1), np.array(values, dtype=float)
 
     curves, scores = {"training": curve(estimator.loss_curve_)}, None
@@ -155,6 +155,6 @@ def _losses_of_network(estimator):
 
 
 def _finite(epochs, values):
-    """A curve without the rows that its layer was not trained in."""
+    """A curve without the epochs in which its layer was not trained."""
     trained = ~np.isnan(values)
     return epochs[trained], values[trained]

@@ -1,4 +1,4 @@
-"""Display of samples beside what a model makes of them."""
+"""Display of samples beside their reconstruction."""
 
 from numbers import Integral
 
@@ -18,31 +18,31 @@ MISSING = OKABE_ITO[2]
 class ReconstructionDisplay:
     """Samples beside their reconstruction, as images or as lines.
 
-    It is recommended to use :meth:`from_estimator` to create one. All parameters are stored
-    as attributes. What other methods make of the same samples can be added to `samples`
-    before another call of `plot`.
+    It is recommended to use :meth:`from_estimator` to create a display. All parameters are
+    stored as attributes. Reconstructions by other methods can be added to `samples` before
+    `plot` is called again.
 
     Parameters
     ----------
     samples : dict of str to ndarray of shape (n_samples, n_features)
-        The originals and what was made of them, by name. NaN is drawn as missing.
+        The originals and their reconstructions, by name. NaN is drawn as missing.
     image_shape : tuple (height, width) or None, default=None
-        Shape of the images; None: the samples are no images.
+        Shape of the images; None: the samples are not images.
 
     Attributes
     ----------
     ax_ : matplotlib Axes
         Axes with the samples.
     figure_ : matplotlib Figure
-        Figure containing them.
+        Figure containing the axes.
     im_ : matplotlib AxesImage or None
-        All images as one, a row for each name.
+        All images in one, with a row for each name.
     lines_ : list of lists of matplotlib Line2D or None
-        A list for each name with a line for each sample, one above the other.
+        A list for each name, with a line for each sample.
 
     See Also
     --------
-    RBMFiltersDisplay : What single units look for.
+    RBMFiltersDisplay : The weights of single units.
 
     References
     ----------
@@ -69,7 +69,7 @@ class ReconstructionDisplay:
     def from_estimator(
         cls, estimator, X, *, n_samples=10, kind="auto", image_shape=None, ax=None, **kwargs
     ):
-        """Draw samples beside a fitted estimator's reconstruction of them.
+        """Draw samples beside their reconstruction by a fitted estimator.
 
         Parameters
         ----------
@@ -78,20 +78,20 @@ class ReconstructionDisplay:
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Samples.
         n_samples : int, default=10
-            How many of them are drawn, from the first on.
+            Number of samples to draw, from the first.
         kind : {'auto', 'images', 'lines'}, default='auto'
-            'auto': images where `image_shape` is given or the features make a square.
+            'auto': images if `image_shape` is given or the features form a square.
         image_shape : tuple (height, width), default=None
             Shape of the images. None: a square.
         ax : matplotlib Axes, default=None
             Axes to draw on. None: a new figure.
         **kwargs : dict
-            Passed on to matplotlib's `imshow` or `plot`.
+            Passed to matplotlib's `imshow` or `plot`.
 
         Returns
         -------
         display : ReconstructionDisplay
-            Drawn.
+            The display, already drawn.
 
         Raises
         ------
@@ -120,20 +120,19 @@ class ReconstructionDisplay:
     def plot(self, ax=None, **kwargs):
         """Draw the samples.
 
-        Images lie side by side, with a row for each name; lines lie one above the other, a
-        colour for each name.
+        Images are drawn with one row for each name, lines with one colour for each name.
 
         Parameters
         ----------
         ax : matplotlib Axes, default=None
             Axes to draw on. None: a new figure.
         **kwargs : dict
-            Passed on to matplotlib's `imshow` or `plot`.
+            Passed to matplotlib's `imshow` or `plot`.
 
         Returns
         -------
         display : ReconstructionDisplay
-            Itself.
+            The display itself.
         """
         ax = axes_for(self, ax)
         self.im_ = self.lines_ = None
@@ -144,7 +143,7 @@ class ReconstructionDisplay:
         return self
 
     def _draw_images(self, ax, kwargs):
-        """A page with a row for each name."""
+        """Draw a page with a row for each name."""
         from matplotlib.colors import ListedColormap
 
         images = np.concatenate(list(self.samples.values()))
@@ -162,7 +161,7 @@ class ReconstructionDisplay:
         ax.tick_params(left=False)
 
     def _draw_lines(self, ax, kwargs):
-        """Samples one above the other, each as a line over the features."""
+        """Draw each sample as a line over the features, one above the other."""
         self.lines_ = []
         first = next(iter(self.samples.values()))
         above = -line_distance(first) * np.arange(len(first))  # the first on top
@@ -180,7 +179,7 @@ class ReconstructionDisplay:
 
 
 def line_distance(rows):
-    """How far one above the other lines are drawn that are not to cross.
+    """The vertical distance at which lines do not cross.
 
     Parameters
     ----------
@@ -194,7 +193,7 @@ def line_distance(rows):
 
 
 def _image_shape(kind, n_features, image_shape):
-    """The shape of images, or None where lines are to be drawn."""
+    """The shape of the images, or None for lines."""
     if kind == "lines":
         return None
     if kind == "auto" and image_shape is None and round(n_features**0.5) ** 2 != n_features:
@@ -203,6 +202,6 @@ def _image_shape(kind, n_features, image_shape):
 
 
 def _dense(X):
-    """Rows as a dense array, in which NaN may stand for what is missing."""
+    """X as a dense array, in which NaN stands for missing values."""
     X = X.toarray() if sparse.issparse(X) else X
     return check_array(X, dtype="numeric", ensure_all_finite="allow-nan")

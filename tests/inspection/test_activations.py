@@ -51,7 +51,7 @@ def test_axes_are_the_callers(fitted):
 
 def test_unknown_epoch(fitted):
     """The error says which there are."""
-    with pytest.raises(ValueError, match="epoch must be one of the trace, 0 to 4, got 9"):
+    with pytest.raises(ValueError, match="epoch must be in the trace, 0 to 4, got 9"):
         ActivationDisplay.from_estimator(fitted.dbn, epoch=9)
 
 

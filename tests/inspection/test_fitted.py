@@ -32,13 +32,15 @@ def test_unfitted(display, estimator):
 def test_other_estimators(display, digits):
     """What is no model of this package is named; of a pipeline the last step is asked for."""
     X, y = digits
-    with pytest.raises(TypeError, match="which PCA has not"):
+    with pytest.raises(TypeError, match="which PCA does not have"):
         display.from_estimator(PCA(2).fit(X))
     pipeline = make_pipeline(MinMaxScaler(), BernoulliRBMStack(4, max_iter=1)).fit(X)
     with pytest.raises(TypeError, match=r"pass its last step, pipeline\[-1\]"):
         display.from_estimator(pipeline)
     search = GridSearchCV(BernoulliRBMStack(4, max_iter=1), {"n_gibbs_steps": [1]}, cv=2).fit(X)
-    with pytest.raises(TypeError, match=r"has not; pass the fitted one inside, .best_estimator_"):
+    with pytest.raises(
+        TypeError, match=r"does not have; pass the fitted one inside, .best_estimator_"
+    ):
         display.from_estimator(search)
     with pytest.raises(TypeError, match="got None"):
         display.from_estimator(None)

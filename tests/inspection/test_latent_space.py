@@ -69,7 +69,7 @@ def test_wrong_choices(fitted, digits):
     """The error says what cannot be drawn, and why."""
     X, y = digits
     from_estimator = LatentSpaceDisplay.from_estimator
-    with pytest.raises(TypeError, match="transform, which DeepMLPRegressor has not"):
+    with pytest.raises(TypeError, match="transform, which DeepMLPRegressor does not have"):
         from_estimator(fitted.mlp, X)
     with pytest.raises(NotFittedError):
         from_estimator(BernoulliRBMStack(), X)

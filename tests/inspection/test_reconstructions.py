@@ -89,7 +89,7 @@ def test_wrong_choices(fitted, digits):
     """The error says what cannot be drawn, and why."""
     X, _ = digits
     from_estimator = ReconstructionDisplay.from_estimator
-    with pytest.raises(TypeError, match="inverse_transform, which DBNClassifier has not"):
+    with pytest.raises(TypeError, match="inverse_transform, which DBNClassifier does not have"):
         from_estimator(fitted.dbn, X)
     with pytest.raises(NotFittedError):
         from_estimator(BernoulliRBMStack(), X)
