@@ -15,13 +15,7 @@ from sklearn.base import (
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils._set_output import ADAPTERS_MANAGER, _get_output_config
-from sklearn.utils.validation import (
-    FLOAT_DTYPES,
-    _check_feature_names_in,
-    check_array,
-    check_is_fitted,
-)
+from sklearn.utils.validation import check_array, check_is_fitted
 
 from sk_dbn._architecture import (
     PRECISIONS,
@@ -54,6 +48,7 @@ from sk_dbn.models.visible import VisibleUnits
 from sk_dbn.models.work import row_pieces
 
 PIECE = 1024  # rows whose visible units are held in float64 at a time
+FLOATS = np.float64, np.float32, np.float16
 OWN_SCALING = "scale X before, with scikit-learn's StandardScaler for one, and fit again"
 
 
@@ -764,7 +759,7 @@ class BernoulliRBMStack(
     def _read(self, X, reset, allow_nan=False):
         """X as scikit-learn accepts it, in the caller's dtype where kernels can read that."""
         if allow_nan:  # which other numbers than floating-point ones do not have
-            storage = {"ensure_all_finite": "allow-nan", "dtype": FLOAT_DTYPES}
+            storage = {"ensure_all_finite": "allow-nan", "dtype": FLOATS}
             X = read_input(self, X, reset=reset, **storage)
         elif reset:
             X = read_input(self, X, accept_sparse="csr", dtype="numeric")
@@ -1080,11 +1075,9 @@ class BernoulliRBMStack(
 
     def _in_container(self, X_new, X):
         """X_new as a data frame like X, where `set_output` asks for one."""
-        container = _get_output_config("transform", self)["dense"]
-        if container == "default":
-            return X_new
-        names = _check_feature_names_in(self)
-        return ADAPTERS_MANAGER.adapters[container].create_container(X_new, X, columns=names)
+        like_input = _LikeInput()
+        vars(like_input).update(vars(self))  # what `set_output` chose, and the features' names
+        return like_input.transform(X, X_new)
 
     def _generator(self, random_state):
         """What samples are drawn from: given by the caller, or going on from training."""
@@ -1105,6 +1098,18 @@ class BernoulliRBMStack(
         tags.input_tags.sparse = True
         tags.transformer_tags.preserves_dtype = []
         return tags
+
+
+class _LikeInput(TransformerMixin, BaseEstimator):
+    """Has scikit-learn put values of the features into the container that `set_output` names."""
+
+    def transform(self, X, X_new):
+        """X_new, in that container with the index of X."""
+        return X_new
+
+    def get_feature_names_out(self):
+        """The names of the features."""
+        return getattr(self, "feature_names_in_", [f"x{i}" for i in range(self.n_features_in_)])
 
 
 class EpochCounts(list):
