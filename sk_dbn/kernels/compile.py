@@ -32,12 +32,10 @@ from numba.core import cgutils
 from numba.core.codegen import CPUCodeLibrary
 from numba.core.compiler import Compiler, Flags, compile_extra
 from numba.core.dispatcher import _FunctionCompiler
-from numba.core.imputils import lower_builtin
 from numba.core.registry import CPUDispatcher
-from numba.core.types import Any, Array, BaseTuple, Function, VarArg, unliteral
-from numba.core.typing import signature
 from numba.core.typing.templates import AbstractTemplate, infer_global
-from numba.extending import intrinsic
+from numba.extending import intrinsic, lower_builtin
+from numba.types import Any, Array, BaseTuple, Function, VarArg, unliteral
 
 from sk_dbn.kernels import self_test
 from sk_dbn.kernels.cache import DiskCache, find_folder
@@ -413,7 +411,7 @@ def _make_callable(routine):
         def generic(self, args, kws):
             args = tuple(unliteral(arg) for arg in args)
             result, _ = routine.compiled(args)
-            return signature(result.signature.return_type, *args)
+            return result.signature.return_type(*args)
 
     infer_global(routine, Function(Template))
 

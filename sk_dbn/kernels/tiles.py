@@ -8,9 +8,8 @@ which turns them into what the processor has; their Python bodies say what they 
 
 import numpy as np
 from llvmlite import binding, ir
-from numba import types
+from numba import TypingError, types
 from numba.core import cgutils
-from numba.core.errors import TypingError
 from numba.core.imputils import impl_ret_borrowed
 from numba.core.registry import cpu_target
 
