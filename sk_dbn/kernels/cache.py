@@ -138,7 +138,7 @@ class DiskCache(NullCache):
 
     def load_overload(self, sig, target_context):
         """The cached machine code of one signature, or None."""
-        self._is_asked, self._is_served = True, False
+        self._is_asked = True
         if self_test.has_failed():
             return None
         try:
@@ -147,8 +147,10 @@ class DiskCache(NullCache):
             if content is None:
                 return None
             result = CompileResult._rebuild(target_context, *pickle.loads(content))
-            self._is_served = result.signature.args == _arguments(sig)
-            return result if self._is_served else None
+            if result.signature.args != _arguments(sig):
+                return None
+            self._is_served = True
+            return result
         except Exception:
             return None
 
