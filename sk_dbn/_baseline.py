@@ -84,7 +84,8 @@ def constant_score(network, y, weight):
     """
     if is_regressor(network):
         return 0.0
-    _, label = np.unique(y, axis=0, return_inverse=True)
+    axis = 0 if y.ndim > 1 else None  # along which NumPy 2.0 compares no objects
+    _, label = np.unique(y, axis=axis, return_inverse=True)
     counts = np.bincount(label.ravel(), weights=weight)
     return float(counts.max() / counts.sum())
 

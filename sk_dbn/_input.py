@@ -8,6 +8,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 COMPRESSED = ("csr", "csc", "bsr")
 MOST_NAMED = 5  # columns
 OF_WORDS = "could not convert string"  # in NumPy's and pandas' errors
+OF_OBJECTS = "Input contains NaN"  # which older scikit-learn looks for before it reads words
 
 
 def read_input(estimator, X, y="no_validation", **rules):
@@ -34,13 +35,16 @@ def read_input(estimator, X, y="no_validation", **rules):
     try:
         return validate_data(estimator, check_sparse(X, "X"), check_sparse(y, "y"), **rules)
     except ValueError as error:
-        names = _columns_of_words(X) if OF_WORDS in str(error) else []
-        if not names:
+        may_be_words = OF_WORDS in str(error) or str(error) == OF_OBJECTS
+        words = _columns_of_words(X) if may_be_words else {}
+        if not words:
             raise
+        names = list(words)
         more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
         raise ValueError(
             f"X has words in {'column' if len(names) == 1 else 'columns'} "
-            f"{', '.join(map(repr, names[:MOST_NAMED]))}{more}, and must have numbers: {error}. "
+            f"{', '.join(map(repr, names[:MOST_NAMED]))}{more}, and must have numbers: "
+            f"{words[names[0]]}. "
             "Encode categories in a pipeline, by make_column_transformer((OneHotEncoder("
             "handle_unknown='ignore'), columns), remainder=StandardScaler()), from sklearn.compose "
             "and sklearn.preprocessing."
@@ -116,14 +120,15 @@ def _is_finite(X):
 
 
 def _columns_of_words(X):
-    """Names of the columns of a data frame that cannot be read as numbers."""
-    names = []
+    """The columns of a data frame that cannot be read as numbers: their names, with why."""
+    words = {}
     for name in getattr(X, "columns", ()):
         try:
             np.asarray(X[name], dtype=np.float64)
         except (TypeError, ValueError) as error:
-            names += [name] * (OF_WORDS in str(error))
-    return names
+            if OF_WORDS in str(error):
+                words[name] = error
+    return words
 
 
 def check_sparse(A, name):

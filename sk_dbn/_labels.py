@@ -1,11 +1,12 @@
 """What labels can mean "no label", and which of them look as if they did."""
 
+import math
+import sys
 import warnings
 from numbers import Real
 
 import numpy as np
 import scipy.sparse
-from sklearn.utils._missing import is_pandas_na, is_scalar_nan
 
 # Kinds of an array's dtype, and which type a label in it has.
 NUMBERS, STRINGS, BOOLEANS = "iuf", "US", "b"
@@ -32,7 +33,7 @@ def check_unlabeled(unlabeled, y):
     ValueError
         If it is of a type that no label can have, or NaN, which equals nothing.
     """
-    if is_scalar_nan(unlabeled):
+    if _is_nan(unlabeled):
         raise ValueError(
             "unlabeled must be a label, got NaN, which equals nothing, itself included; replace "
             "missing labels by a label, such as -1, and set unlabeled to that."
@@ -79,8 +80,13 @@ def check_not_missing(y):
         )
 
 
+def _is_nan(value):
+    return isinstance(value, Real) and math.isnan(value)
+
+
 def _is_missing(value):
-    return value is None or is_scalar_nan(value) or is_pandas_na(value)
+    pandas = sys.modules.get("pandas")  # without which there is no pandas.NA
+    return value is None or _is_nan(value) or (pandas is not None and value is pandas.NA)
 
 
 def check_no_minus_one(y, name):

@@ -7,7 +7,6 @@ import numpy as np
 from sklearn.base import BaseEstimator, clone, is_regressor
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
-from sklearn.utils.optimize import _check_optimize_result
 from sklearn.utils.validation import check_is_fitted
 
 from sk_dbn._architecture import (
@@ -548,6 +547,20 @@ class BaseDeepNetwork(NetworkParameters, SuggestsNames, BaseEstimator, metaclass
                 ConvergenceWarning,
             )
 
+    def _warn_of_lbfgs(self, result):
+        """Warn as scikit-learn does where SciPy says that it did not converge."""
+        more_iterations = (
+            "\nIncrease the number of iterations to improve the convergence "
+            f"(max_iter={self.max_iter})."
+        )
+        warnings.warn(
+            f"lbfgs failed to converge after {result.nit} iteration(s) (status={result.status}):\n"
+            f"{result.message}\n{more_iterations if result.nit == self.max_iter else ''}\n"
+            "You might also want to scale the data as shown in:\n"
+            "    https://scikit-learn.org/stable/modules/preprocessing.html",
+            ConvergenceWarning,
+        )
+
     def _fit_lbfgs(self, run, train, validation, checkpoint):
         """Minimise the loss over all rows by L-BFGS-B."""
         network = self._trained.astype(train.data.dtype)
@@ -560,7 +573,9 @@ class BaseDeepNetwork(NetworkParameters, SuggestsNames, BaseEstimator, metaclass
         if task.divergence is not None:
             self._warn_of_divergence(*task.divergence)
             return
-        self.n_iter_ = _check_optimize_result("lbfgs", task.result, self.max_iter)
+        self.n_iter_ = task.result.nit
+        if task.result.status != 0:
+            self._warn_of_lbfgs(task.result)
         if task.result.success and is_steep(task.result, self.tol):
             warnings.warn(
                 f"lbfgs stopped after {self.n_iter_} iterations because a step lowered the loss by "

@@ -12,11 +12,7 @@ from sklearn.base import (
 )
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import (
-    FLOAT_DTYPES,
-    check_array,
-    check_is_fitted,
-)
+from sklearn.utils.validation import check_array, check_is_fitted
 
 from sk_dbn._architecture import (
     PRECISIONS,
@@ -55,6 +51,7 @@ from sk_dbn.models.traces import join_layers
 from sk_dbn.models.transaction import transaction
 from sk_dbn.models.visible import VisibleUnits
 
+FLOATS = np.float64, np.float32, np.float16
 OWN_SCALING = "scale X before, with scikit-learn's StandardScaler for one, and fit again"
 
 
@@ -607,7 +604,7 @@ class BernoulliRBMStack(
     def _read(self, X, reset, allow_nan=False):
         """X as scikit-learn accepts it, in the caller's dtype where kernels can read that."""
         if allow_nan:  # which other numbers than floating-point ones do not have
-            storage = {"ensure_all_finite": "allow-nan", "dtype": FLOAT_DTYPES}
+            storage = {"ensure_all_finite": "allow-nan", "dtype": FLOATS}
             X = read_input(self, X, reset=reset, **storage)
         elif reset:
             X = read_input(self, X, accept_sparse="csr", dtype="numeric")

@@ -2,11 +2,12 @@
 
 import math
 from dataclasses import dataclass
+from numbers import Number
 
 import numpy as np
 from sklearn.base import is_classifier
 from sklearn.model_selection import train_test_split
-from sklearn.utils.validation import _check_sample_weight
+from sklearn.utils.validation import check_array
 
 from sk_dbn.models.data import Data
 
@@ -50,6 +51,39 @@ class Samples:
         return rows if is_plain else np.repeat(rows, self.repeats[rows])
 
 
+def check_sample_weight(sample_weight, n_samples):
+    """Check sample weights as scikit-learn does.
+
+    Parameters
+    ----------
+    sample_weight : array-like of shape (n_samples,) or number
+    n_samples : int
+
+    Returns
+    -------
+    float64 ndarray of shape (n_samples,)
+
+    Raises
+    ------
+    ValueError
+        If there is not one for each sample, or one is negative or not finite.
+    """
+    if isinstance(sample_weight, Number):
+        sample_weight = np.full(n_samples, sample_weight)
+    checks = {"dtype": np.float64, "order": "C", "input_name": "sample_weight"}
+    w = check_array(sample_weight, ensure_2d=False, **checks)
+    if w.ndim != 1:
+        raise ValueError(
+            f"Sample weights must be 1D array or scalar, got {w.ndim}D array. Expected either a "
+            f"scalar value or a 1D array of length {n_samples}."
+        )
+    if len(w) != n_samples:
+        raise ValueError(f"sample_weight.shape == {w.shape}, expected {(n_samples,)}!")
+    if (w < 0).any():
+        raise ValueError("Negative values in data passed to `sample_weight`.")
+    return w
+
+
 def weigh(network, X, y, labelled, sample_weight):
     """Sample weights as counts where they are whole numbers, and as factors.
 
@@ -71,7 +105,7 @@ def weigh(network, X, y, labelled, sample_weight):
     n_samples = X.shape[0]
     repeats, factors = np.ones(n_samples, dtype=np.int64), None
     if sample_weight is not None:
-        w = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+        w = check_sample_weight(sample_weight, n_samples)
         if not w[labelled].any():
             raise ValueError("Sample weights must contain at least one non-zero number.")
         if np.all(w == np.floor(w)) and w.sum() <= MOST_REPEATS * n_samples:

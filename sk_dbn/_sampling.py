@@ -3,9 +3,9 @@
 from numbers import Integral
 
 import numpy as np
+from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import check_random_state
-from sklearn.utils._set_output import ADAPTERS_MANAGER, _get_output_config
-from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
+from sklearn.utils.validation import check_is_fitted
 
 from sk_dbn.models import generation, memory
 from sk_dbn.models.fitted_stack import CHUNK_ROWS
@@ -176,17 +176,27 @@ class SamplingMixin:
 
     def _in_container(self, X_new, X):
         """X_new as a data frame like X, where `set_output` asks for one."""
-        container = _get_output_config("transform", self)["dense"]
-        if container == "default":
-            return X_new
-        names = _check_feature_names_in(self)
-        return ADAPTERS_MANAGER.adapters[container].create_container(X_new, X, columns=names)
+        like_input = _LikeInput()
+        vars(like_input).update(vars(self))  # what `set_output` chose, and the features' names
+        return like_input.transform(X, X_new)
 
     def _generator(self, random_state):
         """The random numbers of samples: given by the caller, or continuing those of training."""
         if random_state is None:
             return generation.generator(self.random_state_)
         return generation.generator(check_random_state(random_state))
+
+
+class _LikeInput(TransformerMixin, BaseEstimator):
+    """Has scikit-learn put values of the features into the container that `set_output` names."""
+
+    def transform(self, X, X_new):
+        """X_new, in that container with the index of X."""
+        return X_new
+
+    def get_feature_names_out(self):
+        """The names of the features."""
+        return getattr(self, "feature_names_in_", [f"x{i}" for i in range(self.n_features_in_)])
 
 
 def _check_count(name, value, at_least):

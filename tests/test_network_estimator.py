@@ -185,6 +185,22 @@ def test_the_first_steps_of_lbfgs_are_scikit_learns(target):
     np.testing.assert_allclose(mine.loss_, theirs.loss_, rtol=1e-9)
 
 
+@pytest.mark.filterwarnings("default")
+@pytest.mark.parametrize("limit", ["max_iter", "max_fun"])
+def test_lbfgs_warns_in_scikit_learns_words(limit):
+    """Of every end that SciPy calls no success; of max_iter, only where that was the end."""
+    X, y = problem("one output")
+    texts = []
+    for estimator in pair("one output", solver="lbfgs", tol=1e-12, **{limit: 5}):
+        with pytest.warns(ConvergenceWarning, match="lbfgs failed to converge") as caught:
+            estimator.fit(X, y)
+        texts += [str(w.message) for w in caught if w.category is ConvergenceWarning]
+    theirs, mine = texts
+    assert (f"(max_iter={5})" in mine) is (limit == "max_iter")
+    if "iteration(s)" in theirs:  # from scikit-learn 1.7 on
+        assert mine == theirs
+
+
 @pytest.mark.parametrize("n_outputs", [1, 2])
 def test_lbfgs_finds_the_minimum(n_outputs):
     """Without hidden layers the loss is that of a ridge regression, whose minimum is known.
@@ -1643,8 +1659,10 @@ def test_the_first_loss_is_the_weighted_mean(kind):
         (np.r_[np.nan, np.ones(89)], "NaN"),
         (np.zeros(90), "at least one non-zero|all zero"),
         (np.ones(89), "sample_weight.shape"),
+        (np.ones((90, 1)), "must be 1D array or scalar"),
+        (np.nan, "NaN"),
     ],
-    ids=["negative", "NaN", "zeros", "shape"],
+    ids=["negative", "NaN", "zeros", "shape", "column", "number"],
 )
 def test_bad_weights(kind, weight, rule):
     """Weights are finite, non-negative, one a row, and not all zero."""

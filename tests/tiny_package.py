@@ -1,4 +1,4 @@
-"""A package of two kernel files beside copies of the real `compile` and `cache`."""
+"""A package of two kernel files beside copies of the real files that compile."""
 
 import os
 import subprocess
@@ -62,17 +62,17 @@ class Tiny:
         self.folder, self.cache = folder / "tiny", folder / "cache"
         self.folder.mkdir()
         (self.folder / "__init__.py").touch()
-        for name in ("blocks.py", "compile.py", "cache.py"):
+        for name in ("blocks.py", "compile.py", "cache.py", "self_test.py"):
             source = (KERNELS / name).read_text("utf-8")
             (self.folder / name).write_text(source.replace("sk_dbn.kernels", "tiny"), "utf-8")
         (self.folder / "callee.py").write_text(CALLEE)
         (self.folder / "caller.py").write_text(CALLER)
 
-    def start(self, before="", cwd=None, **environment):
+    def start(self, before="", script=SCRIPT, cwd=None, **environment):
         """A process that imports the package and runs its kernels."""
         settings = {"NUMBA_CACHE_DIR": str(self.cache), "PYTHONDONTWRITEBYTECODE": "1"}
         return subprocess.Popen(
-            [sys.executable, "-W", "error", "-c", before + SCRIPT],
+            [sys.executable, "-W", "error", "-c", before + script],
             env={**os.environ, **settings, "PYTHONPATH": str(self.folder.parent), **environment},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -88,7 +88,7 @@ class Tiny:
         return [float(v) for v in values.split()], [int(h) for h in hits.split()]
 
     def run(self, before="", cwd=None, **environment):
-        return self.result(self.start(before, cwd, **environment))
+        return self.result(self.start(before, cwd=cwd, **environment))
 
     def cache_files(self):
         """What lies in the cache, leftovers included."""

@@ -1,7 +1,6 @@
 """The axes and colours of displays."""
 
 import numpy as np
-from sklearn.utils._optional_dependencies import check_matplotlib_support
 
 # The palette of Okabe & Ito (2008), "Color universal design", whose colours people with colour
 # blindness can distinguish; without its yellow, which is hard to see on white.
@@ -28,9 +27,13 @@ def axes_for(display, ax):
     ImportError
         If matplotlib is not installed.
     """
-    check_matplotlib_support(f"{type(display).__name__}.plot")
-    import matplotlib.pyplot as plt
-
+    try:
+        import matplotlib.pyplot as plt
+    except ImportError as error:
+        raise ImportError(
+            f"{type(display).__name__}.plot requires matplotlib. You can install matplotlib with "
+            "`pip install matplotlib`"
+        ) from error
     if ax is None:
         _, ax = plt.subplots(layout="constrained")
     display.ax_, display.figure_ = ax, ax.figure

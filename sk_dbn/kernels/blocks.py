@@ -9,8 +9,8 @@ import functools
 from collections import namedtuple
 
 from llvmlite import ir
-from numba import config, prange
-from numba.core import cgutils, types
+from numba import config, prange, types
+from numba.core import cgutils
 from numba.core.callconv import RETCODE_OK
 from numba.extending import intrinsic
 

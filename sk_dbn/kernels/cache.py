@@ -38,6 +38,8 @@ from numba.core.compiler import CompileResult
 from numba.core.serialize import dumps
 from numba.misc.appdirs import AppDirs
 
+from sk_dbn.kernels import self_test
+
 Folder = namedtuple("Folder", "path private")
 Folder.__doc__ = """Where machine code is kept.
 
@@ -112,7 +114,8 @@ class DiskCache(NullCache):
     """The cache of one function, in which every failure is a miss and never an error.
 
     A full disk, a folder that became read-only or went, a file that cannot be unpickled: they
-    all surface as different exceptions, and compiling is the right answer to each.
+    all surface as different exceptions, and compiling is the right answer to each. What numba has
+    to do for it is not among them: that is tried before the first code is kept (`self_test`).
 
     Parameters
     ----------
@@ -126,6 +129,7 @@ class DiskCache(NullCache):
     def __init__(self, function, folder, required):
         self._name = f"{function.__module__}.{function.__qualname__}"
         self._folder, self._required = folder, required
+        self._is_asked = self._is_served = False
 
     @property
     def cache_path(self):
@@ -134,25 +138,41 @@ class DiskCache(NullCache):
 
     def load_overload(self, sig, target_context):
         """The cached machine code of one signature, or None."""
+        self._is_asked = True
+        if self_test.has_failed():
+            return None
         try:
             target_context.refresh()
             content = self._read(self._key(sig, target_context.codegen()))
             if content is None:
                 return None
             result = CompileResult._rebuild(target_context, *pickle.loads(content))
-            return result if result.signature.args == _arguments(sig) else None
+            if result.signature.args != _arguments(sig):
+                return None
+            self._is_served = True
+            return result
         except Exception:
             return None
 
     def save_overload(self, sig, data):
         """Keep the machine code of one signature, if that is possible."""
-        if data.lifted or data.library.has_dynamic_globals:
-            return  # it holds addresses of this process
+        self._is_served = True
+        if not self_test.has_passed(data, self._required):
+            return
         try:
+            if data.lifted or data.library.has_dynamic_globals:
+                return  # it holds addresses of this process
             data.reload_init.extend(self._required(data.library))
             self._write(self._key(sig, data.codegen), dumps(data._reduce()))
-        except Exception:
+        except (OSError, MemoryError):
             pass
+        except Exception as error:
+            self_test.give_up(f"{type(error).__name__}: {error}")
+
+    def check_use(self):
+        """Check that numba has asked for code, and handed over what was compiled for want of it."""
+        if not (self._is_asked and self._is_served):
+            self_test.give_up("it compiles without asking the cache of a function")
 
     def _key(self, sig, codegen):
         """All that tells this machine code from any other."""

@@ -32,13 +32,12 @@ from numba.core import cgutils
 from numba.core.codegen import CPUCodeLibrary
 from numba.core.compiler import Compiler, Flags, compile_extra
 from numba.core.dispatcher import _FunctionCompiler
-from numba.core.imputils import lower_builtin
 from numba.core.registry import CPUDispatcher
-from numba.core.types import Any, Array, BaseTuple, Function, VarArg, unliteral
-from numba.core.typing import signature
 from numba.core.typing.templates import AbstractTemplate, infer_global
-from numba.extending import intrinsic
+from numba.extending import intrinsic, lower_builtin
+from numba.types import Any, Array, BaseTuple, Function, VarArg, unliteral
 
+from sk_dbn.kernels import self_test
 from sk_dbn.kernels.cache import DiskCache, find_folder
 
 # NaN and infinity must survive to be seen, hence neither "nnan" nor "ninf".
@@ -107,8 +106,11 @@ def _cached(dispatcher):
     return dispatcher
 
 
+_NAMES = set()
+
+
 def _named(function, suffix):
-    """A copy of the function under a cache name of its own."""
+    """A copy of the function under a cache name of its own, which no other one may have."""
     copy = types.FunctionType(
         function.__code__,
         function.__globals__,
@@ -119,6 +121,13 @@ def _named(function, suffix):
     copy.__doc__ = function.__doc__
     copy.__module__ = function.__module__
     copy.__qualname__ = f"{function.__qualname__}_{suffix}_{_DIGEST}"
+    name = copy.__module__, copy.__qualname__
+    if name in _NAMES:
+        raise ValueError(
+            f"{function.__qualname__} of {function.__module__} is the name of two functions: the "
+            "cached code of one would be taken for that of the other."
+        )
+    _NAMES.add(name)
     return copy
 
 
@@ -165,7 +174,7 @@ _HASH = hash(Flags())  # which is the same for all, being that of the names
 
 
 class _Compiler(_FunctionCompiler):
-    """Compiles as numba does."""
+    """Compiles as numba does, whose hook for flags is for callbacks from C alone."""
 
     def _compile_core(self, args, return_type, library=None):
         _announce()
@@ -327,6 +336,7 @@ class Routine:
         self._dispatcher = _cached(BuildingBlock(_named(function, "routine"), **options))
         self._compiled = {}
         functools.update_wrapper(self, function)
+        _ROUTINES[self.__module__, self.__qualname__] = self
         _make_callable(self)
 
     def __call__(self, *args):
@@ -346,12 +356,14 @@ class Routine:
         """The machine code for some argument types, and the symbol that it goes by."""
         if args not in self._compiled:
             self._dispatcher.compile(args)
+            if _FOLDER is not None:
+                self._dispatcher._cache.check_use()
             result = self._dispatcher.overloads[args]
             symbol = f"{SYMBOLS}{self.py_func.__module__}.{self.py_func.__qualname__}"
             symbol += hashlib.sha256(str(args).encode()).hexdigest()[:16]
             binding.add_symbol(symbol, _address(result))
             _REQUIREMENTS[symbol] = functools.partial(
-                _require, self.__module__, self.__name__, args
+                _require, self.__module__, self.__qualname__, args
             )
             self._compiled[args] = result, symbol
         return self._compiled[args]
@@ -374,12 +386,14 @@ def prototype(context, module, routine, args):
 
 
 SYMBOLS = "sk_dbn_routine."
-_REQUIREMENTS = {}  # of each symbol, what makes it known
+_ROUTINES = {}  # by module and name, of which there is one
+_REQUIREMENTS = {self_test.SYMBOL: self_test.note_reload}  # of each symbol, what makes it known
 
 
 def _require(module, name, args):
     """Make a routine's symbol known in a process that is about to load a caller."""
-    getattr(importlib.import_module(module), name).compiled(args)
+    importlib.import_module(module)
+    _ROUTINES[module, name].compiled(args)
 
 
 def _routines_called(library):
@@ -397,7 +411,7 @@ def _make_callable(routine):
         def generic(self, args, kws):
             args = tuple(unliteral(arg) for arg in args)
             result, _ = routine.compiled(args)
-            return signature(result.signature.return_type, *args)
+            return result.signature.return_type(*args)
 
     infer_global(routine, Function(Template))
 

@@ -6,7 +6,7 @@ Functions*, 1989), accurate to about two units in the last place.
 """
 
 import numpy as np
-from numba.core import types
+from numba import types
 from numba.extending import overload
 
 from sk_dbn.kernels.compile import EXACT, kernel

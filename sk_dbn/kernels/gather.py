@@ -9,8 +9,7 @@ import ctypes
 from collections import namedtuple
 
 import numpy as np
-from numba import config
-from numba.core import types
+from numba import config, types
 from numba.extending import intrinsic
 from numba.np.arrayobj import populate_array
 

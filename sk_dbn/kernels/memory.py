@@ -6,12 +6,17 @@ takes most of the time that it is compiled in.
 """
 
 from llvmlite import ir
-from numba import config
-from numba.core import cgutils, types
-from numba.core.datamodel import models, register_default
-from numba.core.imputils import impl_ret_borrowed, lower_getattr_generic
-from numba.core.typing.templates import AttributeTemplate, infer_getattr
-from numba.extending import intrinsic
+from numba import config, types
+from numba.core import cgutils
+from numba.core.imputils import impl_ret_borrowed
+from numba.core.typing.templates import AttributeTemplate
+from numba.extending import (
+    infer_getattr,
+    intrinsic,
+    lower_getattr_generic,
+    models,
+    register_model,
+)
 
 INT64 = ir.IntType(64)
 
@@ -28,7 +33,7 @@ class InMemory(types.Type):
         return self.tuple
 
 
-@register_default(InMemory)
+@register_model(InMemory)
 class _Model(models.PrimitiveModel):
     """An address."""
 

@@ -3,9 +3,7 @@
 numba has slices and ``reshape`` for that, which take much longer to compile.
 """
 
-from numba import config
-from numba.core import types
-from numba.core.errors import TypingError
+from numba import TypingError, config, types
 from numba.extending import intrinsic
 from numba.np.arrayobj import populate_array
 

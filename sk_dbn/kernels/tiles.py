@@ -7,10 +7,9 @@ which turns them into what the processor has; their Python bodies say what they 
 """
 
 import numpy as np
-from llvmlite import ir
-from numba import types
+from llvmlite import binding, ir
+from numba import TypingError, types
 from numba.core import cgutils
-from numba.core.errors import TypingError
 from numba.core.imputils import impl_ret_borrowed
 from numba.core.registry import cpu_target
 
@@ -26,6 +25,10 @@ else:
     VECTOR_BYTES, MOST_ROWS, MOST_VECTORS, MOST_DOT_ROWS, MOST_DOT_COLUMNS = 32, 4, 3, 2, 4
 LINE_BYTES = 64  # that memory is read in
 SQUARE_BYTES = 16  # of a row of the squares that are transposed: all processors have such vectors
+
+# LLVM 22 made the alignment of masked loads and stores an attribute of the address. Up to LLVM 21
+# it is an operand after that.
+ALIGNMENT_IS_OPERAND = binding.llvm_version_info[0] < 22
 
 INT64, INT32, BIT = ir.IntType(64), ir.IntType(32), ir.IntType(1)
 
@@ -102,8 +105,7 @@ class Vectors:
         address = self.builder.bitcast(address, self.type.as_pointer())
         if mask is None:
             return self.builder.load(address, align=self.size)
-        type_ = ir.FunctionType(self.type, [address.type, INT32, self.masks, self.type])
-        return self._call("load", type_, [address, INT32(self.size), mask, self.zeros])
+        return self._masked("load", self.type, [address, mask, self.zeros], 0)
 
     def store(self, x, address, mask):
         """The lanes of a mask, None for all."""
@@ -111,13 +113,21 @@ class Vectors:
             self.write(x, address)
             return
         address = self.builder.bitcast(address, self.type.as_pointer())
-        type_ = ir.FunctionType(ir.VoidType(), [self.type, address.type, INT32, self.masks])
-        self._call("store", type_, [x, address, INT32(self.size), mask])
+        self._masked("store", ir.VoidType(), [x, address, mask], 1)
 
-    def _call(self, name, type_, arguments):
+    def _masked(self, name, returned, arguments, k_address):
+        attributes = {}
+        if ALIGNMENT_IS_OPERAND:
+            arguments.insert(k_address + 1, INT32(self.size))
+        else:
+            attributes[k_address] = ()
+        type_ = ir.FunctionType(returned, [argument.type for argument in arguments])
         name = f"llvm.masked.{name}.{self.name}"
         function = cgutils.get_or_insert_function(self.builder.module, type_, name)
-        return self.builder.call(function, arguments)
+        call = self.builder.call(function, arguments, arg_attrs=attributes)
+        for attribute in call.arg_attributes.values():
+            attribute.align = self.size
+        return call
 
     def add_product(self, x, y, total):
         """total + x y, rounded once where the processor can."""
@@ -306,13 +316,18 @@ def whole_or_part(builder, whole, n_columns, m, last, write):
 
 
 def safe_rows(builder, B, n_terms, end, size):
-    """How many of the first rows of B can be read up to a column beyond the last one."""
+    """How many of the first rows of B can be read up to a column beyond the last one.
+
+    None, where no row lies behind the first one.
+    """
     stride = builder.sdiv(B.steps[0], INT64(size))
     over = builder.sub(end, B.shape[1])
-    stride = builder.select(builder.icmp_signed(">", stride, INT64(0)), stride, INT64(1))
+    is_ascending = builder.icmp_signed(">", stride, INT64(0))
+    stride = builder.select(is_ascending, stride, INT64(1))
     lost = builder.sdiv(builder.add(over, builder.sub(stride, INT64(1))), stride)
     n_safe = builder.sub(n_terms, lost)
-    n_safe = builder.select(builder.icmp_signed(">", n_safe, INT64(0)), n_safe, INT64(0))
+    some_are = builder.and_(is_ascending, builder.icmp_signed(">", n_safe, INT64(0)))
+    n_safe = builder.select(some_are, n_safe, INT64(0))
     return builder.select(builder.icmp_signed(">", over, INT64(0)), n_safe, n_terms)
 
 

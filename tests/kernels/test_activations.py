@@ -40,7 +40,7 @@ def activated(name, z, dtype, bias=0.0, slopes=False):
 
 def derivative(name, z, dtype):
     """The factor that backpropagation multiplies delta by."""
-    a, slopes = activated(name, z, dtype, slopes=CODES[name] in NEEDS_SLOPES)
+    a, slopes = activated(name, z, dtype, slopes=NEEDS_SLOPES[CODES[name]])
     delta = np.ones_like(a)
     times_derivative(CODES[name], a, slopes, delta)
     return delta

@@ -114,6 +114,21 @@ def test_cached_names_differ():
     assert all(name.endswith(compiling.kernel_digest()) for name in names)
 
 
+def test_a_name_is_cached_once():
+    """Else the code of one function would be loaded for the other, and its symbol called."""
+
+    def shift(by):
+        def shifted(x):
+            return x + by
+
+        return shifted
+
+    for kind in ("entry", "routine"):  # which are told apart
+        compiling._named(shift(1), kind)
+        with pytest.raises(ValueError, match="shifted of .*test_compile.* of two functions"):
+            compiling._named(shift(2), kind)
+
+
 def test_nan_and_infinity_are_not_assumed_away():
     """ "nnan" and "ninf" would let the compiler remove the checks that find divergence."""
     for flags in (compiling.FASTMATH, compiling.EXACT):
