@@ -16,7 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sk_dbn._rbm_stack import PIECE, BernoulliRBMStack
 from sk_dbn.models import memory, partition
-from sk_dbn.models.partition import MOST_ENUMERATED, BinaryMachine
+from sk_dbn.models.partition import MOST_ENUMERATED, BinaryRBM
 from sk_dbn.models.threads import threads
 from sk_dbn.models.variational import MOST_LISTED, exact_bound, sampled_bound
 
@@ -402,7 +402,7 @@ def _machine(stack, layer):
         raise ValueError(
             f"layer must be below the stack's number of layers, {stack.n_layers_}, got {layer}."
         )
-    return BinaryMachine.of(stack._stack, layer)
+    return BinaryRBM.of(stack._stack, layer)
 
 
 def _read(stack, X):
@@ -466,7 +466,7 @@ def _base_biases(stack, layer, X):
     """Visible biases of a machine without weights, from the means of a layer's input."""
     kind, unit = stack._stack.kinds[layer], 1.0
     if layer == 0 and len(stack._stack.variance):
-        unit = np.sqrt(stack._stack.variance)  # as in BinaryMachine
+        unit = np.sqrt(stack._stack.variance)  # as in BinaryRBM
     if X is None:
         return partition.base_biases(kind, stack._stack.memories[layer].mu / unit)
     X = stack._read(X, reset=False)

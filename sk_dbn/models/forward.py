@@ -1,4 +1,4 @@
-"""Many rows through layers: prediction, and what upper machines are shown."""
+"""Many rows through layers: prediction, and what upper RBMs are shown."""
 
 import numpy as np
 
