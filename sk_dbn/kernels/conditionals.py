@@ -6,7 +6,7 @@ from sk_dbn.kernels.activations import IDENTITY, RELU
 from sk_dbn.kernels.compile import kernel
 from sk_dbn.kernels.products import product_nn
 from sk_dbn.kernels.random_bits import derive, fill_normal
-from sk_dbn.kernels.rows import copy_rows, divide_columns
+from sk_dbn.kernels.rows import copy_rows
 from sk_dbn.kernels.units import add_noise, drop, sample, sample_rectified, to_means
 
 NOISE_KEY = 1  # of Gaussian units, where units beside them take the bits of the other key
@@ -31,11 +31,14 @@ def hidden_products(parameters, v, u, out):
     u : array like v, overwritten when the units are Gaussian
     out : array (n_rows, n_hidden), written
     """
-    if parameters.variance.shape[0] > 0:
-        divide_columns(v, parameters.variance, u)
-        product_nn(u, parameters.W, out)
-    else:
+    variance = parameters.variance
+    if variance.shape[0] == 0:
         product_nn(v, parameters.W, out)
+        return
+    for i in range(v.shape[0]):
+        for j in range(v.shape[1]):
+            u[i, j] = v[i, j] / variance[j]
+    product_nn(u, parameters.W, out)
 
 
 @kernel

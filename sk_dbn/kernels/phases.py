@@ -11,7 +11,7 @@ from sk_dbn.kernels.conditionals import (
 from sk_dbn.kernels.feed_forward import forward_rows
 from sk_dbn.kernels.products import product_nt
 from sk_dbn.kernels.random_bits import derive
-from sk_dbn.kernels.rows import add_row, scale_rows, sum_columns
+from sk_dbn.kernels.rows import scale_rows, sum_columns
 from sk_dbn.kernels.tempering import tempered_block
 
 CHAIN_ROWS = 2**24  # added to a persistent chain's number where rows and chains draw alike
@@ -41,9 +41,11 @@ def positive_phase(rbm, rule, key, draws, push, state, v, u, h, sums):
     hidden_products(rbm.parameters, v, u, h)
     is_drawn = rule.persistent == 0
     finish_hidden(rbm, rbm.parameters.c, rule, derive(key, 0), draws, is_drawn, h, state)
-    sum_columns(h, 0, h.shape[0], 0, sums)
+    sum_columns(h, 0, sums)
     if rule.sparsity_cost > 0.0:
-        add_row(push, h)
+        for i in range(h.shape[0]):
+            for j in range(h.shape[1]):
+                h[i, j] += push[j]
 
 
 @kernel
@@ -120,6 +122,6 @@ def phases_block(source, rows, layers, rbm, rule, update, work, block):
     else:
         draws = Draws(lo, drop_key, drop_row)
         negative_phase(rbm, rule, key, draws, phases.chains[lo:hi], v, u, h)
-    sum_columns(h, 0, h.shape[0], 0, sums[1])
+    sum_columns(h, 0, sums[1])
     # The product is divided by the rows of the minibatch, this phase belongs over n_chains.
     scale_rows(h, h.dtype.type(-size / n_chains), h)

@@ -20,27 +20,11 @@ def scale_rows(x, factor, out):
 
 
 @kernel
-def add_row(row, x):
-    """x += row, for each row of x."""
-    for i in range(x.shape[0]):
-        for j in range(x.shape[1]):
-            x[i, j] += row[j]
-
-
-@kernel
-def divide_columns(x, divisors, out):
-    """out = x / divisors, column by column."""
-    for i in range(x.shape[0]):
-        for j in range(x.shape[1]):
-            out[i, j] = x[i, j] / divisors[j]
-
-
-@kernel
-def sum_columns(x, first, last, lo, out):
-    """Sums over the rows first to last of some columns of x, from lo on, written to out."""
+def sum_columns(x, lo, out):
+    """Sums over the rows of some columns of x, from lo on, written to out."""
     n = out.shape[0]
     out[:] = 0
-    for i in range(first, last):
+    for i in range(x.shape[0]):
         row = x[i, lo : lo + n]
         for j in range(n):
             out[j] += row[j]

@@ -131,8 +131,8 @@ def gradient_block(rbm, rule, update, work, block):
     lo, hi = bounds_of_block(rbm, work, block)
     scale = real(1.0 / size)
     v_gap, v_pos = gradient.v_gap[lo:hi], gradient.v_pos[lo:hi]
-    sum_columns(v, 0, size, lo, v_pos)
-    sum_columns(v, size, size + update.n_chains, lo, v_gap)
+    sum_columns(v[:size], lo, v_pos)
+    sum_columns(v[size : size + update.n_chains], lo, v_gap)
     for i in range(hi - lo):
         v_pos[i] *= scale
         v_gap[i] = v_pos[i] - v_gap[i] / real(update.n_chains)
