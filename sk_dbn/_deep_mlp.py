@@ -15,7 +15,7 @@ from sk_dbn._names import Names
 from sk_dbn._network_estimator import BaseDeepNetwork, is_stochastic
 from sk_dbn._network_parameters import NetworkParameters
 
-OUTPUT_ACTIVATIONS = {
+OUTPUT_OF_LOSS = {
     "squared_error": "identity",
     "absolute_error": "identity",
     "huber": "identity",
@@ -138,7 +138,7 @@ class DeepMLPRegressor(RegressorMixin, BaseDeepNetwork):
 
     _parameter_constraints: dict = {
         **NetworkParameters._parameter_constraints,
-        "loss": [Names(set(OUTPUT_ACTIVATIONS))],
+        "loss": [Names(set(OUTPUT_OF_LOSS))],
         "quantile": [Interval(Real, 0, 1, closed="neither"), None],
         "delta": [Interval(Real, 0, None, closed="neither")],
     }
@@ -325,7 +325,7 @@ class DeepMLPRegressor(RegressorMixin, BaseDeepNetwork):
                 f"y must keep its {self.n_outputs_} outputs while training goes on, got "
                 f"{targets.shape[1]}."
             )
-        self._loss, self.out_activation_ = self.loss, OUTPUT_ACTIVATIONS[self.loss]
+        self._loss, self.out_activation_ = self.loss, OUTPUT_OF_LOSS[self.loss]
         self._loss_option = self._find_loss_option()
         self.n_outputs_ = self._n_output_units = targets.shape[1]
         return targets

@@ -18,7 +18,7 @@ from sk_dbn._input import check_real, read_input_again
 from sk_dbn._rbm_stack import BernoulliRBMStack
 from sk_dbn.models import memory, partition
 from sk_dbn.models.fitted_stack import CHUNK_ROWS
-from sk_dbn.models.partition import MOST_ENUMERATED, BinaryMachine
+from sk_dbn.models.partition import MOST_ENUMERATED, BinaryRBM
 from sk_dbn.models.threads import threads
 from sk_dbn.models.variational import MOST_LISTED, exact_bound, sampled_bound
 
@@ -413,7 +413,7 @@ def _binary_rbm(model, layer):
         raise ValueError(
             f"layer must be less than the stack's number of layers, {n_layers}, got {layer}."
         )
-    return BinaryMachine.of(model.stack, layer)
+    return BinaryRBM.of(model.stack, layer)
 
 
 def _read(stack, X):
@@ -481,7 +481,7 @@ def _base_biases(stack, layer, X):
     model, rbms = stack.model_, stack.model_.stack
     kind, unit = rbms.kinds[layer], 1.0
     if layer == 0 and len(rbms.variance):
-        unit = np.sqrt(rbms.variance)  # as in BinaryMachine
+        unit = np.sqrt(rbms.variance)  # as in BinaryRBM
     if X is None:
         return partition.base_biases(kind, rbms.memories[layer].mu / unit)
     X = _read(stack, X)

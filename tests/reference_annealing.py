@@ -53,7 +53,7 @@ def log_partition(visible, hidden, W, b, c, s=1.0):
 
 
 def log_unnormalised(visible, beta, v, W, b, c, base):
-    """log p*(v) of a machine of binary hidden units at an inverse temperature."""
+    """log p*(v) of an RBM of binary hidden units at an inverse temperature."""
     own = -0.5 * (v[are_gaussian(visible, len(b))] ** 2).sum()
     x = beta * (v @ W + c)
     return own + ((1 - beta) * base + beta * b) @ v + np.logaddexp(0.0, x).sum()
@@ -99,35 +99,33 @@ def normal(key, row, unit, start, end):
     return slow.normal(slow.derive(key, first), row, unit - first, width)
 
 
-def network_log_likelihood(v, kinds, machines):
+def network_log_likelihood(v, kinds, rbms):
     """log p(v) of a deep belief network by the sum over all states of its inner layers.
 
     Parameters
     ----------
     v : array (n_visible,)
     kinds : list of str, of the layers
-    machines : list of (W, b, c, s)
+    rbms : list of (W, b, c, s)
     """
-    inner = [slow.states(kind, len(c)) for kind, (_, _, c, _) in zip(kinds[1:-1], machines[:-1])]
-    terms = [
-        log_joint(path, kinds, machines) for path in itertools.product([np.asarray(v)], *inner)
-    ]
+    inner = [slow.states(kind, len(c)) for kind, (_, _, c, _) in zip(kinds[1:-1], rbms[:-1])]
+    terms = [log_joint(path, kinds, rbms) for path in itertools.product([np.asarray(v)], *inner)]
     return log_sum(np.array(terms))
 
 
-def log_joint(path, kinds, machines):
+def log_joint(path, kinds, rbms):
     """log p(v, h_1, ..., h_L-1) of one state of each layer but the last."""
     below = sum(
-        log_conditional(kinds[i], path[i], path[i + 1], machines[i]) for i in range(len(path) - 1)
+        log_conditional(kinds[i], path[i], path[i + 1], rbms[i]) for i in range(len(path) - 1)
     )
-    H = slow.states(kinds[-1], len(machines[-1][2]))
-    top = log_sum(-energies(kinds[-2], path[-1][None], H, *machines[-1]))
-    return below + top - log_partition(kinds[-2], kinds[-1], *machines[-1])
+    H = slow.states(kinds[-1], len(rbms[-1][2]))
+    top = log_sum(-energies(kinds[-2], path[-1][None], H, *rbms[-1]))
+    return below + top - log_partition(kinds[-2], kinds[-1], *rbms[-1])
 
 
-def log_conditional(visible, v, h, machine):
+def log_conditional(visible, v, h, rbm):
     """log P(v | h)."""
-    W, b, _, s = machine
+    W, b, _, s = rbm
     z = W @ h + b
     if isinstance(visible, tuple):
         s = np.broadcast_to(s, v.shape)
@@ -144,20 +142,19 @@ def log_probability(kind, v, z, s):
     return v * z - np.log(np.exp(low * z) + np.exp(high * z))
 
 
-def log_posterior(hidden, h, v, machine):
+def log_posterior(hidden, h, v, rbm):
     """log P(h | v)."""
-    W, _, c, s = machine
+    W, _, c, s = rbm
     return log_conditional(hidden, h, v / s, (W.T, c, None, None))
 
 
-def bound(v, kinds, machines):
+def bound(v, kinds, rbms):
     """The variational bound of one sample: E_Q[log p(v, h) - log Q(h | v)]."""
-    inner = [slow.states(kind, len(c)) for kind, (_, _, c, _) in zip(kinds[1:-1], machines[:-1])]
+    inner = [slow.states(kind, len(c)) for kind, (_, _, c, _) in zip(kinds[1:-1], rbms[:-1])]
     total = 0.0
     for path in itertools.product([np.asarray(v)], *inner):
         log_q = sum(
-            log_posterior(kinds[i + 1], path[i + 1], path[i], machines[i])
-            for i in range(len(path) - 1)
+            log_posterior(kinds[i + 1], path[i + 1], path[i], rbms[i]) for i in range(len(path) - 1)
         )
-        total += math.exp(log_q) * (log_joint(path, kinds, machines) - log_q)
+        total += math.exp(log_q) * (log_joint(path, kinds, rbms) - log_q)
     return total

@@ -1,6 +1,6 @@
 """Slow, obvious restricted Boltzmann machines: the oracles of the fast ones' tests.
 
-Small machines are enumerated state by state; a training step is written out row by row with
+Small RBMs are enumerated state by state; a training step is written out row by row with
 the very random bits that the kernels use, so the two agree to rounding and not on average.
 A kind of unit is named by its values: "binary" (0 and 1), "bipolar" (-1 and 1), "gaussian",
 "rectified". Visible units of different kinds are named one by one, in a tuple.
@@ -129,7 +129,7 @@ def gaussian_log_likelihood(V, hidden, W, b, c, s, gaussian=True):
 
 
 def gaussian_gradient(V, hidden, W, b, c, s, gaussian=True):
-    """d log-likelihood / d (W, b, c, log s), from the moments of data and machine."""
+    """d log-likelihood / d (W, b, c, log s), from the moments of data and RBM."""
     H, p = states(hidden, len(c)), gaussian_hidden_distribution(hidden, W, b, c, s, gaussian)
     h, pushes, x = MEANS[hidden]((V / s) @ W + c), H @ W.T, b + H @ W.T
     m = np.where(gaussian, x, MEANS["binary"](x))
@@ -268,8 +268,8 @@ def tempered(beta, W, b, c, s, mu, lam):
     return beta * W, b + (1 - beta) * (W @ lam), c + (1 - beta) * (mu / s @ W)
 
 
-class SlowMachine:
-    """One machine and its training, as the equations stand in the papers.
+class SlowRBM:
+    """One RBM and its training, as the equations stand in the papers.
 
     Parameters
     ----------
@@ -373,11 +373,11 @@ class SlowMachine:
         """Chains at several temperatures, those of the first one first."""
         n, s = len(self.chains) // len(betas), self.variance
         lam = np.zeros_like(self.c) if self.activity is None else self.activity
-        machines = [tempered(beta, *self.parameters, s, self.mu, lam) for beta in betas]
+        rbms = [tempered(beta, *self.parameters, s, self.mu, lam) for beta in betas]
 
         def at_each(field, values):
             pieces = np.split(values, len(betas))
-            return np.concatenate([field(x, *m) for x, m in zip(pieces, machines, strict=True)])
+            return np.concatenate([field(x, *m) for x, m in zip(pieces, rbms, strict=True)])
 
         for k in range(n_steps):
             x = at_each(lambda h, W, b, c: h @ W.T + b, self.chains)

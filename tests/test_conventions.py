@@ -31,7 +31,6 @@ TOP_LEVEL = {"pyproject.toml", "README.md", "LICENSE", "sk_dbn", "tests", "examp
 LONG_FUNCTIONS_ALLOWED = {
     "sk_dbn.kernels.activations",
     "sk_dbn.kernels.backpropagation",
-    "sk_dbn.kernels.contrastive_divergence",
 }
 LONGEST_BODY = 40
 

@@ -252,7 +252,7 @@ def test_fit_of_several_layers():
         rows = np.isfinite(trace.weight_norm).sum(axis=0)
         norms = [np.linalg.norm(W) for W in estimator.coefs_]
         for layer, n in enumerate(estimator.n_iter_):
-            mine, theirs = (contents(e._stack.machine(layer)) for e in (estimator, end))
+            mine, theirs = (contents(e._stack.rbm(layer)) for e in (estimator, end))
             if n > 0 and mine != theirs:
                 return False
             if layer < len(rows) and rows[layer] != n + 1:

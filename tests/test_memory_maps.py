@@ -167,7 +167,7 @@ from sk_dbn import BernoulliRBMStack, DBNClassifier, DeepMLPRegressor
 from sk_dbn.models import orders
 
 warnings.simplefilter("ignore")
-orders.LARGE = 0.0  # of memory
+orders.LARGE_FILE = 0.0  # of memory
 X = np.load(sys.argv[1], mmap_mode="r")
 y = X[:, 0].astype(int)
 settings = {"max_iter": 1, "batch_size": 200, "random_state": 0}
@@ -210,7 +210,7 @@ def test_a_file_larger_than_memory_is_trained_on(tmp_path):
 @pytest.fixture
 def in_blocks(monkeypatch):
     """Every file counts as larger than memory, and 64 bytes as a block."""
-    monkeypatch.setattr(orders, "LARGE", 0.0)
+    monkeypatch.setattr(orders, "LARGE_FILE", 0.0)
     monkeypatch.setattr(orders, "BLOCK_BYTES", 64)
     monkeypatch.setattr(orders, "BLOCKS_MIXED", 3)
 

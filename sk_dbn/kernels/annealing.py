@@ -1,6 +1,6 @@
-"""Markov chains through a ladder of machines, weighted as they go.
+"""Markov chains through a ladder of RBMs, weighted as they go.
 
-Between a machine without weights (beta = 0), of visible biases `base`, and the machine
+Between an RBM without weights (beta = 0), of visible biases `base`, and the RBM
 itself (beta = 1) stand those of energy (Salakhutdinov & Murray, 2008, section 3)
 
     E(v, h) = -((1 - beta) base + beta b) v - beta (c h + v W h)     [+ |v|^2 / 2]
@@ -31,10 +31,10 @@ u32, f64 = np.uint32, np.float64
 
 # Units of a block: the products' loops for small matrices still serve thousands of units on
 # the other side, and a product of as many ratios between 1/2 and 2 does not overflow.
-WIDTH = 64
+BLOCK_UNITS = 64
 
 Ladder = namedtuple("Ladder", "W W_transposed b c base spans betas seed")
-Ladder.__doc__ = """A machine and the temperatures that its chains pass.
+Ladder.__doc__ = """An RBM and the temperatures that its chains pass.
 
 W, W_transposed : arrays (n_visible, n_hidden) and (n_hidden, n_visible)
 b, c : arrays (n_visible,) and (n_hidden,), biases
@@ -49,9 +49,16 @@ Chains = namedtuple("Chains", "v h products terms log_weights")
 Chains.__doc__ = """Where the chains are, and buffers.
 
 v, h : arrays (n_chains, n_visible) and (n_chains, n_hidden), of the weights' dtype
-products : array (n_pieces, most_rows * WIDTH), likewise
-terms : float64 array (n_pieces, 2, WIDTH)
+products : array (n_pieces, most_rows * BLOCK_UNITS), likewise
+terms : float64 array (n_pieces, 2, BLOCK_UNITS)
 log_weights : float64 array (n_chains,), updated
+"""
+
+Piece = namedtuple("Piece", "number first last")
+Piece.__doc__ = """Consecutive chains, which are annealed together.
+
+number : int, of the piece
+first, last : int, its chains
 """
 
 
@@ -101,7 +108,7 @@ def hidden_row(x, c, before, beta, key, row_key, first_unit, terms, h):
     before, beta : float
     key, row_key : uint32
     first_unit : int
-    terms : float64 array (2, WIDTH), overwritten
+    terms : float64 array (2, BLOCK_UNITS), overwritten
     h : array (n_units,), written: samples at beta
 
     Returns
@@ -125,7 +132,7 @@ def hidden_row(x, c, before, beta, key, row_key, first_unit, terms, h):
 
 
 @routine
-def hidden_block(ladder, step, chains, piece, first, last, lo):
+def hidden_block(ladder, step, chains, piece, lo):
     """Sample a block of hidden units of some chains, and add its part to their weights.
 
     Parameters
@@ -133,14 +140,16 @@ def hidden_block(ladder, step, chains, piece, first, last, lo):
     ladder : Ladder
     step : int, number of the temperature
     chains : Chains, updated
-    piece, first, last : int, number of the piece, and its chains
+    piece : Piece
     lo : int, first unit of the block
     """
-    n_chains, hi = last - first, min(lo + WIDTH, chains.h.shape[1])
-    x = chains.products[piece, : n_chains * (hi - lo)].reshape(n_chains, hi - lo)
+    first, last = piece.first, piece.last
+    n_chains, hi = last - first, min(lo + BLOCK_UNITS, chains.h.shape[1])
+    x = chains.products[piece.number, : n_chains * (hi - lo)].reshape(n_chains, hi - lo)
     product_nt(chains.v[first:last], ladder.W_transposed[lo:hi], x)
     before, beta = ladder.betas[max(step - 1, 0)], ladder.betas[step]
-    key, c, terms = derive(derive(ladder.seed, step), 0), ladder.c[lo:hi], chains.terms[piece]
+    key, c = derive(derive(ladder.seed, step), 0), ladder.c[lo:hi]
+    terms = chains.terms[piece.number]
     for i in range(first, last):
         h = chains.h[i, lo:hi]
         change = hidden_row(x[i - first], c, before, beta, key, derive(key, i), lo, terms, h)
@@ -183,19 +192,20 @@ def sample_visible(gaussian, beta, bias, key, first_chain, first_unit, z, v):
 
 
 @routine
-def visible_block(ladder, step, chains, piece, first, last, span, lo):
+def visible_block(ladder, step, chains, piece, span, lo):
     """Sample a block of visible units of some chains, and add its part to their weights.
 
     Parameters
     ----------
-    ladder, step, chains, piece, first, last, lo : see `hidden_block`
+    ladder, step, chains, piece, lo : see `hidden_block`
     span : int, number of the range that the block's units are from
     """
-    n_chains, hi = last - first, min(lo + WIDTH, ladder.spans[span, 1])
-    z = chains.products[piece, : n_chains * (hi - lo)].reshape(n_chains, hi - lo)
+    first, last = piece.first, piece.last
+    n_chains, hi = last - first, min(lo + BLOCK_UNITS, ladder.spans[span, 1])
+    z = chains.products[piece.number, : n_chains * (hi - lo)].reshape(n_chains, hi - lo)
     product_nt(chains.h[first:last], ladder.W[lo:hi], z)
     beta, after = ladder.betas[step], ladder.betas[min(step + 1, ladder.betas.shape[0] - 1)]
-    bias, changes = chains.terms[piece, 0], chains.terms[piece, 1]
+    bias, changes = chains.terms[piece.number, 0], chains.terms[piece.number, 1]
     for j in range(hi - lo):
         own, base = f64(ladder.b[lo + j]), f64(ladder.base[lo + j])
         bias[j] = (1.0 - beta) * base + beta * own
@@ -209,17 +219,16 @@ def visible_block(ladder, step, chains, piece, first, last, span, lo):
 
 
 @routine
-def _anneal_piece(ladder, begin, end, chains, piece):
-    """The piece-th part of the chains, see `anneal`."""
-    n_pieces = chains.products.shape[0]
-    first = piece * chains.v.shape[0] // n_pieces
-    last = (piece + 1) * chains.v.shape[0] // n_pieces
+def _anneal_piece(ladder, begin, end, chains, number):
+    """The number-th piece of the chains, see `anneal`."""
+    n_chains, n_pieces = chains.v.shape[0], chains.products.shape[0]
+    piece = Piece(number, number * n_chains // n_pieces, (number + 1) * n_chains // n_pieces)
     for step in range(begin, end):
-        for lo in range(0, chains.h.shape[1], WIDTH):
-            hidden_block(ladder, step, chains, piece, first, last, lo)
+        for lo in range(0, chains.h.shape[1], BLOCK_UNITS):
+            hidden_block(ladder, step, chains, piece, lo)
         for span in range(ladder.spans.shape[0]):
-            for lo in range(ladder.spans[span, 0], ladder.spans[span, 1], WIDTH):
-                visible_block(ladder, step, chains, piece, first, last, span, lo)
+            for lo in range(ladder.spans[span, 0], ladder.spans[span, 1], BLOCK_UNITS):
+                visible_block(ladder, step, chains, piece, span, lo)
 
 
 @twins
@@ -228,7 +237,7 @@ def anneal(team, ladder, begin, end, chains):
 
     At step k the chains' samples v_k, drawn at the temperature before, are weighted by
     p*_k(v_k) / p*_(k-1)(v_k); then follow samples of both sides at the k-th temperature. The
-    first step only samples: where betas[0] = 0, exactly from the base machine.
+    first step only samples: where betas[0] = 0, exactly from the base RBM.
 
     Parameters
     ----------

@@ -37,11 +37,11 @@ loss : int, code
 option : float, what the loss has to be told, see `losses.output_delta`
 """
 
-Workspace = namedtuple(
-    "Workspace",
+NetworkWorkspace = namedtuple(
+    "NetworkWorkspace",
     "values_at values deltas slopes gradient row_sums layer_sums column_squares totals",
 )
-Workspace.__doc__ = """Buffers of one training run, allocated once.
+NetworkWorkspace.__doc__ = """Buffers of one training run, allocated once.
 
 values_at : int64 array (n_layers + 1,), where a layer's values begin, per row of the batch
 values, deltas : arrays (batch * sum of units,), activations and their derivatives
@@ -49,16 +49,16 @@ slopes : array like values, or (0,) when no activation needs it, no unit is drop
     no shortcuts
 gradient : array (n_parameters,)
 row_sums : float64 array (n_row_blocks, 2), loss and weight of each block of rows
-layer_sums : float64 array (n_weight_blocks, n_layers, 7), see `update_block`
+layer_sums : float64 array (n_weight_blocks, n_layers, 7), see `update_layers`
 column_squares : float64 array (n_weight_blocks, sum of units), of each unit's incoming weights,
     or (n_weight_blocks, 0) when their norm has no bound
 totals : float64 array (2,), the weight of a minibatch, and what its gradient is multiplied by where
     its norm has a bound
 """
 
-GRADIENT, STEP = range(2)  # the stages of an update, see `update_block`
+GRADIENT, STEP = range(2)  # the stages of an update, see `update_layers`
 
-WEIGHT, FACTOR = range(2)  # of `Workspace.totals`
+WEIGHT, FACTOR = range(2)  # of `NetworkWorkspace.totals`
 
 
 @view
@@ -173,12 +173,12 @@ def stretches(layers, layer, block, n_blocks):
 
 
 @kernel
-def gradient_block(layers, work, batch, size, layer, scale, beta, block, n_blocks):
+def layer_gradient(layers, work, batch, size, layer, scale, beta, block, n_blocks):
     """gradient = scale a^T delta + beta gradient, for a part of one layer's parameters.
 
     Parameters
     ----------
-    layers, work : Layers, Workspace; the gradient is written
+    layers, work : Layers, NetworkWorkspace; the gradient is written
     batch, size : int, rows there is room for, rows there are
     layer : int
     scale, beta : scalars of the parameters' dtype; beta is 0 or 1
@@ -230,7 +230,7 @@ def take_step(step, theta):
 
 
 @kernel(forceinline=True)
-def _share(total_weight):
+def inverse(total_weight):
     """1 / total_weight, or 0 for a minibatch in which no sample counts."""
     return 0.0 if total_weight == 0.0 else 1.0 / total_weight
 
@@ -252,7 +252,7 @@ def restrain(optimiser, sign_decay, theta, g, g_bias, sums):
     sign_decay : float, factor of the weights' signs
     theta, g : arrays (n_weights,), weights and their gradient, updated
     g_bias : array (n_biases,), updated
-    sums : float64 array (7,), of which the last two are written, see `update_block`
+    sums : float64 array (7,), of which the last two are written, see `update_layers`
     """
     sums[5] = add_signs(sign_decay, theta, g) if optimiser.l1 > 0.0 else 0.0
     if optimiser.clip_value > 0.0:
@@ -262,7 +262,7 @@ def restrain(optimiser, sign_decay, theta, g, g_bias, sums):
 
 
 @routine
-def update_block(stage, layers, optimiser, rate, step, work, batch, size, block):
+def update_layers(stage, layers, optimiser, rate, step, work, batch, size, block):
     """In every layer, the block-th part of the parameters: gradient, then update.
 
     Leaves in ``work.layer_sums[block, layer]`` the sums of squares of the weights'
@@ -276,13 +276,13 @@ def update_block(stage, layers, optimiser, rate, step, work, batch, size, block)
     layers, optimiser : Layers, Optimiser, updated
     rate : float, learning rate
     step : int, counted from 1
-    work : Workspace, updated
+    work : NetworkWorkspace, updated
     batch, size : int, rows there is room for, rows there are
     block : int
     """
     real = layers.theta.dtype.type
     n_blocks, clips = work.layer_sums.shape[0], optimiser.clip_norm > 0.0
-    share = _share(work.totals[WEIGHT])
+    share = inverse(work.totals[WEIGHT])
     scale = real(share if share > 0.0 else 1.0)  # where nothing counts, the deltas are zero
     coupled = 0.0 if optimiser.code == ADAMW else share
     restrained = optimiser.l1 > 0.0 or optimiser.clip_value > 0.0 or clips
@@ -293,7 +293,7 @@ def update_block(stage, layers, optimiser, rate, step, work, batch, size, block)
         theta, g = vector(layers.theta, w_lo, n), vector(work.gradient, w_lo, n)
         bias, g_bias = vector(layers.theta, b_lo, m), vector(work.gradient, b_lo, m)
         if stage == GRADIENT:
-            gradient_block(layers, work, batch, size, layer, scale, real(0.0), block, n_blocks)
+            layer_gradient(layers, work, batch, size, layer, scale, real(0.0), block, n_blocks)
             sums[3] = sum_squares(g_bias)
             sums[0], sums[1] = add_decay(real(optimiser.alpha * coupled), theta, g)
             if restrained:
@@ -341,7 +341,7 @@ def column_factors(most, work):
 
 
 @routine
-def shrink_block(layers, work, block):
+def shrink_layers(layers, work, block):
     """Multiply a part of the rows of each layer's weights by their columns' factors."""
     for layer in range(layers.units.shape[0] - 1):
         w_lo, w_hi, _, _ = stretches(layers, layer, block, work.layer_sums.shape[0])
@@ -372,7 +372,7 @@ def end_minibatch(optimiser, work, size, loss, norms):
     Parameters
     ----------
     optimiser : Optimiser
-    work : Workspace
+    work : NetworkWorkspace
     size : int, rows of the minibatch
     loss : float64 array (3,), updated: data loss and penalty (means over the minibatch
         times its rows) and rows
@@ -380,7 +380,7 @@ def end_minibatch(optimiser, work, size, loss, norms):
         gradient, norm of the weights' step over that of the weights
     """
     data_loss, weight = sum_rows(work)
-    share = _share(weight)
+    share = inverse(weight)
     loss[0] += data_loss * share * size
     loss[2] += size
     # The decay of adamw is not a part of what it minimises.
@@ -431,7 +431,7 @@ def train_minibatches(
     optimiser : Optimiser, updated
     rates : float64 array (n_minibatches,), the learning rate of each
     first_step : int, updates made before this call
-    work : Workspace, overwritten
+    work : NetworkWorkspace, overwritten
     loss, norms : see `end_minibatch`
     """
     source, examples, layers = in_memory(source), in_memory(examples), in_memory(layers)
@@ -446,12 +446,12 @@ def train_minibatches(
         work.totals[WEIGHT] = sum_rows(work)[1]
         for stage in range(n_stages):
             arguments = stage, layers, optimiser, rate, step + 1, work, batch, size
-            in_blocks(team, n_weight_blocks, update_block, arguments)
+            in_blocks(team, n_weight_blocks, update_layers, arguments)
             if stage == GRADIENT and optimiser.clip_norm > 0.0:
                 work.totals[FACTOR] = norm_factor(optimiser.clip_norm, work)
         if optimiser.max_norm > 0.0:
             column_factors(optimiser.max_norm, work)
-            in_blocks(team, n_weight_blocks, shrink_block, (layers, work))
+            in_blocks(team, n_weight_blocks, shrink_layers, (layers, work))
         end_step(optimiser, step + 1)
         end_minibatch(optimiser, work, size, loss, norms)
 
@@ -461,7 +461,7 @@ def accumulate_block(layers, work, batch, size, scale, block):
     """In every layer, add a batch's part of the gradient to the block-th part of it."""
     real = layers.theta.dtype.type
     for layer in range(layers.units.shape[0] - 1):
-        gradient_block(
+        layer_gradient(
             layers,
             work,
             batch,
@@ -482,7 +482,7 @@ def accumulate_gradient(team, source, examples, order, batch, layers, dropout, s
     ----------
     team, source, examples, order, batch, layers, dropout : as in `train_minibatches`
     scale : float, factor of the gradient, one over the sum of the weights
-    work : Workspace, ``work.gradient`` is added to
+    work : NetworkWorkspace, ``work.gradient`` is added to
     loss : float64 array (2,), weighted loss and weight are added
     """
     source, examples, layers = in_memory(source), in_memory(examples), in_memory(layers)

@@ -85,14 +85,14 @@ LISTENERS = []  # of the fits that go on, the innermost last: called with that
 
 
 @functools.cache
-def _log():
+def _log_once():
     """Write to the log, once in a process."""
     logging.getLogger("sk_dbn").info(COMPILING)
 
 
 def _announce():
     """Tell that something is compiled, once in each fit."""
-    _log()
+    _log_once()
     if LISTENERS:
         tell = LISTENERS[-1]
         LISTENERS.clear()

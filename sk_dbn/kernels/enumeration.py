@@ -1,4 +1,4 @@
-"""Sums over all states of one side of a machine, in float64.
+"""Sums over all states of one side of an RBM, in float64.
 
 Given a state s of the enumerated side, of 0s and 1s, the units of the other side are
 independent, so that the sum over their values is a product:
@@ -21,7 +21,7 @@ from sk_dbn.kernels.elementary import exp
 HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
 
 Enumeration = namedtuple("Enumeration", "n_gaussian d high_a high_M low_scores table top groups")
-Enumeration.__doc__ = """A machine as its states are enumerated; all arrays are float64.
+Enumeration.__doc__ = """An RBM as its states are enumerated; all arrays are float64.
 
 n_gaussian : int, how many of the other side's units, the first ones, are Gaussian
 d : array (n_other,), biases of the other side

@@ -48,7 +48,7 @@ low, high : float64 arrays like shift; ... clipped to [low, high]
 """
 
 
-def view(address, size, dtype):
+def array_at(address, size, dtype):
     """The `size` elements of `dtype` that lie at `address`, as an array."""
     dtype = np.dtype(dtype)
     buffer = (ctypes.c_char * int(size * dtype.itemsize)).from_address(int(address))
@@ -56,7 +56,7 @@ def view(address, size, dtype):
 
 
 @intrinsic
-def _view(typingctx, address, size, dtype):
+def _array_at(typingctx, address, size, dtype):
     """The same; numba's ``carray`` takes long to compile."""
     type_ = types.Array(dtype.dtype, 1, "C")
 
@@ -74,7 +74,7 @@ def _view(typingctx, address, size, dtype):
 
 def value(address, index, dtype):
     """The index-th value of `dtype` from an address on."""
-    return view(address + index * np.dtype(dtype).itemsize, 1, dtype)[0]
+    return array_at(address + index * np.dtype(dtype).itemsize, 1, dtype)[0]
 
 
 @intrinsic
@@ -91,7 +91,7 @@ def _value(typingctx, address, index, dtype):
 
 
 if not config.DISABLE_JIT:
-    view, value = _view, _value
+    array_at, value = _array_at, _value
 
 
 @kernel
@@ -217,10 +217,10 @@ def gather(source, rows, out):
     elif source.column_stride != 1:
         _copy_strided(source, rows, out)
     elif code == 0:
-        _copy_contiguous(view(address, size, np.float32), source.row_stride, rows, out)
+        _copy_contiguous(array_at(address, size, np.float32), source.row_stride, rows, out)
     elif code == 1:
-        _copy_contiguous(view(address, size, np.float64), source.row_stride, rows, out)
+        _copy_contiguous(array_at(address, size, np.float64), source.row_stride, rows, out)
     elif code == 2:
-        _copy_contiguous(view(address, size, np.uint8), source.row_stride, rows, out)
+        _copy_contiguous(array_at(address, size, np.uint8), source.row_stride, rows, out)
     else:
         _copy_strided(source, rows, out)

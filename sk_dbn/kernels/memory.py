@@ -2,7 +2,7 @@
 
 A tuple that is handed over by value is handed over number by number: a dozen of arrays are a
 hundred arguments, to be taken apart and put together again in each function on the way, which
-takes most of the time that it is compiled in.
+takes most of the time that it is compiled in. A tuple within such a tuple has an address too.
 """
 
 from llvmlite import ir
@@ -46,9 +46,10 @@ class _Fields(AttributeTemplate):
     key = InMemory
 
     def generic_resolve(self, type_, name):
-        """The type of a field."""
+        """The type of a field, which of a tuple is that of its place."""
         if name in type_.tuple.fields:
-            return type_.tuple[type_.tuple.fields.index(name)]
+            field = type_.tuple[type_.tuple.fields.index(name)]
+            return InMemory(field) if isinstance(field, types.BaseNamedTuple) else field
 
 
 @lower_getattr_generic(InMemory)
@@ -56,7 +57,10 @@ def _read_field(context, builder, type_, value, name):
     """A field, read where the tuple lies, which nobody writes to any more."""
     field = type_.tuple.fields.index(name)
     place = builder.inttoptr(value, context.get_value_type(type_.tuple).as_pointer())
-    loaded = builder.load(cgutils.gep_inbounds(builder, place, 0, field))
+    place = cgutils.gep_inbounds(builder, place, 0, field)
+    if isinstance(type_.tuple[field], types.BaseNamedTuple):
+        return builder.ptrtoint(place, INT64)
+    loaded = builder.load(place)
     loaded.set_metadata("invariant.load", builder.module.add_metadata([]))
     return impl_ret_borrowed(context, builder, type_.tuple[field], loaded)
 

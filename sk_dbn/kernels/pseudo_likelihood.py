@@ -1,4 +1,4 @@
-"""The pseudo-likelihood of a machine: how probable each visible unit is given the others.
+"""The pseudo-likelihood of an RBM: how probable each visible unit is given the others.
 
 log P(v_i | v_-i) compares the free energy of v with that of every other value of unit i, and
 only the hidden units' products x = v W + c need to be corrected for it. Everything is

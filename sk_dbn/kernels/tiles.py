@@ -18,8 +18,8 @@ from sk_dbn.kernels.compile import generated
 # The largest tiles whose sums and factors fit the registers: with AVX-512 32 of 64 bytes; else
 # 16 of 32 bytes, where the second kind of tile, which has vectors of both factors, may not be
 # as large. The 32 registers of 16 bytes that ARM has hold the same in halves.
-FEATURES = cpu_target.target_context.codegen().magic_tuple()[2].split(",")
-if "+avx512f" in FEATURES:
+CPU_FEATURES = cpu_target.target_context.codegen().magic_tuple()[2].split(",")
+if "+avx512f" in CPU_FEATURES:
     VECTOR_BYTES, MOST_ROWS, MOST_VECTORS, MOST_DOT_ROWS, MOST_DOT_COLUMNS = 64, 6, 4, 6, 4
 else:
     VECTOR_BYTES, MOST_ROWS, MOST_VECTORS, MOST_DOT_ROWS, MOST_DOT_COLUMNS = 32, 4, 3, 2, 4

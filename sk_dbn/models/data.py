@@ -21,7 +21,7 @@ _CODES[np.dtype(bool)] = _CODES[np.dtype(np.uint8)]
 _CODES[np.dtype(np.float16)] = FLOAT16
 
 
-def _dense(X):
+def _readable(X):
     """X where kernels can read it in place, else a copy where they can."""
     aligned = all(s >= 0 and s % X.itemsize == 0 for s in X.strides)
     known = X.dtype in _CODES and X.dtype.isnative and X.flags.aligned
@@ -71,7 +71,7 @@ class Data:
 
     def __init__(self, X, dtype, shift=None, scale=None, limits=(-np.inf, np.inf)):
         is_sparse = scipy.sparse.issparse(X)
-        self.X = X if is_sparse else _dense(np.asarray(X))
+        self.X = X if is_sparse else _readable(np.asarray(X))
         self.dtype = np.dtype(dtype)
         self.shape = self.X.shape
         self._reading = _AS_IT_IS
@@ -102,7 +102,7 @@ class Data:
         # Kept on self: the addresses below must stay valid.
         self._indices = np.ascontiguousarray(X.indices, dtype=index)
         self._indptr = np.ascontiguousarray(X.indptr, dtype=index)
-        self._values = np.ascontiguousarray(_dense(X.data))
+        self._values = np.ascontiguousarray(_readable(X.data))
         where = (_CODES[self._values.dtype], self._values.ctypes.data, X.data.size, 0, 0)
         indices = (self._indices.ctypes.data, self._indptr.ctypes.data)
         wide = int(index == np.int64)

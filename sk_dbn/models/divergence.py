@@ -4,7 +4,7 @@ import numpy as np
 
 # A model whose training ends with this many times the loss that it could have had for nothing
 # has learned nothing; on the way there, a loss may be worse for a while and recover.
-WORSE = 100.0
+MUCH_WORSE = 100.0
 
 
 class Yardstick:
@@ -56,7 +56,7 @@ class Yardstick:
 
     def is_worse(self, loss):
         """Whether training may not end with this loss."""
-        return not self._is_within(loss, WORSE)
+        return not self._is_within(loss, MUCH_WORSE)
 
     def _is_within(self, loss, factor):
         """NaN is not; where there is no loss to compare with, whatever is finite is."""

@@ -1,7 +1,7 @@
 """The stack as a generator: its units drawn, instead of their means passed on.
 
-A machine is sampled by Gibbs steps, each of which draws one whole side given the other. A stack
-is a deep belief network (Hinton, Osindero & Teh, 2006): its last machine is sampled, and what
+An RBM is sampled by Gibbs steps, each of which draws one whole side given the other. A stack
+is a deep belief network (Hinton, Osindero & Teh, 2006): its last RBM is sampled, and what
 that shows on its visible side goes down through the layers, each drawn given the one above.
 """
 
@@ -35,7 +35,7 @@ def draw(kind, mean, random, deviation=1.0):
     Parameters
     ----------
     kind : int, or int64 ndarray of shape (n_units,)
-        Codes of `KINDS`, any but RELU.
+        Codes of `UNIT_KINDS`, any but RELU.
     mean : float32 or float64 ndarray of shape (..., n_units)
     random : numpy.random.Generator
     deviation : float or ndarray of shape (n_units,), default=1.0
@@ -76,7 +76,7 @@ def draw_rectified(x, random):
 
 @dataclass(frozen=True)
 class GibbsSampler:
-    """One machine, whose sides are drawn in turn.
+    """One RBM, whose sides are drawn in turn.
 
     Parameters
     ----------
@@ -101,7 +101,7 @@ class GibbsSampler:
 
     @classmethod
     def of(cls, stack, layer, random):
-        """The sampler of a machine of a stack."""
+        """The sampler of an RBM of a stack."""
         parts = stack.coefs, stack.intercepts_visible, stack.intercepts_hidden
         deviation = np.sqrt(stack.variance if layer == 0 else stack.variance[:0])
         kinds = stack.kinds[layer : layer + 2]
@@ -166,7 +166,7 @@ class GibbsSampler:
 
 
 def gibbs(stack, v, n_steps, random):
-    """Gibbs steps of the first machine.
+    """Gibbs steps of the first RBM.
 
     Parameters
     ----------
@@ -181,8 +181,8 @@ def gibbs(stack, v, n_steps, random):
     ndarray of shape (n_rows, units[0])
         Samples of the visible units after the last step.
     """
-    machine = GibbsSampler.of(stack, 0, random)
-    return machine.draw_visible(machine.steps(machine.draw_hidden(v), n_steps - 1))
+    rbm = GibbsSampler.of(stack, 0, random)
+    return rbm.draw_visible(rbm.steps(rbm.draw_hidden(v), n_steps - 1))
 
 
 def generate(stack, n_samples, n_steps, random, return_means=False):
@@ -194,7 +194,7 @@ def generate(stack, n_samples, n_steps, random, return_means=False):
     n_samples : int
         Number of independent chains.
     n_steps : int
-        Gibbs steps of the last machine.
+        Gibbs steps of the last RBM.
     random : numpy.random.Generator
     return_means : bool, default=False
         Whether to give the visible units' means in place of samples.
@@ -203,29 +203,29 @@ def generate(stack, n_samples, n_steps, random, return_means=False):
     -------
     ndarray of shape (n_samples, units[0])
     """
-    machines = [GibbsSampler.of(stack, layer, random) for layer in range(stack.n_layers)]
-    h = machines[-1].steps(first_states(stack, n_samples, machines[-1]), n_steps)
-    for machine in reversed(machines[1:]):
-        h = machine.draw_visible(h)
-    return machines[0].visible_means(h) if return_means else machines[0].draw_visible(h)
+    rbms = [GibbsSampler.of(stack, layer, random) for layer in range(stack.n_layers)]
+    h = rbms[-1].steps(first_states(stack, n_samples, rbms[-1]), n_steps)
+    for rbm in reversed(rbms[1:]):
+        h = rbm.draw_visible(h)
+    return rbms[0].visible_means(h) if return_means else rbms[0].draw_visible(h)
 
 
 def first_states(stack, n_samples, top):
-    """Hidden units of the last machine for chains to start from.
+    """Hidden units of the last RBM for chains to start from.
 
     Parameters
     ----------
     stack : Stack
     n_samples : int
     top : GibbsSampler
-        The last machine.
+        The last RBM.
 
     Returns
     -------
     ndarray of shape (n_samples, units[-1])
         Where training left its persistent chains, each as often as any other but for one.
         Without such: given visible units that are independent and have the means of the
-        last machine's input.
+        last RBM's input.
     """
     memory = stack.memories[-1]
     if memory.chains is not None:
@@ -236,9 +236,9 @@ def first_states(stack, n_samples, top):
 
 
 def complete(stack, v, missing, n_steps, n_burn_in, random, sample_posterior=False):
-    """Visible units that were not observed, given the others, in the first machine.
+    """Visible units that were not observed, given the others, in the first RBM.
 
-    The observed units are clamped, which leaves a machine of the missing units, in which
+    The observed units are clamped, which leaves an RBM of the missing units, in which
     they add to the biases of the hidden ones.
 
     Parameters
@@ -266,13 +266,13 @@ def complete(stack, v, missing, n_steps, n_burn_in, random, sample_posterior=Fal
     deviation = whole.deviation[columns] if whole.deviation.size else whole.deviation
     visible = whole.visible[columns] if np.ndim(whole.visible) else whole.visible
     W, b = whole.W[columns], whole.b[columns]
-    machine = replace(whole, W=W, b=b, c=c, deviation=deviation, visible=visible)
+    rbm = replace(whole, W=W, b=b, c=c, deviation=deviation, visible=visible)
     missing_here = missing[:, columns]
     start = np.tile(stack.memories[0].mu[columns], (len(v), 1))
-    x, total = machine.around(start), np.zeros_like(start)
+    x, total = rbm.around(start), np.zeros_like(start)
     for step in range(n_burn_in + n_steps):
-        mean = machine.visible_means(machine.draw_hidden(np.where(missing_here, x, 0)))
-        x = machine.around(mean)
+        mean = rbm.visible_means(rbm.draw_hidden(np.where(missing_here, x, 0)))
+        x = rbm.around(mean)
         if step >= n_burn_in:
             total += mean
     result = v.copy()

@@ -7,7 +7,7 @@ import numpy as np
 from sk_dbn.kernels.activations import NEEDS_SLOPES
 from sk_dbn.kernels.backpropagation import (
     Examples,
-    Workspace,
+    NetworkWorkspace,
     accumulate_gradient,
     train_minibatches,
 )
@@ -18,6 +18,7 @@ from sk_dbn.models.data import arrays_for_kernels
 from sk_dbn.models.forward import inputs
 from sk_dbn.models.pace import TeamPace
 from sk_dbn.models.threads import run_serial
+from sk_dbn.models.traces import MOST_PROBED, evenly_spaced
 from sk_dbn.models.work import (
     SMALL_WORK,
     TRANSCENDENTAL_WORK,
@@ -26,7 +27,7 @@ from sk_dbn.models.work import (
     weight_blocks,
 )
 
-MOST_PROBED, LEAST_PROBED = 256, 32
+LEAST_PROBED = 32  # rows that a trace is measured on, where there are as many
 
 # Losses that are reported as a mean over outputs, as scikit-learn's networks do it; others as
 # their sum. What is minimised is the sum in any case.
@@ -184,9 +185,8 @@ class TrainingSet:
     @property
     def probe(self):
         """A fixed sample of rows that the trace's activations are measured on."""
-        n = len(self.order)
-        size = min(n, MOST_PROBED, max(LEAST_PROBED, n // 32))
-        return self.order[np.linspace(0, n - 1, size).astype(np.int64)]
+        size = min(MOST_PROBED, max(LEAST_PROBED, len(self.order) // 32))
+        return evenly_spaced(self.order, size)
 
 
 class NetworkBuffers:
@@ -215,7 +215,7 @@ class NetworkBuffers:
         values_at = np.r_[0, np.cumsum(units)]
         n_values = values_at[-1] * batch
         keeps = drops or network.branch > 0.0 or NEEDS_SLOPES[network.codes].any()
-        self.work = Workspace(
+        self.work = NetworkWorkspace(
             values_at=values_at,
             values=np.zeros(n_values, theta.dtype),
             deltas=np.zeros(n_values, theta.dtype),

@@ -7,7 +7,7 @@ import scipy.sparse
 
 from sk_dbn.models import memory
 
-LARGE = 0.5  # share of the computer's memory; larger files are read block by block
+LARGE_FILE = 0.5  # share of the computer's memory; larger files are read block by block
 BLOCK_BYTES = 2**20  # of rows beside each other, which are read together
 BLOCKS_MIXED = 64  # blocks whose rows are visited in turns
 
@@ -30,7 +30,7 @@ def rows_together(X):
     """
     arrays = (X.data, X.indices) if scipy.sparse.issparse(X) else (X,)
     n_bytes = sum(array.nbytes for array in arrays if _is_mapped(array))
-    if n_bytes == 0 or n_bytes <= LARGE * memory.of_this_computer():
+    if n_bytes == 0 or n_bytes <= LARGE_FILE * memory.of_this_computer():
         return 0
     return max(1, BLOCK_BYTES * X.shape[0] // n_bytes)
 

@@ -1,4 +1,4 @@
-"""The partition function of a machine: by enumeration, or by annealed importance sampling."""
+"""The partition function of an RBM: by enumeration, or by annealed importance sampling."""
 
 import math
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ import numpy as np
 from scipy.special import logsumexp
 
 from sk_dbn.kernels.activations import IDENTITY, LOGISTIC, TANH
-from sk_dbn.kernels.annealing import WIDTH, Chains, Ladder, anneal
+from sk_dbn.kernels.annealing import BLOCK_UNITS, Chains, Ladder, anneal
 from sk_dbn.kernels.enumeration import (
     HALF_LOG_2PI,
     Enumeration,
@@ -32,8 +32,8 @@ ASSUMED_SAMPLES = 1000  # behind base rates of unknown origin
 
 
 @dataclass(frozen=True)
-class BinaryMachine:
-    """A machine in terms of hidden units of 0 and 1, in float64.
+class BinaryRBM:
+    """An RBM in terms of hidden units of 0 and 1, in float64.
 
     Its energy is E(v, h) = -b v - c h - v W h for visible units of 0 and 1, and larger by
     v_i^2 / 2 for each Gaussian one. Units of -1 and 1 are 2 h - 1 in terms of these.
@@ -45,7 +45,7 @@ class BinaryMachine:
     gaussian : boolean ndarray of shape (n_visible,)
         Which visible units are Gaussian.
     offset : float
-        What the log partition function of the machine that it stands for has more.
+        What the log partition function of the RBM that it stands for has more.
     """
 
     W: np.ndarray
@@ -56,7 +56,7 @@ class BinaryMachine:
 
     @classmethod
     def of(cls, stack, layer):
-        """What stands for a machine of a stack.
+        """What stands for an RBM of a stack.
 
         Parameters
         ----------
@@ -65,7 +65,7 @@ class BinaryMachine:
 
         Returns
         -------
-        BinaryMachine
+        BinaryRBM
         """
         visible, hidden = stack.kinds[layer : layer + 2]
         if hidden not in (LOGISTIC, TANH):
@@ -128,30 +128,30 @@ class BinaryMachine:
         return v @ self.b + self.own_score(v) + np.logaddexp(0.0, x).sum(axis=-1)
 
 
-def exact_log_partition(run, machine):
+def exact_log_partition(run, rbm):
     """The log of the sum of exp(-E(v, h)) over all states.
 
     Parameters
     ----------
     run : callable, from `threads`
-    machine : BinaryMachine
+    rbm : BinaryRBM
         With at most `MOST_ENUMERATED` units on the enumerated side.
 
     Returns
     -------
     float
-        In nats, of the machine that this one stands for.
+        In nats, of the RBM that this one stands for.
     """
-    return float(logsumexp(_log_sums(run, _enumeration(machine)))) + machine.offset
+    return float(logsumexp(_log_sums(run, _enumeration(rbm)))) + rbm.offset
 
 
-def exact_samples(run, machine, n_samples, random):
+def exact_samples(run, rbm, n_samples, random):
     """Independent samples of the visible units, from their distribution.
 
     Parameters
     ----------
     run : callable, from `threads`
-    machine : BinaryMachine
+    rbm : BinaryRBM
         With at most `MOST_ENUMERATED` units on the enumerated side.
     n_samples : int
     random : numpy.random.RandomState
@@ -160,7 +160,7 @@ def exact_samples(run, machine, n_samples, random):
     -------
     ndarray of shape (n_samples, n_visible)
     """
-    problem = _enumeration(machine)
+    problem = _enumeration(rbm)
     log_sums = _log_sums(run, problem)
     p = np.exp(log_sums - logsumexp(log_sums))
     blocks = random.choice(len(p), n_samples, p=p / p.sum())
@@ -172,15 +172,15 @@ def exact_samples(run, machine, n_samples, random):
     cumulative = np.cumsum(np.exp(scores - logsumexp(scores, axis=1, keepdims=True)), axis=1)
     u = random.uniform(size=n_samples) * cumulative[:, -1]
     low = np.minimum((u[:, None] >= cumulative).sum(axis=1), n_low - 1)
-    states = _states(blocks * n_low + low, machine.n_enumerated)
-    if not machine.enumerates_hidden:
+    states = _states(blocks * n_low + low, rbm.n_enumerated)
+    if not rbm.enumerates_hidden:
         return states
-    kind = machine.visible_kind
-    return draw(kind, means(kind, states @ machine.W.T + machine.b), generator(random))
+    kind = rbm.visible_kind
+    return draw(kind, means(kind, states @ rbm.W.T + rbm.b), generator(random))
 
 
 def base_biases(kind, averages, n_samples=ASSUMED_SAMPLES):
-    """Visible biases of a machine without weights that has the data's means.
+    """Visible biases of an RBM without weights that has the data's means.
 
     Parameters
     ----------
@@ -202,15 +202,15 @@ def base_biases(kind, averages, n_samples=ASSUMED_SAMPLES):
     return natural_bias(kind, averages, n_samples)
 
 
-def annealed_log_weights(run, machine, base, betas, n_chains, dtype, random):
-    """Annealed importance sampling from the base machine to this one.
+def annealed_log_weights(run, rbm, base, betas, n_chains, dtype, random):
+    """Annealed importance sampling from the base RBM to this one.
 
     Parameters
     ----------
     run : callable, from `threads`
-    machine : BinaryMachine
+    rbm : BinaryRBM
     base : ndarray of shape (n_visible,)
-        Visible biases of the machine without weights.
+        Visible biases of the RBM without weights.
     betas : ndarray of shape (n_betas,)
         From 0 to 1.
     n_chains : int
@@ -224,44 +224,44 @@ def annealed_log_weights(run, machine, base, betas, n_chains, dtype, random):
         The base's log partition function plus each chain's log importance weight.
     """
     start = np.zeros((n_chains, len(base)))
-    log_weights, _ = _run_chains(run, machine, base, betas, start, dtype, random)
-    return _log_base_partition(machine, base) + log_weights + machine.offset
+    log_weights, _ = _run_chains(run, rbm, base, betas, start, dtype, random)
+    return _log_base_partition(rbm, base) + log_weights + rbm.offset
 
 
-def reversed_log_weights(run, machine, base, betas, n_chains, dtype, random):
-    """Annealed importance sampling from this machine down to the base machine.
+def reversed_log_weights(run, rbm, base, betas, n_chains, dtype, random):
+    """Annealed importance sampling from this RBM down to the base RBM.
 
     The chains start from exact samples where a side can be enumerated. Elsewhere they start
     from where annealing up the same ladder and `BURN_IN` Gibbs steps have led them.
 
     Parameters
     ----------
-    run, machine, base, betas, n_chains, dtype, random : see `annealed_log_weights`
+    run, rbm, base, betas, n_chains, dtype, random : see `annealed_log_weights`
 
     Returns
     -------
     ndarray of shape (n_chains,)
         The base's log partition function less each chain's log importance weight.
     """
-    if machine.n_enumerated <= MOST_ENUMERATED:
-        v = exact_samples(run, machine, n_chains, random)
+    if rbm.n_enumerated <= MOST_ENUMERATED:
+        v = exact_samples(run, rbm, n_chains, random)
     else:
         up, start = np.r_[betas, np.ones(BURN_IN)], np.zeros((n_chains, len(base)))
-        _, v = _run_chains(run, machine, base, up, start, dtype, random)
+        _, v = _run_chains(run, rbm, base, up, start, dtype, random)
     down = np.ascontiguousarray(betas[::-1])
-    log_weights, _ = _run_chains(run, machine, base, down, v, dtype, random)
-    return _log_base_partition(machine, base) - log_weights + machine.offset
+    log_weights, _ = _run_chains(run, rbm, base, down, v, dtype, random)
+    return _log_base_partition(rbm, base) - log_weights + rbm.offset
 
 
-def _enumeration(machine):
-    """The machine as the kernels enumerate its smaller side."""
-    a, M, d = machine.c, machine.W.T, machine.b
-    if not machine.enumerates_hidden:
-        a, M, d = machine.b, machine.W, machine.c
+def _enumeration(rbm):
+    """The RBM as the kernels enumerate its smaller side."""
+    a, M, d = rbm.c, rbm.W.T, rbm.b
+    if not rbm.enumerates_hidden:
+        a, M, d = rbm.b, rbm.W, rbm.c
     # The Gaussian units of the other side come first.
-    n_gaussian = int(machine.gaussian.sum())
+    n_gaussian = int(rbm.gaussian.sum())
     if 0 < n_gaussian < len(d):
-        order = np.argsort(~machine.gaussian, kind="stable")
+        order = np.argsort(~rbm.gaussian, kind="stable")
         M, d = M[:, order], d[order]
     # As many low units as leave the range of exp(s M) within that of numbers.
     spans = np.abs(M[:MOST_LOW]).cumsum(axis=0)
@@ -297,24 +297,24 @@ def _log_sums(run, problem):
     return out
 
 
-def _log_base_partition(machine, base):
-    """log Z of the machine without weights: 2^n_hidden times that of its visible units."""
-    return machine.visible_log_sums(base) + len(machine.c) * math.log(2.0)
+def _log_base_partition(rbm, base):
+    """log Z of the RBM without weights: 2^n_hidden times that of its visible units."""
+    return rbm.visible_log_sums(base) + len(rbm.c) * math.log(2.0)
 
 
-def _run_chains(run, machine, base, betas, v, dtype, random):
+def _run_chains(run, rbm, base, betas, v, dtype, random):
     """Log weights and last samples of chains that start at v and pass the ladder."""
-    n_chains, (n_visible, n_hidden) = len(v), machine.W.shape
-    W, b, c = (x.astype(dtype) for x in (machine.W, machine.b, machine.c))
+    n_chains, (n_visible, n_hidden) = len(v), rbm.W.shape
+    W, b, c = (x.astype(dtype) for x in (rbm.W, rbm.b, rbm.c))
     seed = int(random.randint(0, 2**32, dtype=np.uint32))
-    base, spans = np.asarray(base, dtype), spans_of(machine.visible_kind, n_visible)
+    base, spans = np.asarray(base, dtype), spans_of(rbm.visible_kind, n_visible)
     ladder = Ladder(W, np.ascontiguousarray(W.T), b, c, base, spans, betas, seed)
     n_pieces = 4 * -(-n_chains // (4 * PIECE_ROWS))
     chains = Chains(
         np.array(v, dtype, order="C"),
         np.zeros((n_chains, n_hidden), dtype),
-        np.empty((n_pieces, PIECE_ROWS * WIDTH), dtype),
-        np.empty((n_pieces, 2, WIDTH)),
+        np.empty((n_pieces, PIECE_ROWS * BLOCK_UNITS), dtype),
+        np.empty((n_pieces, 2, BLOCK_UNITS)),
         np.zeros(n_chains),
     )
     work = n_chains * (2.0 * n_visible * n_hidden + 50.0 * (n_visible + n_hidden))

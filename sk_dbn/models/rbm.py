@@ -4,16 +4,16 @@ import numpy as np
 from scipy.special import expit, ndtr, rel_entr, spence
 
 from sk_dbn.kernels.activations import IDENTITY, LOGISTIC, RELU, TANH
-from sk_dbn.kernels.contrastive_divergence import Machine
 from sk_dbn.kernels.feed_forward import Layers
 from sk_dbn.kernels.pseudo_likelihood import pseudo_log_likelihood
+from sk_dbn.kernels.rbm import RBM, Parameters, RunningMeans
 from sk_dbn.models.data import arrays_for_kernels
 from sk_dbn.models.forward import forward
 from sk_dbn.models.pace import Pace
 from sk_dbn.models.threads import run_serial
 from sk_dbn.models.work import SMALL_WORK, product_work, row_pieces
 
-KINDS = {
+UNIT_KINDS = {
     "bernoulli": LOGISTIC,
     "gaussian": IDENTITY,
     "logistic": LOGISTIC,
@@ -85,13 +85,13 @@ def code_of(kinds):
     Parameters
     ----------
     kinds : str or sequence of str
-        A name of `KINDS`, or one for each unit.
+        A name of `UNIT_KINDS`, or one for each unit.
 
     Returns
     -------
     int, or int64 ndarray of shape (n_units,) where units are of different kinds
     """
-    codes = np.array([KINDS[name] for name in np.atleast_1d(kinds)], dtype=np.int64)
+    codes = np.array([UNIT_KINDS[name] for name in np.atleast_1d(kinds)], dtype=np.int64)
     return int(codes[0]) if (codes == codes[0]).all() else codes
 
 
@@ -194,29 +194,29 @@ def spans_of(code, n_units):
 
 
 class Memory:
-    """What the training of one machine remembers between updates.
+    """What the training of one RBM remembers between updates.
 
     Parameters
     ----------
     n_visible, n_hidden : int
     seed : int
-        Key of the machine's random numbers.
+        Key of the RBM's random numbers.
     dtype : dtype
 
     Attributes
     ----------
-    velocity_W, velocity_b, velocity_c : ndarrays like the machine's weights and biases
+    velocity_W, velocity_b, velocity_c : ndarrays like the RBM's weights and biases
     mu, lam : ndarrays of shape (n_visible,) and (n_hidden,)
         Offsets of the centered gradient.
     velocity_variance : ndarray of shape (n_visible,), or (0,) for units that have none
     activity : ndarray of shape (n_hidden,)
         Running mean of the hidden units' means.
-    fast_W, fast_b, fast_c : ndarrays like the machine's weights and biases
+    fast_W, fast_b, fast_c : ndarrays like the RBM's weights and biases
         Fast weights; of shapes (0, 0), (0,) and (0,) where there are none.
     chains : ndarray of shape (n_chains * n_temperatures, n_hidden) or None
         Hidden samples of the persistent chains.
     n_chains : int
-        How many of these, the first ones, have the machine's own temperature.
+        How many of these, the first ones, have the RBM's own temperature.
     n_steps : int
         Updates made so far.
     spread : ndarray of shape (2,)
@@ -253,7 +253,7 @@ class Memory:
 
 
 class Stack:
-    """Machines whose weights and biases are views of one flat vector.
+    """RBMs whose weights and biases are views of one flat vector.
 
     Parameters
     ----------
@@ -265,19 +265,19 @@ class Stack:
     hidden : {'logistic', 'tanh', 'relu'}
         Kind of the hidden units: 0 and 1, -1 and 1, or noisy rectified linear.
     seeds : sequence of int
-        One per machine.
+        One per RBM.
     dtype : dtype
 
     Attributes
     ----------
     theta : ndarray of shape (n_parameters,)
     coefs, intercepts_hidden, intercepts_visible : lists of views of theta
-        Of shapes (n_visible, n_hidden), (n_hidden,) and (n_visible,), one per machine.
+        Of shapes (n_visible, n_hidden), (n_hidden,) and (n_visible,), one per RBM.
     kinds : list of int
         Codes of the visible units and of every hidden layer; the first one is an int64 ndarray
         of shape (n_visible,) where visible units are of different kinds.
     variance : ndarray of shape (n_visible,), view of theta
-        Of the first machine's Gaussian visible units, 1 for Bernoulli units beside them; of
+        Of the first RBM's Gaussian visible units, 1 for Bernoulli units beside them; of
         shape (0,) where no unit is Gaussian.
     memories : list of Memory
     """
@@ -285,7 +285,7 @@ class Stack:
     def __init__(self, units, visible, hidden, seeds, dtype):
         self.units = np.array(units, dtype=np.int64)
         n_layers = len(self.units) - 1
-        self.kinds = [code_of(visible)] + [KINDS[hidden]] * n_layers
+        self.kinds = [code_of(visible)] + [UNIT_KINDS[hidden]] * n_layers
         p, q = self.units[:-1], self.units[1:]
         ends = np.cumsum(np.column_stack([p * q, q, p]).ravel())
         n_variances = int(p[0]) if np.any(np.equal(self.kinds[0], IDENTITY)) else 0
@@ -320,7 +320,7 @@ class Stack:
 
     @property
     def n_layers(self):
-        """Number of machines."""
+        """Number of RBMs."""
         return len(self.units) - 1
 
     @property
@@ -334,30 +334,26 @@ class Stack:
         activations = np.array(self.kinds[1:], dtype=np.int64)
         return Layers(self.theta, self.units, self._weights_at, self._hidden_at, activations)
 
-    def machine(self, layer, memory=None):
-        """The kernels' view of one machine, with another memory than its own where one is given."""
-        memory = self.memories[layer] if memory is None else memory
-        W, b, c = self.coefs[layer], self.intercepts_visible[layer], self.intercepts_hidden[layer]
-        chain, fast = (W, b, c), (memory.fast_W, memory.fast_b, memory.fast_c)
+    def rbm(self, layer):
+        """The kernels' view of one RBM."""
+        memory = self.memories[layer]
+        variance = self.variance if layer == 0 else self.variance[:0]
+        theta = self.coefs[layer], self.intercepts_visible[layer], self.intercepts_hidden[layer]
+        chain, fast = theta, (memory.fast_W, memory.fast_b, memory.fast_c)
         if memory.fast_W.size:
-            chain = tuple(x + f for x, f in zip(chain, fast, strict=True))
-        return Machine(
-            W,
-            b,
-            c,
-            self.variance if layer == 0 else self.variance[:0],
-            memory.velocity_W,
-            memory.velocity_b,
-            memory.velocity_c,
-            memory.velocity_variance,
-            memory.mu,
-            memory.lam,
-            memory.activity,
-            *chain,
-            *fast,
-            spans_of(self.kinds[layer], len(b)),
-            self.kinds[layer + 1],
-            layer,
+            chain = tuple(x + f for x, f in zip(theta, fast, strict=True))
+        return RBM(
+            parameters=Parameters(*theta, variance),
+            velocity=Parameters(
+                memory.velocity_W, memory.velocity_b, memory.velocity_c, memory.velocity_variance
+            ),
+            chain=Parameters(*chain, variance),
+            fast=Parameters(*fast, variance[:0]),
+            means=RunningMeans(memory.mu, memory.lam, memory.activity),
+            chains=theta[0][:0] if memory.chains is None else memory.chains,
+            spans=spans_of(self.kinds[layer], len(theta[1])),
+            hidden=self.kinds[layer + 1],
+            layer=layer,
         )
 
     def astype(self, dtype):
@@ -420,7 +416,7 @@ class Stack:
         return h
 
     def free_energy(self, v):
-        """-log of the sum over h of exp(-E(v, h)), of the first machine.
+        """-log of the sum over h of exp(-E(v, h)), of the first RBM.
 
         Parameters
         ----------
@@ -435,7 +431,7 @@ class Stack:
         return own - LOG_PARTITIONS[self.kinds[1]](v @ W + c).sum(axis=1)
 
     def in_unit_variance(self, v):
-        """The first machine's parameters and values of its visible units, in units of their
+        """The first RBM's parameters and values of its visible units, in units of their
         standard deviation.
 
         A Gaussian unit of variance s takes the values v / sqrt(s) of one of variance 1, whose
@@ -461,7 +457,7 @@ class Stack:
         return 0.5 * float(np.log(self.variance.astype(np.float64)).sum())
 
     def pseudo_log_likelihood(self, run, v):
-        """Sum over visible units of log P(v_i | v_-i), of the first machine.
+        """Sum over visible units of log P(v_i | v_-i), of the first RBM.
 
         Parameters
         ----------
@@ -531,7 +527,9 @@ class Stack:
 
     def has_kinds(self, visible, hidden):
         """Whether the visible and hidden units are of these kinds."""
-        return np.array_equal(self.kinds[0], code_of(visible)) and self.kinds[1] == KINDS[hidden]
+        return (
+            np.array_equal(self.kinds[0], code_of(visible)) and self.kinds[1] == UNIT_KINDS[hidden]
+        )
 
 
 def natural_bias(kind, mean, n_samples):

@@ -1,12 +1,13 @@
 """Training of one RBM of a stack: its buffers, its epochs, what it is judged by, its trace."""
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from sk_dbn.kernels.activations import LOGISTIC, RELU
-from sk_dbn.kernels.contrastive_divergence import (
-    CENTERING_ROWS,
+from sk_dbn.kernels.contrastive_divergence import train_rbm
+from sk_dbn.kernels.probe import (
     DEAD,
     FREE_ENERGY,
     FREE_ENERGY_SQUARE,
@@ -15,22 +16,27 @@ from sk_dbn.kernels.contrastive_divergence import (
     MSE,
     SATURATED,
     STD,
-    Rule,
-    Workspace,
-    probe_machine,
-    push_to_target,
-    train_machine,
+    probe_rbm,
 )
-from sk_dbn.models.divergence import WORSE
+from sk_dbn.kernels.rbm import (
+    GradientBuffers,
+    LadderBuffers,
+    PhaseBuffers,
+    RBMWorkspace,
+    Rule,
+    UpdateBuffers,
+)
+from sk_dbn.kernels.updates import CENTERING_ROWS, push_to_target
+from sk_dbn.models.divergence import MUCH_WORSE
 from sk_dbn.models.pace import TeamPace
-from sk_dbn.models.rbm import UNBOUNDED, Memory, natural_bias
+from sk_dbn.models.rbm import UNBOUNDED, natural_bias
 from sk_dbn.models.threads import run_serial
-from sk_dbn.models.traces import Recorder
+from sk_dbn.models.traces import MOST_PROBED, Recorder, evenly_spaced
 from sk_dbn.models.work import SMALL_WORK, row_blocks, weight_blocks
 
-MOST_PROBED, LEAST_PROBED = 256, 64
+LEAST_PROBED = 64  # rows that an RBM is watched on, where there are as many
 MOST_AVERAGED = 4096  # rows that the means of an upper layer's input are taken over
-# Gaussian and rectified linear units have no bound, so their machines take smaller steps
+# Gaussian and rectified linear units have no bound, so their RBMs take smaller steps
 # (Hinton, 2012, section 13.2): this share of the learning rate for each side that has them.
 UNBOUNDED_RATE = 0.1
 MOST_STEP = 0.1  # of their weights, as a share of the weights' norm
@@ -43,7 +49,7 @@ OFFSET_RATE = 0.01  # of the centered gradient (Melchior, Fischer & Wiskott, 201
 
 @dataclass
 class Settings:
-    """How machines are trained, but for their learning rate.
+    """How RBMs are trained, but for their learning rate.
 
     Parameters
     ----------
@@ -87,11 +93,12 @@ class Settings:
         return np.linspace(1.0, 0.0, self.n_temperatures) if self.algorithm == "pt" else np.ones(1)
 
     def rule(self, memory, visible, hidden, rate):
-        """The kernels' view, for the machine that remembers this and has these kinds of units."""
+        """The kernels' view, for the RBM that remembers this and has these kinds of units."""
         is_unbounded = np.isin([*np.atleast_1d(visible), hidden], UNBOUNDED).any()
         is_sparse = self.sparsity_target is not None
         variance_rate = PERSISTENT_VARIANCE_RATE if self.persistent else VARIANCE_RATE
         return Rule(
+            steps=1,
             persistent=int(self.persistent),
             # Persistent chains are samples, whatever the data are.
             mean_field=int(memory.sees_means and (np.all(visible == RELU) or not self.persistent)),
@@ -113,13 +120,11 @@ class Settings:
 
 def probe_of(order):
     """A few rows, evenly spaced in the order of training."""
-    n = len(order)
-    size = min(n, MOST_PROBED, max(LEAST_PROBED, n // 16))
-    return order[np.linspace(0, n - 1, size).astype(np.int64)]
+    return evenly_spaced(order, min(MOST_PROBED, max(LEAST_PROBED, len(order) // 16)))
 
 
 def prepare(run, stack, layer, data, order, means=None):
-    """What a machine that was never trained takes from its input.
+    """What an RBM that was never trained takes from its input.
 
     Its means give visible biases and offsets. The most that it varies in any direction bounds
     the learning rate, see `learning_rate_scale`.
@@ -136,7 +141,7 @@ def prepare(run, stack, layer, data, order, means=None):
         The input's means; taken from evenly spaced rows when not given.
     """
     if means is None:
-        rows = order[np.linspace(0, len(order) - 1, min(len(order), MOST_AVERAGED)).astype(int)]
+        rows = evenly_spaced(order, MOST_AVERAGED)
         means = np.zeros(stack.units[layer])
         for start in range(0, len(rows), MOST_PROBED):
             piece = rows[start : start + MOST_PROBED]
@@ -172,7 +177,7 @@ def spread(v):
 
 
 def learning_rate_scale(stack, layer, batch_size):
-    """What share of the learning rate a machine's steps take.
+    """What share of the learning rate an RBM's steps take.
 
     Where neither side has a bound, a direction of variance s is learned like the power method
     does: weights w along it grow by the rate times s w, and what they reconstruct pulls them
@@ -203,49 +208,39 @@ class RBMBuffers:
     ----------
     stack : Stack
     layer : int
-    chains : ndarray of shape (n_chains * n_temperatures, n_hidden) or None
-        Persistent chains; None when each row of a minibatch starts its own.
+    n_states : int
+        Persistent chains, at all temperatures; 0 when each row of a minibatch starts its own.
     batch : int
-        Most rows of a minibatch.
+        Maximum number of rows of a minibatch.
     betas : ndarray of shape (n_temperatures,), default=(1.0,)
         Inverse temperatures of the chains.
     """
 
-    def __init__(self, stack, layer, chains, batch, betas=(1.0,)):
+    def __init__(self, stack, layer, n_states, batch, betas=(1.0,)):
         p, q = (int(n) for n in stack.units[layer : layer + 2])
-        dtype = stack.theta.dtype
-        n_states = batch if chains is None else len(chains)
-        n_chains = n_states // len(betas)
         is_gaussian = layer == 0 and len(stack.variance) > 0
+        n_chains = n_states // len(betas) or batch
         n_rows = batch + n_chains + CENTERING_ROWS
-        n_row_blocks, n_chain_blocks, n_unit_blocks = _blocks(batch, n_chains, p, q)
+        n_row_blocks, n_chain_blocks, n_blocks = _blocks(batch, n_chains, p, q)
         self.batch = batch
-        self.is_small = max(n_row_blocks, n_chain_blocks, n_unit_blocks) == 1
-        n_blocks = n_row_blocks + (0 if chains is None else n_chain_blocks)
-        block_rows = -(-batch // n_row_blocks)
+        self.is_small = max(n_row_blocks, n_chain_blocks, n_blocks) == 1
+        n_phases = n_row_blocks + (n_chain_blocks if n_states else 0)
         widest = int(stack.units[: layer + 1].max()) if layer else 0
-        self.work = Workspace(
-            v=np.zeros((n_rows, p), dtype),
-            h=np.zeros((n_rows, q), dtype),
-            u=np.zeros((n_rows if is_gaussian else 0, p), dtype),
-            betas=np.array(betas, dtype),
-            **_ladder(len(betas), n_states, p, q, is_gaussian, dtype),
-            chains=np.zeros((n_chains, q), dtype) if chains is None else chains,
-            lower=np.zeros((n_row_blocks, 2, block_rows * widest), dtype),
-            gradient=np.zeros((p, q), dtype),
-            h_sums=np.zeros((n_blocks, 2, q), dtype),
-            h_pos=np.zeros(q, dtype),
-            h_gap=np.zeros(q, dtype),
-            h_lam=np.zeros(n_rows, dtype),
-            v_mu=np.zeros((n_unit_blocks, n_rows), dtype),
-            v_pos=np.zeros(p, dtype),
-            v_gap=np.zeros(p, dtype),
-            v_squares=np.zeros(p if is_gaussian else 0, dtype),
-            push=np.zeros(q, dtype),
-            column_squares=np.zeros((n_unit_blocks, q)),
-            sums=np.zeros((n_unit_blocks, 4)),
-            share=np.ones(1),
+        empty = partial(np.zeros, dtype=stack.theta.dtype)
+        phases = PhaseBuffers(
+            v=empty((n_rows, p)),
+            h=empty((n_rows, q)),
+            u=empty((n_rows if is_gaussian else 0, p)),
+            chains=empty((n_states or batch, q)),
+            lower=empty((n_row_blocks, 2, -(-batch // n_row_blocks) * widest)),
+            h_sums=empty((n_phases, 2, q)),
         )
+        betas = np.array(betas, stack.theta.dtype)
+        ladder = _ladder_buffers(empty, betas, n_states, p, q, is_gaussian)
+        gradient = _gradient_buffers(empty, n_blocks, n_rows, p, q, is_gaussian)
+        squares, sums = np.zeros((n_blocks, q)), np.zeros((n_blocks, 4))
+        update = UpdateBuffers(squares, sums, share=np.ones(1))
+        self.work = RBMWorkspace(phases, ladder, gradient, update)
 
     def call(self, run):
         """How to call a kernel on this amount of work."""
@@ -263,21 +258,38 @@ def _blocks(batch, n_chains, p, q):
     return blocks if is_large else (1, 1, 1)
 
 
-def _ladder(n_temperatures, n_states, p, q, is_gaussian, dtype):
-    """The buffers of chains at several temperatures."""
-    n = n_states if n_temperatures > 1 else 0
-    return {
-        "ladder_v": np.zeros((n, p), dtype),
-        "ladder_u": np.zeros((n if is_gaussian else 0, p), dtype),
-        "ladder_h": np.zeros((n, q), dtype),
-        "ladder_b": np.zeros((n_temperatures, p), dtype),
-        "ladder_c": np.zeros((n_temperatures, q), dtype),
-        "h_mu": np.zeros(q, dtype),
-    }
+def _ladder_buffers(empty, betas, n_states, p, q, is_gaussian):
+    """The buffers of chains at several temperatures; without rows where there is one."""
+    n = n_states if len(betas) > 1 else 0
+    return LadderBuffers(
+        betas=betas,
+        v=empty((n, p)),
+        u=empty((n if is_gaussian else 0, p)),
+        h=empty((n, q)),
+        b=empty((len(betas), p)),
+        c=empty((len(betas), q)),
+        h_mu=empty(q),
+    )
+
+
+def _gradient_buffers(empty, n_blocks, n_rows, p, q, is_gaussian):
+    """The buffers of the gradient of an RBM of p visible and q hidden units."""
+    return GradientBuffers(
+        W=empty((p, q)),
+        v_pos=empty(p),
+        v_gap=empty(p),
+        v_mu=empty((n_blocks, n_rows)),
+        v_squares=empty(p if is_gaussian else 0),
+        h_pos=empty(q),
+        h_gap=empty(q),
+        h_lam=empty(n_rows),
+        lam=empty(q),
+        push=empty(q),
+    )
 
 
 class RBMTraining:
-    """Minibatch training of one machine.
+    """Minibatch training of one RBM.
 
     Parameters
     ----------
@@ -288,7 +300,7 @@ class RBMTraining:
     rate : float
         Learning rate.
     probe : int64 ndarray
-        Training rows that the machine is watched on.
+        Training rows that the RBM is watched on.
     held_out : int64 ndarray, default=None
         Validation rows; the reconstruction is judged on them, else on the probe.
     watches_gap : bool, default=False
@@ -312,11 +324,11 @@ class RBMTraining:
             memory.chains = first_chains(stack, layer, n_states)
         memory.n_chains = settings.n_chains
         memory.keep_fast(settings.algorithm == "fpcd")
-        self.buffers = RBMBuffers(stack, layer, memory.chains, settings.batch_size, betas)
-        rule = settings.rule(memory, *stack.kinds[layer : layer + 2], self.rate)
-        if rule.sparsity_cost > 0.0 and memory.n_steps > 0:
-            push_to_target(stack.machine(layer), rule, self.buffers.work.push)
-        self._rule, self._machine = rule, stack.machine(layer)
+        self._rule = settings.rule(memory, *stack.kinds[layer : layer + 2], self.rate)
+        self._rbm = stack.rbm(layer)
+        self.buffers = self._buffers(settings.batch_size)
+        if self._rule.sparsity_cost > 0.0 and memory.n_steps > 0:
+            push_to_target(self._rbm, self._rule, self.buffers.work.gradient.push)
         self._measured = {}
         self._pace = TeamPace()
 
@@ -340,24 +352,47 @@ class RBMTraining:
 
     def _minibatches(self, run, order, count):
         """One compiled call."""
-        memory = self.stack.memories[self.layer]
+        self._call(run, order, self._rule, self.buffers, self.norms)
+        self.stack.memories[self.layer].n_steps += count
+
+    def _call(self, run, order, rule, buffers, norms):
         run(
-            train_machine,
+            train_rbm,
             self.data.source,
             order,
-            self.buffers.batch,
+            buffers.batch,
             self.stack.layers,
-            self._machine,
-            self._rule,
+            self._rbm,
+            rule,
             self.rate,
-            memory.n_steps,
-            self.buffers.work,
-            self.norms,
+            self.stack.memories[self.layer].n_steps,
+            buffers.work,
+            norms,
         )
-        memory.n_steps += count
+
+    def _buffers(self, batch):
+        n_states = len(self._rbm.chains)
+        return RBMBuffers(self.stack, self.layer, n_states, batch, self.settings.betas)
+
+    def gradient_norms(self, run):
+        """Norms of the weights' and the biases' gradient over the probe, which changes nothing.
+
+        Parameters
+        ----------
+        run : callable, from `threads`
+
+        Returns
+        -------
+        weights, biases : float
+        """
+        buffers, norms = self._buffers(len(self.probe)), np.zeros(3)
+        # The twin that training takes, so that the other one need not be compiled.
+        call = self.buffers.call(run)
+        self._call(call, self.probe, self._rule._replace(steps=0), buffers, norms)
+        return norms[0], norms[1]
 
     def measures(self, rows):
-        """What the machine makes of some rows.
+        """What the RBM makes of some rows.
 
         Parameters
         ----------
@@ -366,13 +401,13 @@ class RBMTraining:
         Returns
         -------
         float64 ndarray of shape (8,)
-            Means over pieces of the rows, see `probe_machine`.
+            Means over pieces of the rows, see `probe_rbm`.
         """
         total, out = np.zeros(8), np.zeros(8)
-        layers, machine = self.stack.layers, self._machine
+        layers = self.stack.layers
         for start in range(0, len(rows), MOST_PROBED):
             piece = rows[start : start + MOST_PROBED]
-            probe_machine(self.data.source, piece, layers, machine, out)
+            probe_rbm(self.data.source, piece, layers, self._rbm, out)
             total += len(piece) * out
         return total / len(rows)
 
@@ -399,7 +434,7 @@ class RBMTraining:
 
         It is held against that at the beginning, or a nat for each visible unit.
         """
-        return WORSE * np.fmax(self.divergence(), float(self.stack.units[self.layer]))
+        return MUCH_WORSE * np.fmax(self.divergence(), float(self.stack.units[self.layer]))
 
     def free_energy_gap(self):
         """How much higher the free energy of held-out rows is than that of training rows.
@@ -436,17 +471,14 @@ class RBMTraining:
 
     def is_finite(self):
         """Whether every parameter is a finite number."""
-        machine = self._machine
-        parts = machine.W, machine.b, machine.c, machine.variance
-        return all(np.isfinite(x).all() for x in parts)
+        return all(np.isfinite(x).all() for x in self._rbm.parameters)
 
     @property
     def changing(self):
         """The arrays and objects that an epoch changes."""
-        rbm = self._machine
-        chain = () if rbm.chain_W is rbm.W else (rbm.chain_W, rbm.chain_b, rbm.chain_c)
-        memory = self.stack.memories[self.layer]
-        return rbm.W, rbm.b, rbm.c, rbm.variance, *chain, memory
+        rbm = self._rbm
+        chain = () if rbm.chain.W is rbm.parameters.W else rbm.chain
+        return *rbm.parameters, *chain, self.stack.memories[self.layer]
 
 
 def first_chains(stack, layer, n_chains):
@@ -472,12 +504,11 @@ def first_chains(stack, layer, n_chains):
 
 
 class RBMRecorder(Recorder):
-    """Collects the rows of one machine's gradient trace."""
+    """Collects the rows of one RBM's gradient trace."""
 
     def record_start(self, run, training):
         """Row 0: the state before the first update, its gradient over the probe."""
-        norms = gradient_norms(run, training)
-        self._append(0.0, training, *norms, 0.0)
+        self._append(0.0, training, *training.gradient_norms(run), 0.0)
 
     def record(self, training, progress, n_batches):
         """One row from what the last n_batches minibatches left in `training.norms`."""
@@ -505,35 +536,3 @@ class RBMRecorder(Recorder):
         elif self.has("free_energy_gap"):
             row["free_energy_gap"] = np.nan  # a partial_fit after a fit with held-out rows
         self.add(epoch, {name: np.array([value]) for name, value in row.items()})
-
-
-def gradient_norms(run, training):
-    """Norms of the weights' and the biases' gradient over the probe, without an update.
-
-    Parameters
-    ----------
-    run : callable, from `threads`
-    training : RBMTraining
-
-    Returns
-    -------
-    weights, biases : float
-    """
-    stack, layer, probe = training.stack, training.layer, training.probe
-    mine, norms = stack.memories[layer], np.zeros(3)
-    theta = stack.theta.copy()
-    # A copy without velocity: at a rate of zero, its update changes nothing.
-    n_variances = len(mine.velocity_variance)
-    copy = Memory(*stack.units[layer : layer + 2], mine.seed, stack.theta.dtype, n_variances)
-    copy.mu[:], copy.lam[:], copy.activity[:] = mine.mu, mine.lam, mine.activity
-    copy.fast_W, copy.fast_b, copy.fast_c = mine.fast_W, mine.fast_b, mine.fast_c
-    chains = None if mine.chains is None else mine.chains.copy()
-    buffers = RBMBuffers(stack, layer, chains, len(probe), training.settings.betas)
-    machine = stack.machine(layer, copy)
-    rule = training.settings.rule(mine, *stack.kinds[layer : layer + 2], 0.0)
-    args = training.data.source, probe, len(probe), stack.layers, machine, rule
-    # The twin that training takes, so that the other one need not be compiled.
-    call = training.buffers.call(run)
-    call(train_machine, *args, 0.0, mine.n_steps, buffers.work, norms)
-    stack.theta[:] = theta  # zero times a gradient that is not finite is not zero
-    return norms[0], norms[1]

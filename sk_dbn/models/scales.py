@@ -10,11 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse
 
-BLOCK_VALUES = 2**15  # of a matrix that are looked at together
+SCANNED_VALUES = 2**15  # of a matrix that are looked at together
 
 # Root mean square of all features together: where outputs or steps grow with it without a bound,
 # in regression and gradient descent, and elsewhere.
-LARGE_UNBOUNDED, LARGE = 5.0, 9.0
+LARGE_UNBOUNDED, LARGE_BOUNDED = 5.0, 9.0
 FAR = 4.0  # how far from zero values are, over how much they vary
 NARROW = 0.02  # standard deviation over that of the median feature
 RARE = 10.0  # a range of so many standard deviations: nearly always the same value
@@ -64,7 +64,7 @@ class Scales:
         n_columns = X.shape[1]
         mean, squares = np.zeros(n_columns), np.zeros(n_columns)
         low, high = np.full(n_columns, np.inf), np.full(n_columns, -np.inf)
-        step = max(1, BLOCK_VALUES // n_columns)
+        step = max(1, SCANNED_VALUES // n_columns)
         for start in range(0, len(rows), step):
             block = X[rows[start : start + step]].astype(np.float64, copy=False)
             low, high = np.minimum(low, block.min(axis=0)), np.maximum(high, block.max(axis=0))
@@ -168,7 +168,7 @@ def largest_size(solver, is_regressor):
     -------
     float
     """
-    return LARGE_UNBOUNDED if is_regressor or solver == "sgd" else LARGE
+    return LARGE_UNBOUNDED if is_regressor or solver == "sgd" else LARGE_BOUNDED
 
 
 def off_scale_targets(scales, solver, loss):
@@ -212,7 +212,7 @@ def _sparse_moments(X, rows):
     n_columns = X.shape[1]
     count, total, squares = (np.zeros(n_columns) for _ in range(3))
     low, high = np.full(n_columns, np.inf), np.full(n_columns, -np.inf)
-    step = max(1, BLOCK_VALUES * len(rows) // max(X.nnz, 1))
+    step = max(1, SCANNED_VALUES * len(rows) // max(X.nnz, 1))
     for start in range(0, len(rows), step):
         block = X[rows[start : start + step]]
         columns, values = block.indices, block.data.astype(np.float64)

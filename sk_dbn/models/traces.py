@@ -4,6 +4,8 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
+MOST_PROBED = 256  # rows that a trace is measured on
+
 
 @dataclass(repr=False)
 class GradientTrace:
@@ -39,7 +41,7 @@ class GradientTrace:
         nats of Kullback-Leibler divergence a row, and in mean squared error a unit.
     free_energy_gap : ndarray of shape (n_rows, n_layers) or None
         Of an RBM with validation rows: their mean free energy minus that of training
-        rows, in nats; it grows when the machine overfits.
+        rows, in nats; it grows when the RBM overfits.
 
     References
     ----------
@@ -127,7 +129,7 @@ MEASURES = [field.name for field in fields(GradientTrace)[1:]]
 
 
 class Recorder:
-    """Collects the rows of a gradient trace, of one machine or one network.
+    """Collects the rows of a gradient trace, of one RBM or one network.
 
     Parameters
     ----------
@@ -208,3 +210,9 @@ def join_layers(traces):
         if values[0] is not None:
             columns[name] = np.hstack([padded(column) for column in values])
     return GradientTrace(epoch=longest.epoch.copy(), **columns)
+
+
+def evenly_spaced(order, size):
+    """Some rows, evenly spaced in an order; all where there are fewer."""
+    n = len(order)
+    return order[np.linspace(0, n - 1, min(n, size)).astype(np.int64)]

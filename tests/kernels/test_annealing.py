@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sk_dbn.kernels.activations import IDENTITY, LOGISTIC
-from sk_dbn.kernels.annealing import WIDTH, Chains, Ladder, anneal, fold
+from sk_dbn.kernels.annealing import BLOCK_UNITS, Chains, Ladder, anneal, fold
 from sk_dbn.models.rbm import spans_of
 from tests import reference_annealing as slow
 
@@ -21,7 +21,7 @@ def kinds_of(visible, n_units):
     return tuple("gaussian" if j in inner else "binary" for j in range(n_units))
 
 
-def machine(n_visible, n_hidden, scale=1.0):
+def rbm(n_visible, n_hidden, scale=1.0):
     """Weights, biases and base biases."""
     random = np.random.RandomState(0)
     shapes = (n_visible, n_hidden), n_visible, n_hidden, n_visible
@@ -40,8 +40,8 @@ def chains_of(ladder, n_chains, V=None, n_pieces=1):
     return Chains(
         np.zeros((n_chains, n_visible), dtype) if V is None else V.astype(dtype),
         np.zeros((n_chains, n_hidden), dtype),
-        np.empty((n_pieces, n_chains * WIDTH), dtype),
-        np.empty((n_pieces, 2, WIDTH)),
+        np.empty((n_pieces, n_chains * BLOCK_UNITS), dtype),
+        np.empty((n_pieces, 2, BLOCK_UNITS)),
         np.zeros(n_chains),
     )
 
@@ -51,7 +51,7 @@ def chains_of(ladder, n_chains, V=None, n_pieces=1):
 @pytest.mark.parametrize("betas", [[0.0, 0.3, 0.3, 1.0], [1.0, 0.4, 0.0], [1.0]])
 def test_equals_the_reference(visible, shape, betas):
     """The same random bits make the same samples and weights, up, down and in place."""
-    W, b, c, base = machine(*shape, scale=0.5)
+    W, b, c, base = rbm(*shape, scale=0.5)
     V = np.random.RandomState(1).randint(0, 2, (6, shape[0])).astype(float)
     ladder = ladder_of(W, b, c, base, betas, visible)
     chains = chains_of(ladder, 6, V, n_pieces=3)
@@ -68,7 +68,7 @@ def test_equals_the_reference(visible, shape, betas):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_same_bits_in_both_twins_and_in_pieces(visible, dtype):
     """Neither threads nor calls that stop on the way change a bit."""
-    args = *machine(130, 70, scale=0.2), np.linspace(0, 1, 9), visible, dtype
+    args = *rbm(130, 70, scale=0.2), np.linspace(0, 1, 9), visible, dtype
     results = []
     for twin, stops in [("serial", [0, 9]), ("parallel", [0, 9]), ("serial", [0, 1, 5, 9])]:
         ladder = ladder_of(*args)
@@ -84,7 +84,7 @@ def test_same_bits_in_both_twins_and_in_pieces(visible, dtype):
 @pytest.mark.parametrize("visible", KINDS)
 def test_weights_are_fair_estimates(visible):
     """E[w] = Z / Z_base exactly, however coarse the ladder (Neal, 2001); 4.5 deviations."""
-    W, b, c, base = machine(2, 3, scale=0.7)
+    W, b, c, base = rbm(2, 3, scale=0.7)
     ladder = ladder_of(W, b, c, base, [0.0, 0.5, 1.0], visible)
     chains, kinds = chains_of(ladder, 100_000), kinds_of(visible, 2)
     anneal.serial(ladder, 0, 3, chains)
@@ -101,7 +101,7 @@ def test_weights_are_fair_estimates(visible):
 
 def test_float32_chains_have_accurate_weights():
     """Weights are float64 sums: from the same states float32 costs what it costs in x = v W."""
-    W, b, c, base = machine(70, 66, scale=0.1)
+    W, b, c, base = rbm(70, 66, scale=0.1)
     V = np.random.RandomState(1).randint(0, 2, (5, 70)).astype(float)
     # A step so small that both precisions almost surely draw the same samples.
     changes = []
@@ -117,6 +117,6 @@ def test_float32_chains_have_accurate_weights():
 def test_fold(n):
     """The log of a product, plus a sum."""
     random = np.random.RandomState(0)
-    ratios, parts = random.uniform(0.5, 2.0, WIDTH), random.normal(size=WIDTH)
+    ratios, parts = random.uniform(0.5, 2.0, BLOCK_UNITS), random.normal(size=BLOCK_UNITS)
     expected = np.log(ratios[:n]).sum() + parts[:n].sum()
     assert fold(ratios, parts, n) == pytest.approx(expected, rel=1e-12)

@@ -14,7 +14,7 @@ from tests import reference_rbm as slow
 KINDS = {LOGISTIC: "binary", TANH: "bipolar"}
 
 
-def machine(n_visible=3, n_hidden=2, scale=1.0):
+def rbm(n_visible=3, n_hidden=2, scale=1.0):
     random = np.random.RandomState(0)
     shapes = (n_visible, n_hidden), n_visible, n_hidden
     return [scale * random.normal(size=shape) for shape in shapes]
@@ -31,7 +31,7 @@ def scores(visible, hidden, V, W, b, c, n_chosen=None, twin="serial"):
 @pytest.mark.parametrize("hidden", [LOGISTIC, TANH])
 def test_equals_enumeration(hidden):
     """The sum of log P(v_i | v_-i) over units, each from the table of all states."""
-    W, b, c = machine()
+    W, b, c = rbm()
     V = slow.states("binary", 3)
     expected = [slow.log_conditionals(v, "binary", KINDS[hidden], W, b, c).sum() for v in V]
     np.testing.assert_allclose(scores(LOGISTIC, hidden, V, W, b, c), expected, rtol=1e-12)
@@ -49,7 +49,7 @@ def test_gaussian_densities_integrate_to_one(hidden, scale):
 
     At the largest scale the density has separate peaks, far from the unit's own bias.
     """
-    W, b, c = machine(scale=scale)
+    W, b, c = rbm(scale=scale)
     v = np.random.RandomState(1).normal(size=3)
     expected = 0.0
     for i in range(3):
@@ -74,7 +74,7 @@ def test_rectified_units_widen_gaussian_densities(length):
 
     At the largest length of its weights the log-density has a curvature of 0.1 far out.
     """
-    W, b, c = machine()
+    W, b, c = rbm()
     W *= length / np.linalg.norm(W, axis=1, keepdims=True)
     v, expected = 2.0 * np.random.RandomState(1).normal(size=3), []
     for i in range(3):
@@ -93,7 +93,7 @@ def test_rectified_units_widen_gaussian_densities(length):
 
 def test_units_without_a_density():
     """Pushed by more than they are held, Gaussian units have none: its log is -inf, and soon so."""
-    W, b, c = machine(scale=3.0)
+    W, b, c = rbm(scale=3.0)
     assert scores(IDENTITY, RELU, np.zeros((1, 3)), W, b, c)[0] == -np.inf
     on_one_side = np.array([[0.8, -0.8]])  # |w|^2 is more than 1, but on either side it is less
     assert np.isfinite(scores(IDENTITY, RELU, np.zeros((1, 1)), on_one_side, b[:1], c))
@@ -121,7 +121,7 @@ def test_rows_far_out(scale, on):
 
     Where all hidden units are on, or off, they are known in closed form.
     """
-    W, b, _ = machine(3, 8)
+    W, b, _ = rbm(3, 8)
     W = 0.15 * np.abs(W)
     c, V = np.full(8, on * scale), on * scale * np.random.RandomState(1).uniform(1, 2, (5, 3))
     found = scores(IDENTITY, RELU, V, W, b, c)
@@ -131,7 +131,7 @@ def test_rows_far_out(scale, on):
 @pytest.mark.parametrize("distance", [1e2, 1e4, 1e6])
 def test_peaks_far_out(distance):
     """Near its peak, a density far out is the normal one of the middle, up to rounding."""
-    W = np.abs(machine(1, 8)[0])
+    W = np.abs(rbm(1, 8)[0])
     W *= 0.6 / np.linalg.norm(W)
     c, precision = np.full(8, distance), 1 - 0.6**2
     gaps = np.array([-3.0, -1.0, 0.0, 2.0])
@@ -165,7 +165,7 @@ def test_work_does_not_depend_on_the_values(hidden, length, outlier):
 
     Beyond the range of numbers a density is 0, its log -inf and not NaN.
     """
-    W, b, c = machine(20, 30)
+    W, b, c = rbm(20, 30)
     W *= length / np.linalg.norm(W, axis=1, keepdims=True)
     V = np.random.RandomState(1).normal(size=(3, 20))
     middle = scores(IDENTITY, hidden, V, W, b, c)
@@ -179,7 +179,7 @@ def test_work_does_not_depend_on_the_values(hidden, length, outlier):
 
 def test_exploded_weights_take_no_longer():
     """Peaks of binary hidden units are as far apart as the weights are large."""
-    W, b, c = machine(scale=1e9)
+    W, b, c = rbm(scale=1e9)
     begin = time.perf_counter()
     for hidden in (LOGISTIC, TANH):
         assert np.isfinite(scores(IDENTITY, hidden, np.zeros((1, 3)), W, b, c)).all()
@@ -188,7 +188,7 @@ def test_exploded_weights_take_no_longer():
 
 def test_pieces_add_up_to_the_same_bits():
     """Units in several calls, one after another: how work is cut is no matter of the result."""
-    W, b, c = machine(40, 5)
+    W, b, c = rbm(40, 5)
     V, out = np.random.RandomState(3).normal(size=(20, 40)), np.zeros(20)
     visible = np.full(40, IDENTITY)
     for first, end in ((0, 1), (1, 4), (4, 7)):
@@ -200,13 +200,13 @@ def test_pieces_add_up_to_the_same_bits():
 @pytest.mark.parametrize("visible", [LOGISTIC, IDENTITY])
 def test_large_products_do_not_overflow(visible):
     """The sums are taken relative to their largest term."""
-    W, b, c = machine(scale=100.0)
+    W, b, c = rbm(scale=100.0)
     assert np.isfinite(scores(visible, LOGISTIC, slow.states("binary", 3), W, b, c)).all()
 
 
 def test_sampled_units_estimate_the_sum():
     """One unit from each stratum, weighted by its size, has the whole sum as expectation."""
-    W, b, c = machine(40, 5)
+    W, b, c = rbm(40, 5)
     V = np.random.RandomState(2).randint(0, 2, (4000, 40)).astype(float)
     exact, sampled = (scores(LOGISTIC, LOGISTIC, V, W, b, c, n) for n in (40, 7))
     error = sampled - exact
@@ -216,7 +216,7 @@ def test_sampled_units_estimate_the_sum():
 
 def test_the_choice_of_units_depends_on_the_row_alone():
     """The same row gets the same score anywhere; another row looks at other units."""
-    W, b, c = machine(40, 5)
+    W, b, c = rbm(40, 5)
     V = np.random.RandomState(3).randint(0, 2, (50, 40)).astype(float)
     together = scores(LOGISTIC, LOGISTIC, V, W, b, c, 7)
     np.testing.assert_allclose(

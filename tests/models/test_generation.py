@@ -32,8 +32,8 @@ def stack_of(visible="bernoulli", hidden="logistic", units=(3, 2), dtype=np.floa
     return stack
 
 
-def machine_of(stack, layer=0):
-    """W, b and c of a machine."""
+def rbm_of(stack, layer=0):
+    """W, b and c of an RBM."""
     parts = stack.coefs, stack.intercepts_visible, stack.intercepts_hidden
     return [part[layer] for part in parts]
 
@@ -56,19 +56,19 @@ def assert_means(samples, expected, n_tests=1):
 
 
 def belief_network(stack, hidden, top):
-    """P(v) of a deep belief network whose last machine's input has the distribution `top`."""
+    """P(v) of a deep belief network whose last RBM's input has the distribution `top`."""
     p = top
     for layer in reversed(range(stack.n_layers - 1)):
         visible = KINDS[hidden] if layer else "binary"
-        joint = slow.joint(visible, KINDS[hidden], *machine_of(stack, layer))
+        joint = slow.joint(visible, KINDS[hidden], *rbm_of(stack, layer))
         p = joint / joint.sum(axis=0) @ p
     return p
 
 
 def start_and_transition(stack, hidden):
-    """The last machine's input: what chains start from, and what a Gibbs step makes of it."""
+    """The last RBM's input: what chains start from, and what a Gibbs step makes of it."""
     visible = KINDS[hidden] if stack.n_layers > 1 else "binary"
-    args = machine_of(stack, stack.n_layers - 1)
+    args = rbm_of(stack, stack.n_layers - 1)
     V, mu = slow.states(visible, len(args[1])), stack.memories[-1].mu
     q = mu if visible == "binary" else (1 + mu) / 2
     start = np.where(V > 0, q, 1 - q).prod(axis=1)
@@ -109,7 +109,7 @@ def test_gibbs_follows_the_transition_matrix(hidden, n_steps):
 def test_gibbs_of_gaussian_units(hidden):
     """One step from v: E[v'] = b + W E[h | v], and the variance of what is left is one."""
     stack = stack_of("gaussian", hidden)
-    (W, b, c), v = machine_of(stack), np.array([0.5, -1.0, 2.0])
+    (W, b, c), v = rbm_of(stack), np.array([0.5, -1.0, 2.0])
     H = slow.states(KINDS[hidden], 2)
     p = np.exp(H @ (c + v @ W))
     p /= p.sum()
@@ -128,14 +128,14 @@ BOTH = ("bernoulli", "gaussian", "bernoulli")
 def test_units_of_both_kinds(hidden, missing):
     """Means and second moments of what is drawn, from the distribution of four hidden states.
 
-    With nothing observed or missing they are the machine's, by `generate`; where some units
+    With nothing observed or missing they are the RBM's, by `generate`; where some units
     are missing those of the conditional, by `complete`, which leaves what was observed.
     """
     gaussian, kind, v = np.equal(BOTH, "gaussian"), KINDS[hidden], np.array([1.0, -0.6, 0.0])
     stack = stack_of(BOTH, hidden)
     stack.coefs[0] *= 0.5
     stack.variance[1] = 0.6
-    (W, b, c), s, H = machine_of(stack), stack.variance, slow.states(kind, 2)
+    (W, b, c), s, H = rbm_of(stack), stack.variance, slow.states(kind, 2)
     free, held = list(missing), np.setdiff1d(range(3), missing)
     if not missing:
         free, held = [0, 1, 2], []
@@ -169,11 +169,11 @@ def test_units_of_both_kinds(hidden, missing):
 @pytest.mark.parametrize("units", [(3, 2), (3, 2, 2), (3, 2, 2, 3)], ids=str)
 @pytest.mark.parametrize("hidden", KINDS)
 def test_samples_have_the_networks_distribution(hidden, units):
-    """The last machine's own, and a layer after the other drawn given the one above."""
+    """The last RBM's own, and a layer after the other drawn given the one above."""
     stack = stack_of(hidden=hidden, units=units)
     start, T = start_and_transition(stack, hidden)
     visible = KINDS[hidden] if len(units) > 2 else "binary"
-    stationary = slow.joint(visible, KINDS[hidden], *machine_of(stack, len(units) - 2)).sum(axis=1)
+    stationary = slow.joint(visible, KINDS[hidden], *rbm_of(stack, len(units) - 2)).sum(axis=1)
     # The chains are as long as it takes.
     np.testing.assert_allclose(start @ np.linalg.matrix_power(T, 150), stationary, atol=1e-5)
     p = belief_network(stack, hidden, stationary)
@@ -201,7 +201,7 @@ def test_persistent_chains_go_on(n_steps):
     stack = stack_of(units=(3, 2, 2))
     memory = stack.memories[-1]  # the last chain is of another temperature
     memory.chains, memory.n_chains = np.array([[0.0, 1.0], [1.0, 1.0], [0.0, 0.0]]), 2
-    H, (W, b, c) = slow.states("binary", 2), machine_of(stack, 1)
+    H, (W, b, c) = slow.states("binary", 2), rbm_of(stack, 1)
     joint = slow.joint("binary", "binary", W, b, c)
     start = (joint / joint.sum(axis=0))[
         :, [(H == h).all(axis=1).argmax() for h in ([0, 1], [1, 1])]
@@ -220,7 +220,7 @@ def test_persistent_chains_go_on(n_steps):
 def test_means_have_the_samples_expectation():
     """Of binary units under the enumerated network; and they are no samples."""
     stack = stack_of(units=(3, 2, 2))
-    top = slow.joint("binary", "binary", *machine_of(stack, 1)).sum(axis=1)
+    top = slow.joint("binary", "binary", *rbm_of(stack, 1)).sum(axis=1)
     p = belief_network(stack, "logistic", top)
     means = generate(stack, N, 40, np.random.default_rng(0), return_means=True)
     assert_means(means, p @ slow.states("binary", 3))
@@ -232,9 +232,9 @@ def test_moments_of_gaussian_units(units):
     """Mean and covariance of a mixture of unit normals, one for each state of the layer above."""
     stack = stack_of("gaussian", units=units)
     stack.coefs[0] *= 0.5  # chains between far modes would need many steps
-    (W, b, c), H = machine_of(stack), slow.states("binary", 2)
+    (W, b, c), H = rbm_of(stack), slow.states("binary", 2)
     if len(units) > 2:
-        p = slow.joint("binary", "binary", *machine_of(stack, 1)).sum(axis=1)
+        p = slow.joint("binary", "binary", *rbm_of(stack, 1)).sum(axis=1)
     else:  # the integral over v of exp(-|v - b|^2 / 2 + c h + v W h)
         p = np.exp(H @ c + H @ W.T @ b + 0.5 * ((H @ W.T) ** 2).sum(axis=1))
         p /= p.sum()
@@ -268,10 +268,10 @@ def conditional(p, V, v, missing):
 @pytest.mark.parametrize("missing", MASKS, ids=str)
 @pytest.mark.parametrize("hidden", KINDS)
 def test_completion_samples_the_conditional(hidden, missing):
-    """P(missing | observed) of the enumerated machine; observed values do not move."""
+    """P(missing | observed) of the enumerated RBM; observed values do not move."""
     stack, missing = stack_of(hidden=hidden, units=(3, 2, 2)), np.array(missing)
     V = slow.states("binary", 3)
-    p = slow.joint("binary", KINDS[hidden], *machine_of(stack)).sum(axis=1)
+    p = slow.joint("binary", KINDS[hidden], *rbm_of(stack)).sum(axis=1)
     states, q = conditional(p, V, V[6], missing)
     v, masks = np.tile(np.where(missing, 99.0, V[6]), (N, 1)), np.tile(missing, (N, 1))
     for seed in SEEDS:
@@ -284,7 +284,7 @@ def test_completion_samples_the_conditional(hidden, missing):
 def test_completed_means_are_conditional_expectations(hidden):
     """Rows with different gaps side by side, each with its own expectation."""
     stack, V = stack_of(hidden=hidden), slow.states("binary", 3)
-    p = slow.joint("binary", KINDS[hidden], *machine_of(stack)).sum(axis=1)
+    p = slow.joint("binary", KINDS[hidden], *rbm_of(stack)).sum(axis=1)
     pairs = list(itertools.product(V[[1, 6]], map(np.array, MASKS)))
     v, missing = (np.repeat(np.array(x), 500, axis=0) for x in zip(*pairs, strict=True))
     means = complete(stack, v, missing, 30, 30, np.random.default_rng(0))
@@ -301,7 +301,7 @@ def test_completion_of_gaussian_units(missing):
     """Given h the missing units are normal around b + W h; h is weighed by what was observed."""
     stack, missing, v = stack_of("gaussian"), np.array(missing), np.array([0.3, -0.7, 0.5])
     stack.coefs[0] *= 0.5
-    (W, b, c), H = machine_of(stack), slow.states("binary", 2)
+    (W, b, c), H = rbm_of(stack), slow.states("binary", 2)
     shift = H @ W[missing].T
     x = H @ c + H @ W[~missing].T @ v[~missing] + shift @ b[missing]
     p = np.exp(x + 0.5 * (shift**2).sum(axis=1))
@@ -328,7 +328,7 @@ def test_precision_is_the_stacks():
 
 @pytest.mark.parametrize("hidden", ["logistic", "tanh", "relu"])
 def test_a_units_variance_is_its_unit_of_length(hidden):
-    """With its variance s, a machine draws sqrt(s) times what one of variance 1 draws.
+    """With its variance s, an RBM draws sqrt(s) times what one of variance 1 draws.
 
     That one has the weights and biases over sqrt(s); the random numbers are the same.
     """

@@ -29,7 +29,7 @@ def test_memory_decides(monkeypatch, mapped):
 
 def test_what_is_a_file(monkeypatch, mapped):
     """Views of it are, and a sparse matrix whose entries lie in one; copies are not."""
-    monkeypatch.setattr(orders, "LARGE", 0.0)
+    monkeypatch.setattr(orders, "LARGE_FILE", 0.0)
     for view in (mapped, np.asarray(mapped), mapped[:, 3:], mapped.T, np.asarray(mapped)[::2]):
         assert rows_together(view) > 0
     matrix = scipy.sparse.csr_array((mapped[0], np.arange(16), [0, 16]), shape=(1, 16))

@@ -1,11 +1,11 @@
-"""Partition functions of machines of every kind, exact samples, and annealing both ways."""
+"""Partition functions of RBMs of every kind, exact samples, and annealing both ways."""
 
 import numpy as np
 import pytest
 
 from sk_dbn.kernels.activations import IDENTITY, LOGISTIC, RELU, TANH
 from sk_dbn.models.partition import (
-    BinaryMachine,
+    BinaryRBM,
     annealed_log_weights,
     base_biases,
     exact_log_partition,
@@ -37,7 +37,7 @@ def stack_of(visible="bernoulli", hidden="logistic", units=(3, 2, 4), scale=1.0)
 
 
 def parameters(stack, layer):
-    """Kinds, weights and biases of one machine."""
+    """Kinds, weights and biases of one RBM."""
     visible, hidden = stack.kinds[layer : layer + 2]
     is_one = np.ndim(visible) == 0
     kinds = [NAMES[visible] if is_one else tuple(map(NAMES.get, visible)), NAMES[hidden]]
@@ -46,11 +46,11 @@ def parameters(stack, layer):
     return (*kinds, *theta, stack.variance) if "gaussian" in kinds[0] else (*kinds, *theta)
 
 
-def by_hidden(machine):
+def by_hidden(rbm):
     """log Z of a binary form, summed over a table of the hidden states."""
-    H = reference_rbm.states("binary", len(machine.c))
-    scores = H @ machine.c + machine.visible_log_sums(H @ machine.W.T + machine.b)
-    return slow.log_sum(scores) + machine.offset
+    H = reference_rbm.states("binary", len(rbm.c))
+    scores = H @ rbm.c + rbm.visible_log_sums(H @ rbm.W.T + rbm.b)
+    return slow.log_sum(scores) + rbm.offset
 
 
 @pytest.mark.parametrize("visible, hidden, layer", KINDS)
@@ -58,7 +58,7 @@ def test_exact_equals_the_sum_over_all_states(visible, hidden, layer):
     """Whatever values the units take: the binary form and its offset lose nothing."""
     stack = stack_of(visible, hidden)
     expected = slow.log_partition(*parameters(stack, layer))
-    exact = exact_log_partition(run_serial, BinaryMachine.of(stack, layer))
+    exact = exact_log_partition(run_serial, BinaryRBM.of(stack, layer))
     assert exact == pytest.approx(expected, rel=1e-12)
 
 
@@ -70,27 +70,27 @@ def test_exact_in_many_blocks_of_states(units, visible):
     if visible == "both":
         visible = ["gaussian" if j % 3 == 0 else "bernoulli" for j in range(units[0])]
     stack = stack_of(visible, units=units, scale=0.3)
-    machine = BinaryMachine.of(stack, 0)
-    if machine.enumerates_hidden:
-        expected = by_hidden(machine)
-    else:  # the same machine, upside down
-        expected = by_hidden(BinaryMachine(machine.W.T, machine.c, machine.b, np.array(False), 0.0))
+    rbm = BinaryRBM.of(stack, 0)
+    if rbm.enumerates_hidden:
+        expected = by_hidden(rbm)
+    else:  # the same RBM, upside down
+        expected = by_hidden(BinaryRBM(rbm.W.T, rbm.c, rbm.b, np.array(False), 0.0))
     for run in (run_serial, run_parallel):
-        assert exact_log_partition(run, machine) == pytest.approx(expected, rel=1e-12)
+        assert exact_log_partition(run, rbm) == pytest.approx(expected, rel=1e-12)
 
 
 @pytest.mark.parametrize("scale", [0.0, 50.0, 400.0, 1e4])
 def test_exact_of_weights_beyond_the_range_of_exp(scale):
     """exp(1e5) is no number, yet the largest terms decide and are kept."""
     for hidden in ("logistic", "tanh"):
-        machine = BinaryMachine.of(stack_of(hidden=hidden, units=(30, 10), scale=scale), 0)
-        assert exact_log_partition(run_serial, machine) == pytest.approx(by_hidden(machine))
+        rbm = BinaryRBM.of(stack_of(hidden=hidden, units=(30, 10), scale=scale), 0)
+        assert exact_log_partition(run_serial, rbm) == pytest.approx(by_hidden(rbm))
 
 
 def test_exact_has_the_same_bits_in_both_twins():
     """The pieces follow from the shape."""
-    machine = BinaryMachine.of(stack_of(units=(100, 14)), 0)
-    assert exact_log_partition(run_serial, machine) == exact_log_partition(run_parallel, machine)
+    rbm = BinaryRBM.of(stack_of(units=(100, 14)), 0)
+    assert exact_log_partition(run_serial, rbm) == exact_log_partition(run_parallel, rbm)
 
 
 def test_unknown_hidden_units_are_refused():
@@ -98,15 +98,15 @@ def test_unknown_hidden_units_are_refused():
     stack = stack_of()
     stack.kinds[1] = RELU
     with pytest.raises(ValueError, match="two values"):
-        BinaryMachine.of(stack, 0)
+        BinaryRBM.of(stack, 0)
 
 
 @pytest.mark.parametrize("units", [(3, 2), (2, 3), (3, 10), (10, 3)])
 def test_exact_samples_have_the_exact_distribution(units):
     """Frequencies of the first two units' states within 4.5 deviations, from either side."""
     stack, n = stack_of(units=units, scale=0.7), 40_000
-    machine = BinaryMachine.of(stack, 0)
-    v = exact_samples(run_serial, machine, n, np.random.RandomState(0))
+    rbm = BinaryRBM.of(stack, 0)
+    v = exact_samples(run_serial, rbm, n, np.random.RandomState(0))
     p = reference_rbm.joint(*parameters(stack, 0)).sum(axis=1)
     V = reference_rbm.states("binary", units[0])
     for state in reference_rbm.states("binary", 2):
@@ -122,7 +122,7 @@ def test_exact_samples_of_gaussian_units(visible):
     They are in units of the standard deviations, as the binary form is.
     """
     stack, n = stack_of(visible, "tanh"), 40_000
-    v = exact_samples(run_serial, BinaryMachine.of(stack, 0), n, np.random.RandomState(0))
+    v = exact_samples(run_serial, BinaryRBM.of(stack, 0), n, np.random.RandomState(0))
     v *= np.sqrt(stack.variance)
     V, _ = slow.visible_states(parameters(stack, 0)[0], 3)
     visible, hidden, *theta = parameters(stack, 0)
@@ -136,10 +136,10 @@ def test_exact_samples_of_gaussian_units(visible):
 def test_weights_are_unbiased_both_ways(visible, hidden, layer):
     """E[w] = Z up and E[1 / w] = 1 / Z down, on any ladder; within 4.5 deviations."""
     stack, n, betas = stack_of(visible, hidden, scale=0.5), 20_000, np.array([0.0, 0.4, 1.0])
-    machine, random = BinaryMachine.of(stack, layer), np.random.RandomState(0)
-    base = base_biases(stack.kinds[layer], np.full(len(machine.b), 0.3))
-    exact = exact_log_partition(run_serial, machine)
-    args = run_serial, machine, base, betas, n, np.float64, random
+    rbm, random = BinaryRBM.of(stack, layer), np.random.RandomState(0)
+    base = base_biases(stack.kinds[layer], np.full(len(rbm.b), 0.3))
+    exact = exact_log_partition(run_serial, rbm)
+    args = run_serial, rbm, base, betas, n, np.float64, random
     for ratios in (
         np.exp(annealed_log_weights(*args) - exact),
         np.exp(exact - reversed_log_weights(*args)),
@@ -153,9 +153,9 @@ def test_base_of_the_data_alone_is_exact():
     stack = stack_of(units=(5, 4))
     stack.coefs[0][:] = 0.0
     stack.intercepts_hidden[0][:] = 0.0
-    machine, betas = BinaryMachine.of(stack, 0), np.linspace(0.0, 1.0, 5)
-    args = run_serial, machine, machine.b, betas, 3, np.float64, np.random.RandomState(0)
-    exact = exact_log_partition(run_serial, machine)
+    rbm, betas = BinaryRBM.of(stack, 0), np.linspace(0.0, 1.0, 5)
+    args = run_serial, rbm, rbm.b, betas, 3, np.float64, np.random.RandomState(0)
+    exact = exact_log_partition(run_serial, rbm)
     np.testing.assert_allclose(annealed_log_weights(*args), exact)
     np.testing.assert_allclose(reversed_log_weights(*args), exact)
 

@@ -17,7 +17,6 @@ from sk_dbn.models.rbm import (
 from sk_dbn.models.rbm_training import (
     RBMTraining,
     Settings,
-    gradient_norms,
     learning_rate_scale,
     probe_of,
     spread,
@@ -136,7 +135,7 @@ def test_pseudo_likelihood_of_gaussian_units_is_a_density(hidden):
 
 @pytest.mark.parametrize("hidden", KINDS)
 def test_means_are_the_conditional_expectations(hidden):
-    """E[h | v] and E[v | h] of the enumerated machine."""
+    """E[h | v] and E[v | h] of the enumerated RBM."""
     stack = stack_of(hidden=hidden)
     args = stack.coefs[0], stack.intercepts_visible[0], stack.intercepts_hidden[0]
     V, H = slow.states("binary", 3), slow.states(KINDS[hidden], 2)
@@ -178,21 +177,21 @@ def test_natural_bias_of_a_constant_unit_is_finite():
 
 
 def test_fast_weights_begin_at_zero_and_go_on():
-    """As long as they are wanted; without them a machine's chains run on the weights themselves."""
+    """As long as they are wanted; without them an RBM's chains run on the weights themselves."""
     stack = stack_of()
-    memory, machine = stack.memories[0], stack.machine(0)
-    assert machine.chain_W is machine.W and machine.chain_c is machine.c
-    assert machine.fast_W.size == machine.fast_b.size == machine.fast_c.size == 0
+    memory, rbm = stack.memories[0], stack.rbm(0)
+    assert rbm.chain.W is rbm.parameters.W and rbm.chain.c is rbm.parameters.c
+    assert all(x.size == 0 for x in rbm.fast)
     memory.keep_fast(True)
     memory.fast_W += 1.0
     memory.fast_b += 2.0
     memory.keep_fast(True)
-    machine = stack.machine(0)
-    np.testing.assert_array_equal(machine.chain_W, stack.coefs[0] + 1.0)
-    np.testing.assert_array_equal(machine.chain_b, stack.intercepts_visible[0] + 2.0)
-    assert machine.fast_W is memory.fast_W and machine.W is stack.coefs[0]
+    rbm = stack.rbm(0)
+    np.testing.assert_array_equal(rbm.chain.W, stack.coefs[0] + 1.0)
+    np.testing.assert_array_equal(rbm.chain.b, stack.intercepts_visible[0] + 2.0)
+    assert rbm.fast.W is memory.fast_W and rbm.parameters.W is stack.coefs[0]
     memory.keep_fast(False)
-    assert stack.machine(0).chain_W is stack.coefs[0]
+    assert stack.rbm(0).chain.W is stack.coefs[0]
 
 
 def test_parameters_are_views_of_one_vector_after_pickling_too():
@@ -219,31 +218,71 @@ def test_arrays_are_writable_after_unpickling():
     assert all(x.flags.writeable for x in [twin.theta, *twin.coefs, *memories])
 
 
-def test_gradient_norms_change_no_parameter():
-    """The step has length zero, but zero times an infinite gradient is not zero."""
-    stack = stack_of("gaussian", dtype=np.float32)
-    X = np.full((4, 3), 1e38, dtype=np.float32)
+TRAINED = [
+    (hidden, algorithm)
+    for hidden in ("logistic", "tanh", "relu")
+    for algorithm in ("cd", "pcd", "fpcd", "pt")
+    if (hidden, algorithm) != ("relu", "pt")  # which has no rectified linear units
+]
+
+
+def training_of(stack, algorithm, X):
+    """The training of an RBM whose memory is random, with all that a step may depend on."""
     settings = Settings(
-        algorithm="cd",
-        n_gibbs_steps=1,
-        n_chains=1,
-        n_temperatures=2,
+        algorithm=algorithm,
+        n_gibbs_steps=2,
+        n_chains=5,
+        n_temperatures=3,
         centered=True,
         momentum=0.9,
-        l2=0.0,
-        l1=0.0,
-        batch_size=4,
-        sparsity_target=None,
-        sparsity_cost=0.0,
-        dropout=0.0,
-        max_norm=None,
+        l2=0.1,
+        l1=0.1,
+        batch_size=len(X),
+        sparsity_target=0.2,
+        sparsity_cost=0.5,
+        dropout=0.0 if algorithm == "pt" else 0.3,
+        max_norm=0.5,
         learn_variance=True,
     )
-    training = RBMTraining(stack, 0, Data(X, np.float32), settings, 0.1, np.arange(4))
-    before = stack.theta.copy()
-    norms = gradient_norms(run_serial, training)
-    assert not np.isfinite(norms).all()
-    np.testing.assert_array_equal(stack.theta, before)
+    memory, data = stack.memories[0], Data(X, stack.theta.dtype)
+    memory.keep_fast(algorithm == "fpcd")
+    random = np.random.RandomState(3)
+    for x in vars(memory).values():
+        if isinstance(x, np.ndarray):
+            x[...] = random.normal(size=x.shape)
+    return RBMTraining(stack, 0, data, settings, 0.1, np.arange(len(X)))
+
+
+def bits_of(training):
+    """All that an epoch may change, and what the chains run on."""
+    arrays = [*training.changing[:-1], *vars(training.stack.memories[0]).values()]
+    return [x.tobytes() if isinstance(x, np.ndarray) else x for x in arrays]
+
+
+@pytest.mark.parametrize("value", [1.0, 1e38])
+@pytest.mark.parametrize("n_steps", [0, 7])
+@pytest.mark.parametrize("hidden, algorithm", TRAINED)
+@pytest.mark.parametrize("visible", ["bernoulli", "gaussian", BOTH, "relu"])
+def test_gradient_norms_change_nothing(visible, hidden, algorithm, n_steps, value):
+    """Neither parameters nor memory, of any algorithm and unit, even where there is no gradient.
+
+    They are the norms of the step that the same rows would make.
+    """
+    stack = stack_of(visible, hidden, dtype=np.float32)
+    X = np.full((4, 3), value, dtype=np.float32)
+    X[1:] *= np.random.RandomState(4).uniform(size=(3, 3))
+    training = training_of(stack, algorithm, X)
+    stack.memories[0].n_steps = n_steps
+    before = bits_of(training)
+    norms = training.gradient_norms(run_serial)
+    assert bits_of(training) == before
+    is_finite = np.isfinite(norms).all()  # where data are read as means, it may be in any case
+    assert is_finite if value == 1.0 else not is_finite or visible != "gaussian"
+    training.buffers.work.gradient.push[:] = 0.0
+    with np.errstate(over="ignore"):
+        training.epoch(run_serial, training.probe)
+    assert bits_of(training) != before
+    np.testing.assert_allclose(norms, training.norms[:2], rtol=1e-5)
 
 
 @pytest.mark.parametrize("visible", ["bernoulli", "gaussian", BOTH + BOTH[:2]])

@@ -24,7 +24,7 @@ def what(X, bound=LARGE_UNBOUNDED):
 @pytest.mark.parametrize("dtype", [np.float64, np.float32, np.float16, np.uint8, bool])
 def test_moments(dtype, monkeypatch):
     """Block by block they are NumPy's, dense or sparse, and a row that is repeated counts once."""
-    monkeypatch.setattr(module, "BLOCK_VALUES", 50)
+    monkeypatch.setattr(module, "SCANNED_VALUES", 50)
     X = (np.random.default_rng(0).integers(0, 3, (101, 7)) * 1.0).astype(dtype)
     X[:, 2] = 1
     rows = np.r_[90:10:-1, 20:30]
@@ -66,7 +66,7 @@ def test_what_networks_learn_from_is_left_alone():
         load_iris().data,
     ):
         assert what(good) == ([], "")
-    assert what(digits, module.LARGE) == ([], "")
+    assert what(digits, module.LARGE_BOUNDED) == ([], "")
 
 
 @pytest.mark.parametrize(
