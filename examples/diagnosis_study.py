@@ -770,7 +770,7 @@ def print_exceptions(outcomes):
 
 
 def parse_arguments():
-    """The command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--quick", action="store_true", help="one data set, each third recipe")
     parser.add_argument("--data", type=Path, help="folder of .npz files (default: scikit-learn's)")

@@ -128,11 +128,11 @@ def plot(studies, path):
 
 
 def draw(studies, folder):
-    """Write the picture, or say what is missing for it."""
+    """Write the picture, or say that matplotlib is missing."""
     try:
         import matplotlib
     except ImportError:
-        print("\nNo picture: matplotlib is not installed. pip install '.[plot]' brings it.")
+        print("\nNo picture: matplotlib is not installed. Install it with: pip install '.[plot]'")
         return
     matplotlib.use("Agg")
     folder.mkdir(parents=True, exist_ok=True)
