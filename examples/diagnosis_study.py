@@ -715,10 +715,8 @@ def print_confusion(title, outcomes, moment):
 
 def print_remedies(outcomes):
     """Print what the suggested remedies did."""
-    print(
-        "\nremedies: how many findings name the right layers, how many are gone after the remedy,"
-    )
-    print("and in how many the score regains at least half of the distance to the cured twin's")
+    print("\nremedies: how many findings name the right layers, how many are gone afterwards,")
+    print("and in how many the score regains half of what it lacked of the cured twin's, or more")
     print(f"  {'made':<26}{'found':>7}{'layers':>8}{'gone':>7}{'regained':>10}")
     for kind in KINDS:
         group = [o for o in outcomes if o.is_sick and o.recipe.kind == kind]
