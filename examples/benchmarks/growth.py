@@ -101,7 +101,7 @@ def study(factor, values, n_repeats):
             cells = "".join(f"{peak:>11.1f}" for peak in peaks)
             per_row = (peaks[-1] - peaks[-2]) * MB / (values[-1] - values[-2])
             print(
-                f"{'  peak, MB':<11}{cells}   {max(per_row, 0):.0f} bytes per row at the end",
+                f"{'  peak, MB':<11}{cells}   {max(per_row, 0):.0f} bytes a row at the end",
                 flush=True,
             )
     return found

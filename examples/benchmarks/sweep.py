@@ -182,16 +182,16 @@ def numpy_product(dtype):
 
 
 def measure(kind, shape, seconds, n_repeats):
-    """Return the record of a shape: the time of a minibatch or call, and the fixed time of a fit.
+    """The record of a shape: what a minibatch or call takes, and a fit before the first one.
 
-    All libraries are timed with one epoch and with several; the difference is the time of epochs.
+    All are timed twice, with one epoch and with several, whose difference is theirs alone.
     """
     n_rows, n_epochs = plan(kind, shape, seconds)
     X = np.random.default_rng(0).standard_normal((n_rows, shape.features)).astype(shape.dtype)
-    runs = {
-        (name, n): run for n in (1, n_epochs) for name, run in zip(NAMES, KINDS[kind](X, shape, n))
+    ways = {
+        (name, n): way for n in (1, n_epochs) for name, way in zip(NAMES, KINDS[kind](X, shape, n))
     }
-    times = best_times(runs | {"product": numpy_product(shape.dtype)}, n_repeats)
+    times = best_times(ways | {"product": numpy_product(shape.dtype)}, n_repeats)
     of_blas = 2 * PRODUCT**3 / times["product"]
     steps, fixed = {}, {}
     for name in NAMES:
