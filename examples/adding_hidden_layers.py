@@ -1,15 +1,15 @@
-"""Does another hidden layer help? Accuracy and the first layer's gradient, layer by layer added.
+"""Does another hidden layer help? Accuracy and the first layer's gradient by number of layers.
 
-Networks of one to eight hidden layers of 30 units, from six starts: logistic units with Glorot's
-weights and with weights from N(0, 1), which are the two ways of old; rectified linear units with
-He's weights, tanh with Glorot's and selu with LeCun's, which keep the gradient's size; and logistic
-units again, pre-trained layer by layer as a deep belief network.
+Networks have one to eight hidden layers of 30 units, with six kinds of units and initial weights.
+Logistic units with Glorot's weights and with weights from N(0, 1) are the two old ways. Rectified
+linear units with He's weights, tanh with Glorot's and selu with LeCun's keep the gradient's size.
+Last are logistic units that are pre-trained layer by layer, as a deep belief network.
 
     python examples/adding_hidden_layers.py                    # scikit-learn's digits
     python examples/adding_hidden_layers.py --quick
     python examples/adding_hidden_layers.py --data mnist.npz   # X_train, y_train, X_test, y_test
 
-On MNIST it also repeats the experiment that opens chapter 5 of Nielsen's "Neural Networks and Deep
+On MNIST it also repeats the first experiment of chapter 5 of Nielsen's "Neural Networks and Deep
 Learning" (http://neuralnetworksanddeeplearning.com/chap5.html), and prints the book's accuracies.
 """
 
@@ -35,7 +35,7 @@ RECIPES = {
     "selu, LeCun": {"activation": "selu", "init": "lecun_normal"},
     "logistic, pre-trained": {"activation": "logistic", "pretrainer": BernoulliRBMStack()},
 }
-# What else would change results: a schedule, regularisation, a number of epochs found by itself.
+# No schedule, no regularisation, a fixed number of epochs: only depth and initial weights differ.
 PLAIN = {
     "learning_rate": "constant",
     "learning_rate_init": 0.001,
@@ -43,7 +43,7 @@ PLAIN = {
     "dropout": 0.0,
     "label_smoothing": 0.0,
 }
-# Accuracies of 1, 2, 3 and 4 hidden layers on the 10,000 last training images.
+# Accuracies of 1, 2, 3 and 4 hidden layers on the last 10,000 training images.
 BOOK = (0.9648, 0.9690, 0.9657, 0.9653)
 BOOK_RECIPE = PLAIN | {
     "solver": "sgd",
@@ -51,12 +51,12 @@ BOOK_RECIPE = PLAIN | {
     "momentum": 0.0,
     "batch_size": 10,
     "max_iter": 30,
-    "alpha": 0.001,  # the book's lambda / n = 5 / 50,000, times the rows of a minibatch
+    "alpha": 0.001,  # the book's lambda / n = 5 / 50,000, times the minibatch size
 }
 
 
 def load(path):
-    """Images in [0, 1] and labels: X_train, X_test, y_train, y_test."""
+    """Return images in [0, 1] and labels: X_train, X_test, y_train, y_test."""
     if path is None:
         X, y = load_digits(return_X_y=True)
         return train_test_split(X / 16, y, stratify=y, random_state=0)
@@ -69,7 +69,7 @@ def load(path):
 
 
 def settings(n_train, quick):
-    """Depths, seeds and epochs, of which more rows need fewer."""
+    """Return depths, seeds and numbers of epochs; larger data sets need fewer epochs."""
     is_small = n_train < 10_000
     common = PLAIN | {"batch_size": 32 if is_small else 100}
     common["max_iter"] = 20 if quick or not is_small else 50
@@ -79,7 +79,7 @@ def settings(n_train, quick):
 
 
 def measure(recipe, depth, data, n_seeds, pretraining_epochs, common):
-    """Mean test accuracy, and mean norm of the first layer's gradient before fine-tuning."""
+    """Return mean test accuracy, and mean norm of the first layer's gradient before fine-tuning."""
     X_train, X_test, y_train, y_test = data
     accuracies, norms = [], []
     for seed in range(n_seeds):
@@ -94,7 +94,7 @@ def measure(recipe, depth, data, n_seeds, pretraining_epochs, common):
 
 
 def compare(data, depths, n_seeds, common, pretraining_epochs):
-    """Accuracies and gradient norms of every recipe, each of shape (n_depths,)."""
+    """Print and return accuracies and gradient norms of every recipe, each of shape (n_depths,)."""
     results = {}
     for name, recipe in RECIPES.items():
         pairs = [
@@ -108,8 +108,8 @@ def compare(data, depths, n_seeds, common, pretraining_epochs):
 
 
 def repeat_book(X, y):
-    """Print the accuracies of the book's opening experiment, ours above the book's."""
-    Y = label_binarize(y, classes=range(10))  # ten logistic outputs, as there
+    """Print the accuracies of the book's first experiment, ours above the book's."""
+    Y = label_binarize(y, classes=range(10))  # ten logistic outputs, as in the book
     print("\nChapter 5: 30 epochs of plain gradient descent on 50,000 images, 10,000 to validate")
     accuracies = []
     for depth in range(1, 5):
@@ -127,7 +127,7 @@ def repeat_book(X, y):
 
 
 def plot(depths, results, path):
-    """Accuracy, and norm of the first layer's gradient, by the number of hidden layers."""
+    """Draw accuracy and norm of the first layer's gradient by the number of hidden layers."""
     import matplotlib.pyplot as plt
 
     figure, axes = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
@@ -147,11 +147,11 @@ def plot(depths, results, path):
 
 
 def draw(depths, results, folder):
-    """Write the picture, or say what is missing for it."""
+    """Write the picture, or say that matplotlib is missing."""
     try:
         import matplotlib
     except ImportError:
-        print("\nNo picture: matplotlib is not installed. pip install '.[plot]' brings it.")
+        print("\nNo picture: matplotlib is not installed. Install it with: pip install '.[plot]'")
         return
     matplotlib.use("Agg")
     folder.mkdir(parents=True, exist_ok=True)
@@ -175,8 +175,8 @@ def main():
     data = load(arguments.data)
     n_train, n_features = data[0].shape
     depths, n_seeds, common, pretraining_epochs = settings(n_train, arguments.quick)
-    print(f"{n_train} images to train on, {len(data[1])} to test; {WIDTH} units a layer,")
-    print(f"{common['max_iter']} epochs in minibatches of {common['batch_size']}, seeds: {n_seeds}")
+    print(f"{n_train} images to train on, {len(data[1])} to test; {WIDTH} units per layer,")
+    print(f"{common['max_iter']} epochs, minibatches of {common['batch_size']}, seeds: {n_seeds}")
     print("test accuracy, and norm of the first layer's gradient before the first update\n")
     print(f"{'hidden layers':<30}" + "".join(f"{depth:>9}" for depth in depths))
     results = compare(data, depths, n_seeds, common, pretraining_epochs)

@@ -1,11 +1,11 @@
-"""The other half of a face: a Boltzmann machine completes images that are partly covered.
+"""The other half of a face: a restricted Boltzmann machine (RBM) completes images.
 
-A machine is trained on whole images, once with Bernoulli and once with Gaussian units. Of images
-that it has not seen the lower half is then covered (NaN), and `complete` fills it in with what
-the machine expects there, given the upper half. The error is set against that of the training
-images' mean, of the five nearest training images and of ridge regression, which are told which
-half will be missing; the machine is not. By default the images are scikit-learn's digits, which
-need no download. The picture is drawn where matplotlib is installed (`pip install '.[plot]'`).
+An RBM is trained on whole images, once with Bernoulli and once with Gaussian units. Then the lower
+halves of test images are covered (NaN), and `complete` fills them with their expected values, given
+the upper half. The error is compared with that of the mean training image, of the five nearest
+training images, and of ridge regression. These methods know in training which half will be missing;
+the RBM does not. By default the images are scikit-learn's digits, which need no download. The
+picture is drawn if matplotlib is installed (`pip install '.[plot]'`).
 
     python examples/complete_faces.py
     python examples/complete_faces.py --quick
@@ -46,11 +46,11 @@ def load(arguments):
     return images
 
 
-def machine_of(visible, quick):
-    """One machine; ten Gibbs steps an update make it a better model of whole images.
+def make_rbm(visible, quick):
+    """Return a stack of one RBM; ten Gibbs steps per update make a better model of whole images.
 
-    Gaussian units keep their variance of 1: with the smaller ones that they would learn, chains
-    that fill in half an image hardly move.
+    Gaussian units keep their variance of 1. With smaller, learned variances, chains that fill in
+    half an image hardly move.
     """
     return BernoulliRBMStack(
         (100,) if quick else (200,),
@@ -66,24 +66,24 @@ def machine_of(visible, quick):
 
 
 def completions(X_train, X_covered, quick):
-    """What each method makes of the covered images, and what it takes in seconds."""
+    """Yield name, completed images and seconds of each method."""
     gap = np.isnan(X_covered[0])
     seen, hidden = X_train[:, ~gap], X_train[:, gap]
 
     def regression(model):
         return lambda: model.fit(seen, hidden).predict(X_covered[:, ~gap])
 
-    def machine(visible):
-        stack = machine_of(visible, quick)
+    def rbm(visible):
+        stack = make_rbm(visible, quick)
         return lambda: stack.fit(X_train).complete(X_covered)[:, gap]
 
-    # Folds of neighbouring rows: in faces sorted by person, each has other people.
+    # Folds are not shuffled: faces are sorted by person, so each fold has different people.
     methods = {
         "mean image": lambda: np.tile(hidden.mean(axis=0), (len(X_covered), 1)),
         "5 nearest images": regression(KNeighborsRegressor(5)),
         "ridge regression": regression(RidgeCV(np.logspace(-1, 3, 9), cv=7)),
-        "Bernoulli units": machine("bernoulli"),
-        "Gaussian units": machine("gaussian"),
+        "Bernoulli units": rbm("bernoulli"),
+        "Gaussian units": rbm("gaussian"),
     }
     for name, method in methods.items():
         start = time.perf_counter()
@@ -93,7 +93,7 @@ def completions(X_train, X_covered, quick):
 
 
 def plot_rows(rows, shape, path):
-    """One row of images for each name."""
+    """Draw one row of images for each name."""
     import matplotlib.pyplot as plt
 
     n_images = len(rows["original"])
@@ -106,11 +106,11 @@ def plot_rows(rows, shape, path):
 
 
 def draw(rows, shape, folder):
-    """Write the picture, or say what is missing for it."""
+    """Write the picture, or say that matplotlib is missing."""
     try:
         import matplotlib
     except ImportError:
-        print("\nNo picture: matplotlib is not installed. pip install '.[plot]' brings it.")
+        print("\nNo picture: matplotlib is not installed. Install it with: pip install '.[plot]'")
         return
     matplotlib.use("Agg")
     folder.mkdir(parents=True, exist_ok=True)
@@ -119,7 +119,7 @@ def draw(rows, shape, folder):
 
 
 def parse_arguments():
-    """The command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--quick", action="store_true", help="few epochs, in seconds")
     parser.add_argument("--data", type=Path, help=".npz file with images X")
@@ -139,7 +139,7 @@ def main():
     arguments = parse_arguments()
     images = load(arguments)
     X, shape = images.reshape(len(images), -1), images.shape[1:]
-    # The last ones, in faces sorted by person those of other people than the rest.
+    # The last images: faces are sorted by person, so these show other people.
     n_test = len(X) // 8
     X_train, X_test = X[:-n_test], X[-n_test:]
     gap = np.arange(X.shape[1]) >= X.shape[1] // 2
@@ -147,12 +147,12 @@ def main():
     print(
         f"{len(X_train)} images to train on, {n_test} to complete, {shape[0]} x {shape[1]} pixels"
     )
-    print("\nerror of the covered pixels (1: that of the mean image)")
-    rows, blank = {"original": X_test, "covered": X_covered}, None
+    print("\nsquared error of the covered pixels, relative to the mean image")
+    rows, error_of_mean = {"original": X_test, "covered": X_covered}, None
     for name, completed, seconds in completions(X_train, X_covered, arguments.quick):
         error = ((completed - X_test)[:, gap] ** 2).mean()
-        blank = error if blank is None else blank
-        print(f"  {name:<18} {error / blank:>6.3f}   ({seconds:.1f} s)", flush=True)
+        error_of_mean = error if error_of_mean is None else error_of_mean
+        print(f"  {name:<18} {error / error_of_mean:>6.3f}   ({seconds:.1f} s)", flush=True)
         rows[name] = completed
     draw(rows, shape, arguments.output)
 

@@ -1,9 +1,9 @@
 """Why a deep network does or does not learn, read from its gradient trace.
 
 Three networks of ten hidden layers on scikit-learn's digits: logistic units with Glorot's
-initialisation, the same with weights of standard deviation 1, and self-normalising units (selu)
-with LeCun's initialisation. On its way back through the layers the gradient all but vanishes in
-the first, shrinks in the second, and arrives in the third.
+initialisation, logistic units with weights of standard deviation 1, and self-normalising units
+(selu) with LeCun's initialisation. On the way back to the first layer, the gradient almost vanishes
+in the first network, shrinks in the second, and keeps its size in the third.
 
     python examples/deep_network_gradients.py
     python examples/deep_network_gradients.py --quick
@@ -38,7 +38,7 @@ COMMON = {
 
 
 def fit_all(max_iter):
-    """The networks, by name, and their test accuracies."""
+    """Return the networks by name, and their test accuracies."""
     X, y = load_digits(return_X_y=True)
     X_train, X_test, y_train, y_test = train_test_split(X / 16, y, stratify=y, random_state=0)
     networks, accuracies = {}, {}
@@ -50,7 +50,7 @@ def fit_all(max_iter):
 
 
 def plot_norms(networks, path):
-    """Gradient norm by layer and epoch, on one scale of colours."""
+    """Draw gradient norms by layer and epoch, on one colour scale."""
     import matplotlib.pyplot as plt
     from matplotlib.colors import LogNorm
 
@@ -63,11 +63,11 @@ def plot_norms(networks, path):
 
 
 def draw(networks, folder):
-    """Write the picture, or say what is missing for it."""
+    """Write the picture, or say that matplotlib is missing."""
     try:
         import matplotlib
     except ImportError:
-        print("\nNo picture: matplotlib is not installed. pip install '.[plot]' brings it.")
+        print("\nNo picture: matplotlib is not installed. Install it with: pip install '.[plot]'")
         return
     matplotlib.use("Agg")
     folder.mkdir(parents=True, exist_ok=True)

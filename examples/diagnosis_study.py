@@ -1,12 +1,12 @@
-"""Does `diagnose` find what ails a network, and nothing where nothing does?
+"""Does `diagnose` find the problem of a network, and nothing in a network without a problem?
 
-Networks and stacks that are sick by construction (logistic units ten layers deep, first weights
-far too large, a learning rate of ten, ...) and well-configured ones are trained on several data
-sets. One counts as sick only if its test score is clearly below that of its cured twin, which
-differs in nothing but the cause; as healthy only if it scores about as well as the best. Printed is
-what was found in which, after training and before it, and what became of a finding and of the
-score where the remedy that it names was applied. By default the data sets are those that come
-with scikit-learn, on which the thresholds were set; with --data others, on which they were not.
+Networks and stacks with a known problem (logistic units ten layers deep, initial weights far too
+large, a learning rate of ten, ...) and well-configured ones are trained on several data sets. One
+counts as sick only if its test score is clearly below that of its cured twin, which differs only in
+the cause of the problem. It counts as healthy only if it scores about as well as the best. The
+script prints what was found in each, after training and before it, and whether the suggested remedy
+removed the finding and improved the score. By default the data sets are those of scikit-learn, on
+which the thresholds were chosen; with --data others, on which they were not.
 
     python examples/diagnosis_study.py
     python examples/diagnosis_study.py --quick
@@ -91,7 +91,7 @@ class Problem:
     has_targets : bool
         Without them, y is zero, and only stacks are trained.
     parameters : dict
-        What suits all networks that are trained on it.
+        Parameters for all networks that are trained on it.
     """
 
     name: str
@@ -105,7 +105,7 @@ class Problem:
 
     @classmethod
     def of(cls, name, X, y, is_regression, **parameters):
-        """At most so many rows of a data set; y may be None."""
+        """Return a problem with at most so many samples of a data set; y may be None."""
         has_targets, y = y is not None, np.zeros(len(X), dtype=int) if y is None else y
         n_train = min(TRAIN_ROWS, len(X) * 2 // 3)
         sizes = {"train_size": n_train, "test_size": min(TEST_ROWS, len(X) - n_train)}
@@ -122,7 +122,7 @@ class Problem:
 
     @property
     def chance(self):
-        """The score of a network that knows nothing of X."""
+        """The score of a network that ignores X."""
         return 0.0 if self.is_regression else np.bincount(self.y_test).max() / len(self.y_test)
 
     @property
@@ -133,7 +133,7 @@ class Problem:
 
 
 def shrunk(X, largest=16):
-    """Images and signals with at most so many values a side, each the mean of a block."""
+    """Shrink images and signals to at most so many values per side, by means of blocks."""
     X = np.asarray(X, dtype=np.float64)
     for axis in range(1, X.ndim if X.ndim > 2 else 1):
         size = -(-X.shape[axis] // largest)
@@ -144,7 +144,7 @@ def shrunk(X, largest=16):
 
 
 def scikit_learns():
-    """The data sets that come with scikit-learn."""
+    """Yield the data sets that come with scikit-learn."""
     for load in (load_wine, load_digits, load_breast_cancer):
         yield Problem.of(load.__name__.removeprefix("load_"), *load(return_X_y=True), False)
     # Noisy: without a penalty even the best network overfits.
@@ -153,7 +153,7 @@ def scikit_learns():
 
 
 def stored(folder):
-    """The data sets in a folder of .npz files."""
+    """Yield the data sets in a folder of .npz files."""
     for path in sorted(folder.glob("*.npz")):
         with np.load(path) as file:
             if path.stem == "uci_regression":
@@ -172,27 +172,27 @@ def stored(folder):
 
 @dataclass
 class Recipe:
-    """How a network or a stack is made, and what is to be found in it.
+    """How to make a network or a stack, and what to find in it.
 
     Parameters
     ----------
     kind : str
-        The disease, or 'healthy'.
+        The problem, or 'healthy'.
     name : str
     parameters : dict
         Of the estimator.
     cure : dict, default={}
         Parameters of the cured twin that differ.
     layers, spared : tuple of int, default=()
-        Layers that the finding has to name, and those that it must not; from the end if negative.
+        Layers that the finding must name, and must not name; from the end if negative.
     inputs, targets : callable, default=None
-        What is done to X and to y, both standardised, of training and of test rows.
+        Changes of X and of y, both standardised, in training and in test.
     is_scaled : bool, default=False
-        Whether they are standardised again, as those of the cured twin are.
+        Whether they are standardised again, as for the cured twin.
     noise : float, default=0.0
-        Share of the training rows whose targets are wrong.
+        Share of the training samples whose targets are wrong.
     validated : bool, default=False
-        Whether a network is given validation rows.
+        Whether a network gets validation samples.
     """
 
     kind: str
@@ -209,12 +209,12 @@ class Recipe:
 
 
 def deep(depth, width=WIDTH):
-    """Sizes of so many hidden layers."""
+    """Return the sizes of so many hidden layers."""
     return (width,) * depth
 
 
 def weights_with(layer, change):
-    """An `init` that draws He's weights for relu units, but for one layer's."""
+    """Return an `init` that draws He's weights for relu units and changes those of one layer."""
 
     def init(units):
         random = np.random.default_rng(0)
@@ -226,12 +226,12 @@ def weights_with(layer, change):
 
 
 def constant(value):
-    """An `init` of weights that are all the same."""
+    """Return an `init` of equal weights."""
     return lambda units: [np.full(shape, value) for shape in pairwise(units)]
 
 
 def one_column(change):
-    """What changes the first feature that varies, and leaves the others."""
+    """Return a function that changes only the feature with the largest deviation."""
 
     def inputs(X):
         changed = X.copy()
@@ -260,7 +260,7 @@ OFF_SCALE_Y = {
 
 
 def inputs_off_scale():
-    """X that nobody scaled, all or one of its features."""
+    """Yield networks with unscaled X, in all features or in one."""
     for activation, steps in (("relu", ADAM), ("tanh", ADAM), ("relu", SGD)):
         solver = steps.get("solver", "adam")
         plain = {"hidden_layer_sizes": deep(3), "activation": activation} | steps
@@ -270,7 +270,7 @@ def inputs_off_scale():
 
 
 def targets_off_scale():
-    """y in units of its own; of a regressor."""
+    """Yield regressors with unscaled y."""
     for activation, steps in (("relu", ADAM), ("tanh", ADAM), ("relu", SGD)):
         solver = steps.get("solver", "adam")
         plain = {"hidden_layer_sizes": deep(3), "activation": activation} | steps
@@ -280,7 +280,7 @@ def targets_off_scale():
 
 
 def flat():
-    """Networks that predict a constant, for other reasons than their gradients."""
+    """Yield networks that predict a constant, for other reasons than their gradients."""
     for name in ("relu", "tanh"):
         plain = {"hidden_layer_sizes": deep(2), "activation": name} | ADAM
         for alpha in (1e3, 1e4):
@@ -298,7 +298,7 @@ def flat():
 
 
 def vanishing():
-    """Gradients that shrink from layer to layer on their way back."""
+    """Yield networks whose gradients shrink from layer to layer on the way back."""
     where = {"layers": (0,), "spared": (-1,)}
     for depth in (6, 8, 10):
         for solver, steps in (("adam", ADAM), ("sgd", SGD)):
@@ -318,7 +318,7 @@ def vanishing():
 
 
 def equal():
-    """Units that begin as one, in networks without dropout and in stacks."""
+    """Yield networks whose units start equal."""
     for name, init in (("tanh", 0.1), ("relu", 0.1), ("logistic", 0.1), ("logistic", 0.0)):
         for solver, steps in (("adam", ADAM), ("sgd", SGD)):
             same = {"hidden_layer_sizes": deep(2), "activation": name, "init": constant(init)}
@@ -327,7 +327,7 @@ def equal():
 
 
 def exploding():
-    """First weights that make activations or gradients grow from layer to layer."""
+    """Yield networks whose activations or gradients grow from layer to layer."""
     for depth in (6, 10):
         for solver, steps in (("adam", ADAM), ("sgd", SGD)):
             for name in ("relu", "leaky_relu", "elu", "swish", "selu"):
@@ -342,7 +342,7 @@ def exploding():
 
 
 def saturated():
-    """Units at the ends of their range before anything is learned."""
+    """Yield networks whose units are saturated before training."""
     for name in ("logistic", "tanh"):
         plain = {"hidden_layer_sizes": deep(3), "activation": name}
         for std in (5.0, 20.0):
@@ -351,7 +351,7 @@ def saturated():
 
 
 def dead():
-    """Rectified linear units that are zero for every row."""
+    """Yield networks with rectified linear units that are zero for every sample."""
     negative = {"hidden_layer_sizes": deep(4), "activation": "relu"} | ADAM
     for layer in (1, 2):
         init = weights_with(layer, lambda W: -abs(W))
@@ -364,7 +364,7 @@ def dead():
 
 
 def stalled():
-    """Layers that do not move."""
+    """Yield networks with layers that do not change."""
     for name in ("relu", "tanh"):
         plain = {"hidden_layer_sizes": deep(3), "activation": name}
         rates = (("adam", 1e-7, 0.001), ("adam", 1e-6, 0.001), ("sgd", 1e-6, 0.02))
@@ -377,7 +377,7 @@ def stalled():
 
 
 def diverged():
-    """Weights or losses that leave the range of numbers."""
+    """Yield networks whose weights or losses do not stay finite."""
     for name in ("relu", "elu", "identity", "selu"):
         for rate in (3.0, 30.0):
             large = {"hidden_layer_sizes": deep(3), "activation": name, "solver": "sgd"}
@@ -386,7 +386,7 @@ def diverged():
 
 
 def unstable():
-    """Steps that are too large for anything to settle."""
+    """Yield networks whose steps are too large to converge."""
     for name in ("tanh", "logistic", "elu"):
         rates = (("adam", 0.3), ("adam", 1.0), ("nadam", 0.3), ("rmsprop", 0.3), ("sgd", 1.0))
         for solver, rate in rates:
@@ -401,7 +401,7 @@ def unstable():
 
 
 def overfitting():
-    """Few rows or wrong targets, many units, no end."""
+    """Yield networks with noisy targets, many units and many epochs."""
     for name in ("relu", "tanh"):
         for solver, rate in (("adam", 0.003), ("sgd", 0.02)):
             greedy = {"hidden_layer_sizes": deep(2, 100), "activation": name, "alpha": 0.0}
@@ -414,12 +414,12 @@ def overfitting():
 
 
 def well(name, parameters):
-    """A recipe for a healthy network."""
+    """Return a recipe for a healthy network."""
     return Recipe("healthy", name, parameters, validated=True)
 
 
 def healthy():
-    """What one would recommend, for shallow and deep networks."""
+    """Yield recommended settings for shallow and deep networks."""
     for depth in (1, 2, 3, 5, 10):
         for name in ("relu", "tanh", "selu", "elu"):
             plain = {"hidden_layer_sizes": deep(depth), "activation": name}
@@ -493,7 +493,7 @@ def stacks():
             yield Recipe("scale of X", title, small, inputs=inputs)
 
 
-# A schedule, dropout and a number of epochs found by itself would treat the sick.
+# A schedule, dropout or early stopping would hide problems.
 PLAIN = {"learning_rate": "constant", "early_stopping": False, "dropout": 0.0}
 DISEASES = (
     inputs_off_scale,
@@ -513,14 +513,14 @@ GROUPS = (*DISEASES, stacks, healthy)
 
 
 def recipes_for(problem):
-    """What is to be trained on it."""
+    """Return the recipes for a problem."""
     groups = GROUPS if problem.has_targets else (stacks,)
     recipes = [recipe for group in groups for recipe in group()]
     return [r for r in recipes if problem.is_regression or r.targets is None]
 
 
 def estimator_of(recipe, problem, changes):
-    """The estimator of a recipe, with some parameters changed; not fitted."""
+    """Return the unfitted estimator of a recipe, with some parameters changed."""
     parameters = {"random_state": 0, "n_jobs": 1} | recipe.parameters | changes
     if "visible" in parameters:
         return BernoulliRBMStack(**parameters)
@@ -535,7 +535,7 @@ def estimator_of(recipe, problem, changes):
 
 
 def rows_of(recipe, problem):
-    """X and y to train on, X and y to test on."""
+    """Return X and y for training, X and y for testing."""
     X, X_test = problem.X_train, problem.X_test
     y, y_test = problem.y_train.copy(), problem.y_test
     wrong = np.random.default_rng(0).random(len(y)) < recipe.noise
@@ -553,17 +553,17 @@ def rows_of(recipe, problem):
 
 
 def scaled(recipe):
-    """The same recipe with X and y as they should be."""
+    """Return the same recipe with correct X and y."""
     if "constant y" in recipe.name:
         return replace(recipe, inputs=None, targets=None)
     return replace(recipe, inputs=None, is_scaled=recipe.targets is not None)
 
 
 def train(recipe, problem, changes):
-    """The fitted estimator of a recipe, with some parameters changed, and its score.
+    """Return the fitted estimator of a recipe, with some parameters changed, and its score.
 
-    That of a network is its test score; of a stack, the share of the features' variance that
-    is left in their reconstruction.
+    The score of a network is its test score; that of a stack is the share of the features'
+    variance that the reconstruction explains.
     """
     estimator = estimator_of(recipe, problem, changes)
     X, y, X_test, y_test = rows_of(recipe, problem)
@@ -586,7 +586,7 @@ def all_finite(network, X):
 
 @dataclass
 class Outcome:
-    """What became of a recipe on a problem.
+    """The outcome of a recipe on a problem.
 
     Parameters
     ----------
@@ -594,19 +594,19 @@ class Outcome:
     problem : Problem
     score : float
     cured : float
-        Score of the cured twin; of a healthy one its own.
+        Score of the cured twin; for a healthy network its own.
     found, before : list of str
-        Kinds that were found after training, and before it.
+        Kinds found after training, and before it.
     estimator : object
         Fitted.
     best : float
         The best score of any network, or any stack with such visible units, on the problem.
     right_layers : bool
-        Whether the finding names the layers that it should.
+        Whether the finding names the right layers.
     relieved : bool
-        Whether the finding is gone when its remedy is applied.
+        Whether the finding is gone after its remedy.
     remedied : float
-        The score then; of a healthy one with the first remedy that it was given, if any.
+        The score after the remedy; for a healthy network after the first suggested remedy, if any.
     """
 
     recipe: Recipe
@@ -628,21 +628,18 @@ class Outcome:
 
     @property
     def chance(self):
-        """What is to be had without learning."""
+        """The score without learning."""
         return self.problem.chance if self.visible is None else 0.0
 
     @property
     def is_healthy(self):
-        """Whether it is well-configured and gains at least 85 % of what the best one does."""
+        """Whether it is well-configured and gains at least 85 % of the best network's gain."""
         gain = self.best - self.chance
         return self.recipe.kind == "healthy" and self.score > self.chance + 0.85 * gain
 
     @property
     def is_sick(self):
-        """Whether the score is clearly below that of the cured twin, which learned.
-
-        Clearly is as `is_below` has it.
-        """
+        """Whether the score is clearly below that of the cured twin, which learned."""
         if self.recipe.kind == "healthy":
             return False
         return self.cured - self.chance > 0.1 and self.is_below(self.cured)
@@ -650,8 +647,8 @@ class Outcome:
     def is_below(self, other):
         """Whether the score is clearly below another one.
 
-        By a twentieth of what the other one gains over chance, and by two standard errors of the
-        difference of two accuracies.
+        That is by a twentieth of the other's gain over chance, and for accuracies by two standard
+        errors of their difference.
         """
         gain, error = other - self.chance, 0.0
         if self.visible is None and not self.problem.is_regression:
@@ -661,7 +658,7 @@ class Outcome:
 
 
 def examine(recipe, problem):
-    """Train, diagnose, cure by construction, and cure by what the diagnosis says."""
+    """Train, diagnose, train the cured twin, and train with the suggested remedy."""
     X, y, *_ = rows_of(recipe, problem)
     before = diagnose(estimator_of(recipe, problem, {}), X, y)
     network, score = train(recipe, problem, {})
@@ -681,7 +678,7 @@ def examine(recipe, problem):
     n_hidden = len(recipe.parameters["hidden_layer_sizes"])
     named, spared = set(finding.layers), {layer % n_hidden for layer in recipe.spared}
     outcome.right_layers = named >= set(recipe.layers) and not named & spared
-    # Where no parameter is the remedy, it is the scale of X or y.
+    # If no parameter is the remedy, the remedy is to scale X or y.
     relief = recipe if finding.parameters else scaled(recipe)
     network, outcome.remedied = train(relief, problem, finding.parameters)
     outcome.relieved = kind not in [finding.kind for finding in diagnose(network)]
@@ -689,7 +686,7 @@ def examine(recipe, problem):
 
 
 def set_best(outcomes):
-    """Tell every outcome what the best of its problem was."""
+    """Store in every outcome the best score of its problem."""
     best = {}
     for outcome in outcomes:
         key = outcome.problem.name, outcome.visible
@@ -699,7 +696,7 @@ def set_best(outcomes):
 
 
 def print_confusion(title, outcomes, moment):
-    """What was found (columns) in what was made (rows)."""
+    """Print the kinds found (columns) for the kinds made (rows)."""
     print(f"\n{title}")
     head = [SHORT.get(kind, kind.split()[0]) for kind in KINDS]
     print(f"  {'made':<26}{'all':>5}" + "".join(f"{name:>12}" for name in [*head, "nothing"]))
@@ -717,7 +714,7 @@ def print_confusion(title, outcomes, moment):
 
 
 def print_remedies(outcomes):
-    """What became of findings when the remedy that they name was applied."""
+    """Print what the suggested remedies did."""
     print("\nremedies: how many findings name the right layers, how many are gone afterwards,")
     print("and in how many the score regains half of what it lacked of the cured twin's, or more")
     print(f"  {'made':<26}{'found':>7}{'layers':>8}{'gone':>7}{'regained':>10}")
@@ -733,7 +730,7 @@ def print_remedies(outcomes):
 
 
 def print_thresholds(outcomes):
-    """Findings missed and false alarms with each threshold as it is, lower and higher."""
+    """Print missed findings and false alarms for each threshold, as set, lower and higher."""
     print("\nthresholds: findings missed among the sick, and alarms among the healthy")
     head = "".join(f"{at:>8}{'missed':>8}{'alarms':>8}" for at in ("lower", "as set", "higher"))
     print(f"  {'':<20}{head}")
@@ -753,7 +750,7 @@ def print_thresholds(outcomes):
 
 
 def print_exceptions(outcomes):
-    """Each that was not as expected, for one to look at."""
+    """Print every outcome that was not as expected."""
     for outcome in outcomes:
         recipe, what = outcome.recipe, None
         if outcome.is_healthy and (outcome.found or outcome.before):
@@ -770,14 +767,12 @@ def print_exceptions(outcomes):
 
 
 def parse_arguments():
-    """The command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="one data set, each third recipe")
+    parser.add_argument("--quick", action="store_true", help="one data set, every third recipe")
     parser.add_argument("--data", type=Path, help="folder of .npz files (default: scikit-learn's)")
-    parser.add_argument(
-        "--thresholds", action="store_true", help="what other thresholds would find"
-    )
-    parser.add_argument("--exceptions", action="store_true", help="list what was not as expected")
+    parser.add_argument("--thresholds", action="store_true", help="try lower and higher thresholds")
+    parser.add_argument("--exceptions", action="store_true", help="list unexpected outcomes")
     return parser.parse_args()
 
 

@@ -1,10 +1,10 @@
-"""Few dimensions: the code of a BernoulliRBMStack beside principal components.
+"""Dimension reduction: the codes of a BernoulliRBMStack compared with principal components.
 
-A stack of Boltzmann machines that narrows to 2, 4 and 8 units is trained without labels, and
-so is PCA of the same size. What the codes keep of the images is measured by the accuracy of
-the nearest neighbour among the training images' codes. The stack's code is taken as log-odds,
-which undoes the squeezing of distances by the logistic function. The two-dimensional codes are
-drawn where matplotlib is installed (`pip install '.[plot]'`).
+A stack of restricted Boltzmann machines (RBMs), whose layers narrow to 2, 4 or 8 units, is trained
+without labels, and so is PCA of the same size. The accuracy of the nearest neighbour among the
+training images' codes measures how much a code keeps of an image. The stack's code is used as
+log-odds, since the logistic function compresses distances. The two-dimensional codes are drawn if
+matplotlib is installed (`pip install '.[plot]'`).
 
     python examples/dimension_reduction.py
     python examples/dimension_reduction.py --quick
@@ -31,7 +31,7 @@ N_DIMENSIONS = (2, 4, 8)
 
 
 def load(arguments):
-    """X_train, X_test, y_train, y_test with values of X in [0, 1]."""
+    """Return X_train, X_test, y_train, y_test with values of X in [0, 1]."""
     if arguments.data is None:
         if arguments.openml is None:
             X, y = load_digits(return_X_y=True)
@@ -48,30 +48,30 @@ def load(arguments):
 
 
 def log_odds(p):
-    """The logarithm of p / (1 - p), kept finite."""
+    """Return the logarithm of p / (1 - p), kept finite."""
     return logit(np.clip(p, 1e-15, 1 - 1e-15))
 
 
-def stack_of(sizes, max_iter):
-    """A stack that narrows to the code, layer by layer, and the code's log-odds."""
-    # In float32 a probability next to 1 would be 1, and its log-odds infinite.
+def make_stack(sizes, max_iter):
+    """Return a stack that narrows layer by layer, and returns its code as log-odds."""
+    # In float32 a probability close to 1 would round to 1, with infinite log-odds.
     stack = BernoulliRBMStack(sizes, max_iter=max_iter, dtype="float64", random_state=0)
     return make_pipeline(stack, FunctionTransformer(log_odds))
 
 
 def codes(reducer, X_train, X_test):
-    """The codes of both sets, by a reducer trained on the first."""
+    """Return the codes of both sets, by a reducer trained on the first."""
     return reducer.fit(X_train).transform(X_train), reducer.transform(X_test)
 
 
 def accuracy(train_codes, test_codes, y_train, y_test):
-    """Accuracy of the nearest neighbour's label."""
+    """Return the accuracy of the nearest neighbour's label."""
     nearest = KNeighborsClassifier(n_neighbors=1).fit(train_codes, y_train)
     return nearest.score(test_codes, y_test)
 
 
 def plot_codes(both, y_test, path):
-    """Two scatter plots of two-dimensional codes."""
+    """Draw two scatter plots of two-dimensional codes."""
     import matplotlib.pyplot as plt
 
     figure, axes = plt.subplots(1, 2, figsize=(10, 4.6), layout="constrained")
@@ -83,11 +83,11 @@ def plot_codes(both, y_test, path):
 
 
 def draw(both, y_test, folder):
-    """Write the picture, or say what is missing for it."""
+    """Write the picture, or say that matplotlib is missing."""
     try:
         import matplotlib
     except ImportError:
-        print("\nNo picture: matplotlib is not installed. pip install '.[plot]' brings it.")
+        print("\nNo picture: matplotlib is not installed. Install it with: pip install '.[plot]'")
         return
     matplotlib.use("Agg")
     folder.mkdir(parents=True, exist_ok=True)
@@ -96,7 +96,7 @@ def draw(both, y_test, folder):
 
 
 def parse_arguments():
-    """The command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--quick", action="store_true", help="few epochs, in seconds")
     parser.add_argument("--data", type=Path, help=".npz file (default: scikit-learn's digits)")
@@ -120,17 +120,17 @@ def main():
     n_train, n_features = X_train.shape
     print(f"{n_train} images to train on, {len(X_test)} to test, {n_features} pixels\n")
     pixels = accuracy(X_train, X_test, y_train, y_test)
-    print("accuracy of the nearest neighbour, in the code of")
+    print("accuracy of the nearest neighbour, in the codes of the stack and of PCA")
     print(f"{'dimensions':>10} {'stack':>8} {'PCA':>8}      all pixels: {pixels:.3f}")
-    # A machine needs some thousands of updates; more rows make more of them an epoch.
+    # An RBM needs some thousands of updates; with more samples an epoch has more updates.
     max_iter = 10 if arguments.quick else int(np.clip(70_000 / n_train, 5, 50))
     both = {}
     for n_dimensions in N_DIMENSIONS:
-        ours = codes(stack_of((*arguments.hidden, n_dimensions), max_iter), X_train, X_test)
-        theirs = codes(PCA(n_dimensions, random_state=0), X_train, X_test)
-        scores = [accuracy(*code, y_train, y_test) for code in (ours, theirs)]
+        stack = codes(make_stack((*arguments.hidden, n_dimensions), max_iter), X_train, X_test)
+        pca = codes(PCA(n_dimensions, random_state=0), X_train, X_test)
+        scores = [accuracy(*code, y_train, y_test) for code in (stack, pca)]
         print(f"{n_dimensions:>10} {scores[0]:>8.3f} {scores[1]:>8.3f}", flush=True)
-        both = both or {"BernoulliRBMStack": ours[1], "PCA": theirs[1]}
+        both = both or {"BernoulliRBMStack": stack[1], "PCA": pca[1]}
     draw(both, y_test, arguments.output)
 
 

@@ -1,13 +1,14 @@
 """Rectified linear units that die, and what keeps them alive.
 
-A unit whose weighted input is below zero for every row says 0 and has the gradient 0: it learns no
-more. Steps too large put units there. Networks of three hidden layers of 50 units on
-scikit-learn's digits are trained for five epochs, and then on at a rate at which such networks
-learn well; but the dead stay dead. `dead_fraction` of the gradient trace shows it.
+If the input of a unit is below zero for every sample, its output and its gradient are 0: it no
+longer learns. Large steps cause this. Networks of three hidden layers of 50 units on scikit-learn's
+digits are trained for five epochs, and then with a suitable learning rate. But dead units stay
+dead, as `dead_fraction` of the gradient trace shows.
 
-With Adam, whose steps are as long as the learning rate says, a rate of 0.1 kills. Beside it a
-smaller rate, and units that have a gradient below zero too. In gradient descent the step is
-as long as the gradient, so first weights that are too large kill, and smaller ones cure.
+With Adam the learning rate sets the size of the steps, and a rate of 0.1 kills units. It is
+compared with a smaller rate, and with units that have a gradient below zero too. In gradient
+descent the step is proportional to the gradient, so initial weights that are too large kill units,
+and smaller ones do not.
 
     python examples/dying_relu.py
     python examples/dying_relu.py --quick
@@ -38,7 +39,7 @@ FIRST_EPOCHS, LATER_RATES = 5, {"adam": 0.001, "sgd": 0.01}
 
 
 def train(recipe, data, later_epochs, seed):
-    """Share of dead hidden units and test accuracy, each before training and after each epoch."""
+    """Return the share of dead hidden units, before training and by epoch, and test accuracies."""
     X_train, X_test, y_train, y_test = data
     network = DBNClassifier(
         (50, 50, 50),
@@ -62,7 +63,7 @@ def train(recipe, data, later_epochs, seed):
 
 
 def compare(n_seeds, later_epochs):
-    """Mean curves of every recipe, and the table of where they begin and end."""
+    """Print a table and return the mean curves of every recipe."""
     X, y = load_digits(return_X_y=True)
     data = train_test_split(X / 16, y, stratify=y, random_state=0)
     curves = {}
@@ -81,7 +82,7 @@ def compare(n_seeds, later_epochs):
 
 
 def plot(curves, path):
-    """Share of dead units and test accuracy by epoch."""
+    """Draw the share of dead units and the test accuracy by epoch."""
     import matplotlib.pyplot as plt
 
     figure, axes = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
@@ -100,11 +101,11 @@ def plot(curves, path):
 
 
 def draw(curves, folder):
-    """Write the picture, or say what is missing for it."""
+    """Write the picture, or say that matplotlib is missing."""
     try:
         import matplotlib
     except ImportError:
-        print("\nNo picture: matplotlib is not installed. pip install '.[plot]' brings it.")
+        print("\nNo picture: matplotlib is not installed. Install it with: pip install '.[plot]'")
         return
     matplotlib.use("Agg")
     folder.mkdir(parents=True, exist_ok=True)
@@ -126,7 +127,7 @@ def main():
     warnings.simplefilter("ignore", ConvergenceWarning)  # the epochs are limited on purpose
     n_seeds, later_epochs = (3, 15) if arguments.quick else (20, 35)
     rates = " and ".join(f"{rate} ({solver})" for solver, rate in LATER_RATES.items())
-    print(f"mean of {n_seeds} networks; from epoch {FIRST_EPOCHS + 1} on a rate of {rates}\n")
+    print(f"mean of {n_seeds} networks; rate from epoch {FIRST_EPOCHS + 1} on: {rates}\n")
     draw(compare(n_seeds, later_epochs), arguments.output)
 
 

@@ -1,11 +1,11 @@
 """When pre-training pays: accuracy by the number of labels.
 
-A stack learns features from all training images without labels, once. A few of the images then
-get their labels, with which are trained: logistic regressions on the pixels and on the stack's
-features, scikit-learn's MLPClassifier, and a network of the same sizes, without pre-training and
-from the stack. The networks are trained as scikit-learn's is, at a constant rate and without
-dropout, so that their starts are all that differs. Printed are means and standard deviations of the
-test accuracy over several choices of the images that have a label.
+A stack learns features from all training images without labels, once. Then some of the images get
+their labels. Five models are trained on these: logistic regression on the pixels and on the stack's
+features, scikit-learn's MLPClassifier, and a network of the same sizes without and with
+pre-training by the stack. The networks are trained like scikit-learn's, with a constant rate and
+without dropout, so that only their initial weights differ. The script prints mean and standard
+deviation of the test accuracy over several random choices of the labelled images.
 
     python examples/few_labels.py
     python examples/few_labels.py --quick
@@ -41,7 +41,7 @@ NAMES = "on pixels", "on features", "MLPClassifier", "not pre-trained", "pre-tra
 
 
 def load(path):
-    """X_train, X_test, y_train, y_test with values of X in [0, 1]."""
+    """Return X_train, X_test, y_train, y_test with values of X in [0, 1]."""
     if path is None:
         X, y = load_digits(return_X_y=True)
         parts = train_test_split(X, y, stratify=y, random_state=0)
@@ -54,8 +54,8 @@ def load(path):
 
 
 def models(stack, n_labels, seed):
-    """What is compared, in the order of NAMES."""
-    # By default a few hundred rows are one or two minibatches: too few updates an epoch.
+    """Return the models that are compared, in the order of NAMES."""
+    # By default a few hundred samples are one or two minibatches: too few updates per epoch.
     common = {"batch_size": max(10, n_labels // 100), "max_iter": 100, "random_state": seed}
     linear = LogisticRegression(max_iter=1000)
     return [
@@ -68,7 +68,7 @@ def models(stack, n_labels, seed):
 
 
 def labelled(y, n_labels, seed):
-    """The rows that have a label, of each class as many as it has of all rows."""
+    """Return the indices of the labelled samples, stratified by class."""
     rows = np.arange(len(y))
     if n_labels == len(y):
         return rows
@@ -76,7 +76,7 @@ def labelled(y, n_labels, seed):
 
 
 def accuracies(stack, n_labels, seed, X_train, X_test, y_train, y_test):
-    """Test accuracy of every model, trained on the rows with a label."""
+    """Return the test accuracy of every model, trained on the labelled samples."""
     rows = labelled(y_train, n_labels, seed)
     return [
         model.fit(X_train[rows], y_train[rows]).score(X_test, y_test)
@@ -85,9 +85,9 @@ def accuracies(stack, n_labels, seed, X_train, X_test, y_train, y_test):
 
 
 def parse_arguments():
-    """The command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="few epochs and rows, in seconds")
+    parser.add_argument("--quick", action="store_true", help="few epochs and labels, in seconds")
     parser.add_argument("--data", type=Path, help=".npz file (default: scikit-learn's digits)")
     return parser.parse_args()
 
@@ -95,12 +95,12 @@ def parse_arguments():
 def main():
     """Train and print."""
     arguments = parse_arguments()
-    warnings.simplefilter("ignore", ConvergenceWarning)  # a hundred epochs will do
+    warnings.simplefilter("ignore", ConvergenceWarning)  # a hundred epochs are enough
     parts = load(arguments.data)
     n_train = len(parts[0])
     print(f"{n_train} images to train on, {len(parts[1])} to test")
     start = time.perf_counter()
-    # A machine needs some thousands of updates; more rows make more of them an epoch.
+    # An RBM needs some thousands of updates; with more samples an epoch has more updates.
     max_iter = 10 if arguments.quick else int(np.clip(600_000 / n_train, 10, 100))
     stack = BernoulliRBMStack(
         SIZES, max_iter=max_iter, annealing=0.5, sparsity_target=0.1, random_state=0

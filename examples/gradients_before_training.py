@@ -1,16 +1,16 @@
-"""The gradients of a textbook, before the first update: what vanishes and what explodes.
+"""Vanishing and exploding gradients of a textbook, before the first update.
 
 Chapter 5 of Nielsen's "Neural Networks and Deep Learning" [1] asks why deep networks of logistic
-units are hard to train, and answers with three experiments. Here they are, with the book's numbers
-beside ours, which are read from the first rows of the gradient trace.
+units are hard to train, and answers with three experiments. This script repeats them and prints the
+book's numbers beside ours, which come from the first rows of the gradient trace.
 
-1. A chain of neurons, one a layer. Going back by a layer multiplies the gradient by |w s'(z)|, and
-   s'(z) is 1/4 at most: with weights from N(0, 1) it vanishes.
-2. The same chain with weights of 100 and biases that hold z at 0. There the factor is 100/4 = 25,
-   and the gradient explodes.
-3. Two, three and four hidden layers of 30 units, weights from N(0, 1/fan_in) and biases from
-   N(0, 1): the norm of the gradient of each layer's biases over 1000 images, mean of 20 networks;
-   the book has one network of each depth.
+1. A chain with one neuron per layer. Each layer multiplies the gradient by |w s'(z)| on the way
+   back, and s'(z) is at most 1/4: with weights from N(0, 1) the gradient vanishes.
+2. The same chain with weights of 100 and biases that keep z at 0. The factor is 100/4 = 25, and the
+   gradient explodes.
+3. Two, three and four hidden layers of 30 units, with weights from N(0, 1/fan_in) and biases from
+   N(0, 1). The norm of the gradient of each layer's biases over 1000 images is a mean of 20
+   networks; the book has one network of each depth.
 
     python examples/gradients_before_training.py                    # scikit-learn's digits
     python examples/gradients_before_training.py --quick
@@ -36,8 +36,8 @@ N_NEURONS = 8  # in a chain
 N_IMAGES = 1000
 # Norms of the gradients of the biases of the hidden layers, from the first to the last.
 BOOK = {2: (0.07, 0.31), 3: (0.012, 0.060, 0.283), 4: (0.003, 0.017, 0.070, 0.285)}
-# One epoch whose step is too small to matter: what is looked at is there before it.
-ONE_LOOK = {
+# One epoch with a negligible step: only the initial gradients matter.
+ONE_EPOCH = {
     "solver": "sgd",
     "learning_rate": "constant",
     "learning_rate_init": 1e-12,
@@ -49,7 +49,7 @@ ONE_LOOK = {
 
 
 def load(path):
-    """Images in [0, 1] and their labels as ten columns of zeros and ones."""
+    """Return images in [0, 1] and their labels as ten columns of zeros and ones."""
     if path is None:
         X, y = load_digits(return_X_y=True)
     else:
@@ -59,54 +59,54 @@ def load(path):
     return X / X.max(), label_binarize(y[:N_IMAGES], classes=range(10))
 
 
-def look(network, X, y, weights, biases):
-    """The trace of a network that starts from these weights and these biases."""
-    network.set_params(trace=None).fit(X, y)  # makes the arrays, which are then filled
+def trace_from(network, X, y, weights, biases):
+    """Return the trace of a network with these initial weights and biases."""
+    network.set_params(trace=None).fit(X, y)  # creates the arrays, which are then filled
     for array, values in zip([*network.coefs_, *network.intercepts_], [*weights, *biases]):
         array[:] = values
     return network.set_params(warm_start=True, trace="epoch").fit(X, y).gradient_trace_
 
 
 def vanishing_chain(seed):
-    """Norms of the gradients of the hidden biases, and the weights between them, from N(0, 1)."""
+    """Return the gradient norms of the hidden biases, and the absolute weights, from N(0, 1)."""
     chain = DeepMLPRegressor(
-        (1,) * N_NEURONS, "logistic", init="standard_normal", random_state=seed, **ONE_LOOK
+        (1,) * N_NEURONS, "logistic", init="standard_normal", random_state=seed, **ONE_EPOCH
     ).fit([[0.5]], [1.0])
     weights = np.abs(np.ravel(chain.coefs_[1:-1]))
     return chain.gradient_trace_.bias_grad_norm[0, :-1], weights
 
 
 def exploding_chain(weight=100.0):
-    """The same norms where every weight is 100 and every z is 0."""
+    """Return the same norms if every weight is 100 and every z is 0."""
     weights = [np.full((1, 1), weight)] * N_NEURONS + [np.ones((1, 1))]
-    # The first neuron sees x = 0 and the others s(0) = 1/2, so z = weight / 2 + bias.
+    # The input of the first neuron is x = 0, that of the others s(0) = 1/2: z = weight / 2 + bias.
     biases = [0.0] + [-weight / 2] * (N_NEURONS - 1) + [0.0]
-    chain = DeepMLPRegressor((1,) * N_NEURONS, "logistic", **ONE_LOOK)
-    return look(chain, [[0.0]], [1.0], weights, biases).bias_grad_norm[0, :-1]
+    chain = DeepMLPRegressor((1,) * N_NEURONS, "logistic", **ONE_EPOCH)
+    return trace_from(chain, [[0.0]], [1.0], weights, biases).bias_grad_norm[0, :-1]
 
 
 def initial_norms(X, Y, depth, seed):
-    """Norm of the gradient of each hidden layer's biases, over all images."""
+    """Return the norm of the gradient of each hidden layer's biases, over all images."""
     random, units = np.random.RandomState(seed), [X.shape[1], *[30] * depth, Y.shape[1]]
     weights = [random.normal(0, m**-0.5, (m, n)) for m, n in pairwise(units)]
     biases = [random.normal(size=n) for n in units[1:]]
-    # A column of zeros and ones for each class makes logistic outputs and the book's loss.
+    # Columns of zeros and ones give logistic outputs with the book's loss.
     network = DBNClassifier(
         (30,) * depth,
         pretrainer=None,
         batch_size=len(X),
         label_smoothing=0.0,
         n_jobs=1,
-        **ONE_LOOK,
+        **ONE_EPOCH,
     )
-    # Row 0 is measured on a sample of the images, row 1 on the first minibatch: all of them.
-    return look(network, X, Y, weights, biases).bias_grad_norm[1, :-1]
+    # Row 0 is measured on some of the images, row 1 on the first minibatch, which has all images.
+    return trace_from(network, X, Y, weights, biases).bias_grad_norm[1, :-1]
 
 
 def chains(n_chains):
     """Print how the gradient changes along both kinds of chains."""
-    looks = [vanishing_chain(seed) for seed in range(n_chains)]
-    norms, weights = (np.array(part) for part in zip(*looks))
+    parts = zip(*(vanishing_chain(seed) for seed in range(n_chains)))
+    norms, weights = (np.array(part) for part in parts)
     factors = norms[:, :-1] / norms[:, 1:]
     print(f"{n_chains} chains of {N_NEURONS} neurons, weights from N(0, 1)")
     print("factor from a layer to the one before it, |w s'(z)|")
@@ -140,7 +140,7 @@ def networks(X, Y, n_seeds):
 
 
 def plot(vanishing, exploding, means, path):
-    """Gradient norms of the chains and of the networks, layer by layer."""
+    """Draw the gradient norms of the chains and of the networks by layer."""
     import matplotlib.pyplot as plt
 
     figure, axes = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
@@ -149,13 +149,13 @@ def plot(vanishing, exploding, means, path):
         axes[0].semilogy(layers, norms / norms[-1], color="C0", alpha=0.3)
     axes[0].plot([], color="C0", label="weights from N(0, 1), 20 chains")
     axes[0].plot(layers, exploding / exploding[-1], "o-", color="C3", label="weights of 100, z = 0")
-    axes[0].set(title="Chains of one neuron a layer", ylabel="gradient, relative to last layer")
+    axes[0].set(title="Chains of one neuron per layer", ylabel="gradient, relative to last layer")
     for (depth, norms), color in zip(means.items(), ("C0", "C1", "C2")):
         layers = range(1, depth + 1)
         axes[1].semilogy(layers, norms, "o-", color=color, label=f"{depth} hidden layers")
         axes[1].plot(layers, BOOK[depth], "x", color=color, markersize=9)
     axes[1].plot([], [], "kx", label="the book (MNIST)")
-    axes[1].set(title="30 logistic units a layer", ylabel="norm of the biases' gradient")
+    axes[1].set(title="30 logistic units per layer", ylabel="norm of the biases' gradient")
     axes[1].set_xticks(range(1, max(means) + 1))
     for ax in axes:
         ax.set_xlabel("hidden layer")
@@ -166,11 +166,11 @@ def plot(vanishing, exploding, means, path):
 
 
 def draw(vanishing, exploding, means, folder):
-    """Write the picture, or say what is missing for it."""
+    """Write the picture, or say that matplotlib is missing."""
     try:
         import matplotlib
     except ImportError:
-        print("\nNo picture: matplotlib is not installed. pip install '.[plot]' brings it.")
+        print("\nNo picture: matplotlib is not installed. Install it with: pip install '.[plot]'")
         return
     matplotlib.use("Agg")
     folder.mkdir(parents=True, exist_ok=True)
@@ -179,7 +179,7 @@ def draw(vanishing, exploding, means, folder):
 
 
 def main():
-    """Look, print and draw."""
+    """Train, print and draw."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--quick", action="store_true", help="fewer networks, in seconds")
     parser.add_argument("--data", type=Path, help=".npz file (default: scikit-learn's digits)")
@@ -190,7 +190,7 @@ def main():
         help="folder for the picture (default: output/ beside this script)",
     )
     arguments = parser.parse_args()
-    warnings.simplefilter("ignore", ConvergenceWarning)  # one epoch is all there is to be
+    warnings.simplefilter("ignore", ConvergenceWarning)  # one epoch on purpose
     vanishing, exploding = chains(20 if arguments.quick else 200)
     means = networks(*load(arguments.data), 4 if arguments.quick else 20)
     draw(vanishing, exploding, means, arguments.output)

@@ -1,9 +1,9 @@
-"""How deep, and from which first weights? A grid search over both, as heat maps.
+"""How many layers, and which initial weights? A grid search over both, with heat maps.
 
-GridSearchCV over one to five hidden layers and eight initialisations: a DBNClassifier without
-pre-training on scikit-learn's digits (logistic units, accuracy) and a DeepMLPRegressor on its
-diabetes data (rectified linear units, R^2). The tables are drawn where matplotlib is installed
-(`pip install '.[plot]'`).
+GridSearchCV searches over one to five hidden layers and eight initialisations, for a DBNClassifier
+without pre-training on scikit-learn's digits (logistic units, accuracy) and for a DeepMLPRegressor
+on its diabetes data (rectified linear units, R^2). The heat maps are drawn if matplotlib is
+installed (`pip install '.[plot]'`).
 
     python examples/grid_search_depth_init.py
     python examples/grid_search_depth_init.py --quick
@@ -34,9 +34,9 @@ INITS = (
 
 
 def problems(quick):
-    """What is searched: title, estimator, X, y."""
+    """Yield each problem as title, estimator, X, y."""
     common = {"batch_size": 32, "max_iter": 60, "trace": None, "random_state": 0}
-    # As scikit-learn trains: other schedules and regularisers would be worth a search of their own.
+    # As scikit-learn trains: schedules and regularisation would need a search of their own.
     common |= {"learning_rate": "constant", "learning_rate_init": 0.001}
     common |= {"early_stopping": False, "dropout": 0.0}
     if quick:
@@ -51,7 +51,7 @@ def problems(quick):
 
 
 def search(estimator, X, y, width, cv):
-    """Cross-validated scores, (depths, initialisations)."""
+    """Return cross-validated scores of shape (n_depths, n_inits)."""
     grid = {"hidden_layer_sizes": [(width,) * depth for depth in DEPTHS], "init": INITS}
     result = GridSearchCV(estimator, grid, cv=cv, n_jobs=2).fit(X, y)
     best = result.best_params_
@@ -59,26 +59,26 @@ def search(estimator, X, y, width, cv):
         f"best: {len(best['hidden_layer_sizes'])} hidden layers from {best['init']!r}, "
         f"{result.best_score_:.3f}"
     )
-    # The grid is run through with the last of the sorted names changing fastest.
+    # Parameters are sorted by name, and the last one, init, changes fastest.
     return result.cv_results_["mean_test_score"].reshape(len(DEPTHS), len(INITS))
 
 
 def text(score, digits):
-    """A score as it is shown; far below zero, only how far."""
+    """Format a score; far below zero, print only its magnitude."""
     if score > -10:
         return f"{round(score, digits) + 0.0:.{digits}f}"
     return f"{score:.0e}".replace("e+0", "e")
 
 
 def print_scores(scores):
-    """One line for each initialisation, one column for each depth."""
+    """Print one line for each initialisation, one column for each depth."""
     print(f"{'hidden layers':<16}" + "".join(f"{depth:>8}" for depth in DEPTHS))
     for init, row in zip(INITS, scores.T):
         print(f"{init:<16}" + "".join(f"{text(score, 3):>8}" for score in row))
 
 
 def plot_scores(all_scores, path):
-    """A heat map for each problem."""
+    """Draw a heat map for each problem."""
     import matplotlib.pyplot as plt
 
     figure, axes = plt.subplots(1, len(all_scores), figsize=(10, 4.2), layout="constrained")
@@ -97,11 +97,11 @@ def plot_scores(all_scores, path):
 
 
 def draw(all_scores, folder):
-    """Write the picture, or say what is missing for it."""
+    """Write the picture, or say that matplotlib is missing."""
     try:
         import matplotlib
     except ImportError:
-        print("No picture: matplotlib is not installed. pip install '.[plot]' brings it.")
+        print("No picture: matplotlib is not installed. Install it with: pip install '.[plot]'")
         return
     matplotlib.use("Agg")
     folder.mkdir(parents=True, exist_ok=True)
@@ -112,7 +112,7 @@ def draw(all_scores, folder):
 def main():
     """Search, print and draw."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="fewer rows and epochs, in seconds")
+    parser.add_argument("--quick", action="store_true", help="fewer samples and epochs, in seconds")
     parser.add_argument(
         "--output",
         type=Path,

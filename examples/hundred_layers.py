@@ -1,17 +1,17 @@
-"""A hundred hidden layers: which networks learn at all, and what the trace says of the others.
+"""A hundred hidden layers: which networks learn, and why the others do not.
 
-Networks of 30 and of 100 hidden layers with 100 units each, trained alike: gradient descent in
-steps of a bounded length, on a rate that rises and falls. Self-normalising units (selu) with
-LeCun's weights; the same without the bound; logistic units with weights from N(0, 1); rectified
-linear units with He's weights, without shortcuts and with them.
+Networks have 30 and 100 hidden layers with 100 units each. All are trained in the same way:
+gradient descent with clipped gradients, and a learning rate that rises and falls. The units are
+self-normalising (selu) with LeCun's weights; the same without clipping; logistic with weights from
+N(0, 1); rectified linear with He's weights, without and with residual connections (`shortcut`).
 
     python examples/hundred_layers.py                    # scikit-learn's digits, 30 epochs
     python examples/hundred_layers.py --quick            # 30 layers, 8 epochs
     python examples/hundred_layers.py --data mnist.npz   # X_train, y_train, X_test, y_test
 
-Beside the accuracies stand those of notebook 11 of Géron's "Hands-On Machine Learning"
+The published accuracies come from notebook 11 of Géron's "Hands-On Machine Learning"
 (https://github.com/ageron/handson-ml2): 100 layers of 100 units, 5 epochs, validation accuracy on
-Fashion-MNIST. That is another data set, and harder; what compares is the order.
+Fashion-MNIST. That data set is a different and harder one; only the order can be compared.
 """
 
 import argparse
@@ -48,7 +48,7 @@ PUBLISHED = {"selu, LeCun": "0.822", "relu, He": "0.738"}
 
 
 def load(path):
-    """Standardised images and labels: X_train, X_test, y_train, y_test."""
+    """Return standardised images and labels: X_train, X_test, y_train, y_test."""
     if path is None:
         X, y = load_digits(return_X_y=True)
         X_train, X_test, y_train, y_test = train_test_split(X, y, stratify=y, random_state=0)
@@ -62,7 +62,7 @@ def load(path):
 
 
 def settings(n_train, quick):
-    """Depths, epochs and rows of a minibatch; fewer rows need more epochs."""
+    """Return depths, numbers of epochs and minibatch sizes; small data sets need more epochs."""
     depths = (30,) if quick else (30, 100)
     if n_train >= 10_000:
         return depths, {"max_iter": 5, "batch_size": 100}
@@ -70,7 +70,7 @@ def settings(n_train, quick):
 
 
 def fit_all(data, depths, changes):
-    """Print each network's test accuracies and what is found in the deepest; return these."""
+    """Print test accuracies, and what `diagnose` finds in the deepest networks; return these."""
     X_train, X_test, y_train, y_test = data
     networks = {}
     head = "".join(f"{depth:>6} layers" for depth in depths)
@@ -87,7 +87,7 @@ def fit_all(data, depths, changes):
 
 
 def print_trace(networks):
-    """Norms of gradients by layer, before training and at its end; what bounds logistic units."""
+    """Print gradient norms by layer, step sizes, and activations before training."""
     n_layers = next(iter(networks.values())).gradient_trace_.n_layers
     layers = np.linspace(0, n_layers - 2, 5).round().astype(int)
     head = "".join(f"{layer + 1:>9}" for layer in layers)
@@ -111,7 +111,7 @@ def print_trace(networks):
 
 
 def plot(networks, path):
-    """Gradients of each network from epoch to epoch, and its activations before training."""
+    """Draw each network's gradients by epoch, and its activations before training."""
     import matplotlib.pyplot as plt
     from matplotlib.colors import LogNorm
 
@@ -135,11 +135,11 @@ def plot(networks, path):
 
 
 def draw(networks, folder):
-    """Write the picture, or say what is missing for it."""
+    """Write the picture, or say that matplotlib is missing."""
     try:
         import matplotlib
     except ImportError:
-        print("\nNo picture: matplotlib is not installed. pip install '.[plot]' brings it.")
+        print("\nNo picture: matplotlib is not installed. Install it with: pip install '.[plot]'")
         return
     matplotlib.use("Agg")
     folder.mkdir(parents=True, exist_ok=True)
@@ -152,7 +152,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--quick", action="store_true", help="30 layers only, in seconds")
     parser.add_argument("--data", type=Path, help=".npz file (default: scikit-learn's digits)")
-    parser.add_argument("--seed", type=int, default=0, help="of weights and order (default: 0)")
+    parser.add_argument("--seed", type=int, default=0, help="of weights and shuffling (default: 0)")
     parser.add_argument(
         "--output",
         type=Path,
@@ -163,8 +163,8 @@ def main():
     warnings.simplefilter("ignore", ConvergenceWarning)  # the epochs are limited on purpose
     data = load(arguments.data)
     depths, changes = settings(len(data[0]), arguments.quick)
-    print(f"{len(data[0])} images to train on, {len(data[1])} to test; {WIDTH} units a layer,")
-    print(f"{changes['max_iter']} epochs in minibatches of {changes['batch_size']}")
+    print(f"{len(data[0])} images to train on, {len(data[1])} to test; {WIDTH} units per layer,")
+    print(f"{changes['max_iter']} epochs, minibatches of {changes['batch_size']}")
     print("published: 100 layers, 5 epochs, on Fashion-MNIST, which is another data set\n")
     networks = fit_all(data, depths, changes | {"random_state": arguments.seed})
     print_trace(networks)

@@ -1,10 +1,10 @@
-"""A deep belief network on scikit-learn's digits, with a look at its gradients and filters.
+"""A deep belief network on scikit-learn's digits: accuracy, gradients and filters.
 
-Trains a logistic regression, scikit-learn's multilayer perceptron and a DBNClassifier on the same
-scaled images, all with their defaults, and a DBNClassifier that a stack of RBMs pre-trains. Prints
-their test accuracies and how the gradients of the last developed, layer by layer; draws these and
-the features that its first layer found without labels (with matplotlib,
-`pip install '.[plot]'`).
+The script trains a logistic regression, scikit-learn's multilayer perceptron and a DBNClassifier on
+the same scaled images, all with their defaults, and a DBNClassifier that a stack of restricted
+Boltzmann machines (RBMs) pre-trains. It prints their test accuracies, and the gradients of the last
+one by layer and epoch. It draws these gradients, and the features that the first layer learned
+without labels, if matplotlib is installed (`pip install '.[plot]'`).
 
     python examples/quickstart.py
     python examples/quickstart.py --output some/folder
@@ -30,7 +30,7 @@ TRACED_EPOCHS = (0, 1, 2, 5, 10, 20, 50, 100, 200)
 
 
 def models():
-    """What is compared, by name. By default, missing labels alone are a reason to pre-train."""
+    """Map names to models. By default, a DBNClassifier pre-trains only if labels are missing."""
     return {
         "LogisticRegression": LogisticRegression(),
         "MLPClassifier": MLPClassifier(random_state=0),
@@ -40,7 +40,7 @@ def models():
 
 
 def print_gradients(trace):
-    """The norm of each layer's gradient, before training and after some epochs."""
+    """Print the norm of each layer's gradient, before training and after some epochs."""
     n_hidden = trace.n_layers - 1
     names = [f"hidden {layer}" for layer in range(1, n_hidden + 1)] + ["output"]
     print("epoch" + "".join(f"{name:>12}" for name in names))
@@ -51,7 +51,7 @@ def print_gradients(trace):
 
 
 def plot_gradients(dbn, path):
-    """Gradient norms by epoch, of the machines while pre-training and of the network after."""
+    """Draw gradient norms by epoch, of the RBMs in pre-training and of the network afterwards."""
     import matplotlib.pyplot as plt
 
     figure, axes = plt.subplots(1, 2, figsize=(9, 3.4), sharey=True, layout="constrained")
@@ -64,22 +64,22 @@ def plot_gradients(dbn, path):
 
 
 def plot_filters(stack, path):
-    """The weights of the first machine's hidden units that have most to say, as images."""
+    """Draw the strongest hidden units' weights of the first RBM as images."""
     import matplotlib.pyplot as plt
 
     figure, ax = plt.subplots(figsize=(9, 4.1), layout="constrained")
     RBMFiltersDisplay.from_estimator(stack, n_filters=60, n_columns=12, ax=ax)
-    ax.set_title("What units of the first layer look for, learned without labels")
+    ax.set_title("Filters of the first layer, learned without labels")
     figure.savefig(path, dpi=100)
     plt.close(figure)
 
 
 def draw(dbn, folder):
-    """Write the two pictures, or say what is missing for them."""
+    """Write the two pictures, or say that matplotlib is missing."""
     try:
         import matplotlib
     except ImportError:
-        print("\nNo pictures: matplotlib is not installed. pip install '.[plot]' brings it.")
+        print("\nNo pictures: matplotlib is not installed. Install it with: pip install '.[plot]'")
         return
     matplotlib.use("Agg")
     folder.mkdir(parents=True, exist_ok=True)

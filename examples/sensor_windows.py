@@ -1,18 +1,18 @@
 """Windows of sensor readings: features that a linear classifier can use, learned without labels.
 
-A machine with Gaussian visible and rectified linear hidden units learns from raw windows; a linear
-classifier on its features is set beside the same on as many of PCA's. What a window shows does not
-depend on the moment at which it was cut: a wave and its negative mean the same and have opposite
-values, so PCA's components, which are linear in the values, hardly tell. By default the windows are
-synthetic, waves of four rates that start anywhere, which need no download. The picture, of learned
-filters and of windows beside their reconstructions, is drawn where matplotlib is installed
-(`pip install '.[plot]'`).
+A restricted Boltzmann machine (RBM) with Gaussian visible and rectified linear hidden units learns
+from raw windows. A linear classifier on its features is compared with one on as many PCA features.
+The meaning of a window does not depend on the moment at which it was cut: a wave and its negative
+mean the same and have opposite values. PCA features are linear in the values, so they hardly
+separate the classes. By default the windows are synthetic waves of four frequencies and random
+phase, which need no download. The picture shows learned filters, and windows with their
+reconstructions; it is drawn if matplotlib is installed (`pip install '.[plot]'`).
 
     python examples/sensor_windows.py
     python examples/sensor_windows.py --quick
     python examples/sensor_windows.py --data windows.npz
 
-The file holds X_train and X_test of shape (n_windows, n_channels, n_times), y_train and y_test.
+The file contains X_train and X_test of shape (n_windows, n_channels, n_times), y_train and y_test.
 """
 
 import argparse
@@ -28,26 +28,26 @@ from sk_dbn import BernoulliRBMStack
 
 N_CHANNELS, N_TIMES = 3, 64
 CYCLES = 3.0, 4.0, 5.0, 6.0  # of each class in a window
-N_FILTERS, N_WINDOWS = 12, 4  # that are drawn
+N_FILTERS, N_WINDOWS = 12, 4  # in the picture
 
 
 def synthetic(n_windows, random):
-    """Windows of shape (n_windows, N_CHANNELS, N_TIMES) and their classes.
+    """Return windows of shape (n_windows, N_CHANNELS, N_TIMES) and their classes.
 
-    Each channel shows the wave of the class with an amplitude of its own, and noise.
+    Each channel contains the wave of the class with its own amplitude, and noise.
     """
     y = random.integers(len(CYCLES), size=n_windows)
-    rate = 2.0 * np.pi * np.array(CYCLES)[y] * random.uniform(0.95, 1.05, n_windows)
+    frequency = 2.0 * np.pi * np.array(CYCLES)[y] * random.uniform(0.95, 1.05, n_windows)
     phase = random.uniform(0.0, 2.0 * np.pi, n_windows)
     times = np.arange(N_TIMES) / N_TIMES
-    wave = np.sin(rate[:, None] * times + phase[:, None])
+    wave = np.sin(frequency[:, None] * times + phase[:, None])
     amplitude = random.uniform(0.5, 1.5, (n_windows, N_CHANNELS))
     noise = 0.5 * random.standard_normal((n_windows, N_CHANNELS, N_TIMES))
     return (amplitude[:, :, None] * wave[:, None] + noise).astype("float32"), y
 
 
 def load(path, quick):
-    """X_train, y_train, X_test, y_test, of a file or made here."""
+    """Return X_train, y_train, X_test, y_test, from a file or synthetic."""
     if path is None:
         random = np.random.default_rng(0)
         return *synthetic(1000 if quick else 4000, random), *synthetic(1000, random)
@@ -58,8 +58,8 @@ def load(path, quick):
     return X_train.astype("float32"), y_train, X_test.astype("float32"), y_test
 
 
-def stack_of(n_units, seed, quick):
-    """One machine, with the defaults but for its units and fewer epochs."""
+def make_rbm(n_units, seed, quick):
+    """Return a stack of one RBM, with defaults except for its units and fewer epochs."""
     return BernoulliRBMStack(
         (n_units,),
         visible="gaussian",
@@ -70,21 +70,21 @@ def stack_of(n_units, seed, quick):
 
 
 def accuracy(features, data):
-    """Test accuracy of logistic regression on the features."""
+    """Return the test accuracy of logistic regression on the features."""
     X_train, y_train, X_test, y_test = data
     classifier = make_pipeline(features, StandardScaler(), LogisticRegression(max_iter=1000))
     return classifier.fit(X_train, y_train).score(X_test, y_test)
 
 
 def waveforms(ax, window, **style):
-    """Each channel of a window, one below the other."""
+    """Draw the channels of a window, one below the other."""
     for channel, values in enumerate(window):
         ax.plot(values - channel * 3.0, linewidth=0.8, **style)
     ax.set(xticks=[], yticks=[])
 
 
 def plot(stack, windows, shape, path):
-    """Filters, each in units of its largest weight; windows in black, reconstructed in red."""
+    """Draw filters, scaled by their largest weight, and windows with their reconstructions."""
     import matplotlib.pyplot as plt
 
     n_rows = N_FILTERS // N_WINDOWS
@@ -105,11 +105,11 @@ def plot(stack, windows, shape, path):
 
 
 def draw(stack, windows, shape, folder):
-    """Write the picture, or say what is missing for it."""
+    """Write the picture, or say that matplotlib is missing."""
     try:
         import matplotlib
     except ImportError:
-        print("\nNo picture: matplotlib is not installed. pip install '.[plot]' brings it.")
+        print("\nNo picture: matplotlib is not installed. Install it with: pip install '.[plot]'")
         return
     matplotlib.use("Agg")
     folder.mkdir(parents=True, exist_ok=True)
@@ -118,11 +118,11 @@ def draw(stack, windows, shape, folder):
 
 
 def parse_arguments():
-    """The command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--quick", action="store_true", help="fewer windows and sizes, in seconds")
     parser.add_argument("--data", type=Path, help=".npz file with X_train, y_train, X_test, y_test")
-    parser.add_argument("--seeds", type=int, default=3, help="seeds of the machine (default: 3)")
+    parser.add_argument("--seeds", type=int, default=3, help="number of RBM seeds (default: 3)")
     parser.add_argument(
         "--output",
         type=Path,
@@ -146,7 +146,7 @@ def main():
     print(f"test accuracy of a linear classifier, mean of {n_seeds} seeds (standard error)")
     print(f"{'features':>8} {'stack':>8} {'':>9} {'PCA':>8}")
     for n_units in (20, 40) if arguments.quick else (25, 50, 100):
-        stacks = [stack_of(n_units, seed, arguments.quick) for seed in range(n_seeds)]
+        stacks = [make_rbm(n_units, seed, arguments.quick) for seed in range(n_seeds)]
         scores = [accuracy(stack, data) for stack in stacks]
         error = f"({np.std(scores) / np.sqrt(n_seeds):.3f})"
         linear = accuracy(PCA(n_units, random_state=0), data)

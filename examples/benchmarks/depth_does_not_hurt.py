@@ -1,9 +1,9 @@
-"""Do features of a deeper stack serve a linear classifier as well as those of one layer?
+"""Are features of a deeper stack as good for a linear classifier as those of one layer?
 
-scikit-learn's digits, layers of 100, 80 and 60 hidden units, the first one, two or all three of
-them followed by logistic regression; the mean test accuracy over seeds, beside that of as many
-`BernoulliRBM` in a pipeline. In the third column the upper layers have more epochs than the first,
-and a learning rate that falls to zero over most of them.
+On scikit-learn's digits, one, two or three layers of 100, 80 and 60 hidden units are followed by
+logistic regression. The script prints the mean test accuracy over seeds, compared with as many
+`BernoulliRBM` in a pipeline. In the column "annealed" the upper layers have more epochs than the
+first, and a learning rate that falls to zero over most of them.
 
     python examples/benchmarks/depth_does_not_hurt.py
     python examples/benchmarks/depth_does_not_hurt.py --seeds 20
@@ -26,7 +26,7 @@ SIZES = (100, 80, 60)
 
 
 def accuracy(features, split):
-    """Test accuracy of logistic regression on the features."""
+    """Return the test accuracy of logistic regression on the features."""
     X_train, X_test, y_train, y_test = split
     classifier = LogisticRegression(C=10.0, max_iter=2000)
     with threadpool_limits(1):  # threads cost more than they gain in products this small
@@ -34,22 +34,21 @@ def accuracy(features, split):
 
 
 def ours(depth, seed, n_epochs):
-    """A stack of some of the layers, in the precision that lbfgs converges fast in."""
+    """Return a stack of the first layers, in float64, in which lbfgs converges fast."""
     settings = {} if n_epochs is None else {"max_iter": n_epochs}
     return BernoulliRBMStack(SIZES[:depth], random_state=seed, dtype="float64", **settings)
 
 
 def annealed(depth, seed, n_epochs):
-    """The same, the upper layers trained for longer, with a rate that falls to zero."""
+    """Return the same stack with longer training of upper layers and a rate that falls to zero."""
     max_iter = [50, 200, 200][:depth] if n_epochs is None else n_epochs
     return ours(depth, seed, None).set_params(max_iter=max_iter, annealing=0.8, alpha=1e-5)
 
 
 def theirs(depth, seed, n_epochs):
-    """As many of scikit-learn's machines, with their own defaults."""
+    """Return a pipeline of as many `BernoulliRBM`, with their own defaults."""
     settings = {} if n_epochs is None else {"n_iter": n_epochs}
-    machines = [BernoulliRBM(n, random_state=seed, **settings) for n in SIZES[:depth]]
-    return make_pipeline(*machines)
+    return make_pipeline(*(BernoulliRBM(n, random_state=seed, **settings) for n in SIZES[:depth]))
 
 
 def main(n_seeds, n_epochs):
@@ -76,6 +75,6 @@ def main(n_seeds, n_epochs):
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="two seeds and few epochs, in seconds")
-    parser.add_argument("--seeds", type=int, default=10, help="how many (default: 10)")
+    parser.add_argument("--seeds", type=int, default=10, help="number of seeds (default: 10)")
     arguments = parser.parse_args()
     main(*((2, 5) if arguments.quick else (arguments.seeds, None)))

@@ -1,16 +1,16 @@
-"""Few labels: a linear classifier on features of Gaussian machines, beside as many of PCA's.
+"""Few labels: a linear classifier on features of Gaussian RBMs, compared with PCA features.
 
-Both learn their features from all training images, without labels; then logistic regression is
-given few labelled images of each class, or all. One machine with Gaussian visible and rectified
-linear hidden units, with the defaults, is trained for each of several stratified splits. By default
-the images are scikit-learn's digits, which need no download.
+Both learn their features from all training images, without labels. Then logistic regression gets
+a few labelled images of each class, or all. One restricted Boltzmann machine (RBM) with Gaussian
+visible and rectified linear hidden units, with default settings, is trained for each of several
+stratified splits. By default the images are scikit-learn's digits, which need no download.
 
     python examples/benchmarks/gaussian_features.py
     python examples/benchmarks/gaussian_features.py --quick
     python examples/benchmarks/gaussian_features.py --data faces.npz --units 100
 
-The file holds X, (n_images, height, width), and the classes y. Images are shrunk to at most 32
-pixels a side.
+The file contains X of shape (n_images, height, width), and the classes y. Images are shrunk to at
+most 32 pixels per side.
 """
 
 import argparse
@@ -29,12 +29,12 @@ from sk_dbn import BernoulliRBMStack
 
 LARGEST = 32  # pixels of a side
 
-# scikit-learn wonders at one labelled row of each class.
+# scikit-learn's warning about one labelled sample in each class.
 warnings.filterwarnings("ignore", message="The number of unique classes")
 
 
 def load(path):
-    """Images as rows, and their classes."""
+    """Return images as rows, and their classes."""
     if path is None:
         return load_digits(return_X_y=True)
     with np.load(path) as file:
@@ -47,7 +47,7 @@ def load(path):
 
 
 def accuracies(features, split, counts):
-    """Test accuracy with the first labelled rows of each class, for several numbers of them."""
+    """Return test accuracies with the first labelled images of each class, for several counts."""
     X_train, X_test, y_train, y_test = split
     scaler = StandardScaler().fit(X_train)
     features.fit(scaler.transform(X_train))
@@ -74,7 +74,7 @@ def main(data, n_units, n_splits, max_iter):
         for name, features in ("stack", stack), ("PCA", PCA(n_units, random_state=0)):
             scores[name].append(accuracies(features, split, counts))
     print(f"test accuracy in %, {n_units} features, mean of {n_splits} splits (standard error)")
-    print(f"{'labels of a class':>17} {'stack':>14} {'PCA':>14}")
+    print(f"{'labels per class':>17} {'stack':>14} {'PCA':>14}")
     for i, count in enumerate(counts):
         cells = []
         for of_splits in scores.values():

@@ -1,12 +1,13 @@
 """Does training with Gaussian units ever diverge, and is it ever silent about it?
 
-Stacks of random settings and sizes are trained on data of random kinds: normal features, correlated
-ones, heavy tails, outliers, constant features; about half of them as tables, where every second
-feature is 0 or 1 and has a Bernoulli unit beside the Gaussian ones. A run has diverged if it warns
-so; then the weights are those of the last good epoch. A run is silent if it does not warn and has
-left a number that is not finite in its parameters or features. What is finite may still be useless:
-a run is worse for it if its first machine reconstructs with twice the error that it had before it
-was trained. First the learning rate is random too, from 0.0001 to 1, then it is the default.
+Stacks with random settings and sizes are trained on data of random kinds: normal features,
+correlated features, heavy tails, outliers, constant features. About half of the data are tables, in
+which every second feature is 0 or 1 and has a Bernoulli unit beside the Gaussian units. A run is
+"diverged" if it warns about divergence; then the weights are those of the last good epoch. A run is
+"silent" if it does not warn and leaves values in its parameters or features that are not finite.
+Finite results can be useless too: a run is "worse" if the reconstruction error of its first RBM is
+more than twice that before training. First the learning rate is random too, from 0.0001 to 1, then
+it is the default.
 
     python examples/benchmarks/gaussian_stability.py
     python examples/benchmarks/gaussian_stability.py --quick
@@ -24,29 +25,29 @@ N_ROWS = 300
 
 
 def normal(random, n_features):
-    """Independent normal features."""
+    """Return independent normal features."""
     return random.standard_normal((N_ROWS, n_features))
 
 
 def correlated(random, n_features):
-    """One factor that all features share, and a little noise."""
+    """Return features that share one factor, with a little noise."""
     return random.standard_normal((N_ROWS, 1)) + 0.05 * normal(random, n_features)
 
 
 def heavy_tails(random, n_features):
-    """Student's t of one and a half degrees of freedom, whose variance is infinite."""
+    """Return Student's t with 1.5 degrees of freedom, whose variance is infinite."""
     return random.standard_t(1.5, (N_ROWS, n_features))
 
 
 def outliers(random, n_features):
-    """Three rows a thousand times as far out as the others."""
+    """Return normal features with three samples a thousand times as large as the others."""
     X = normal(random, n_features)
     X[:3] *= 1000.0
     return X
 
 
 def constant(random, n_features):
-    """Half of the features are constant, and one is so but for a single row."""
+    """Return features of which half are constant, one of them except for a single sample."""
     X = normal(random, n_features)
     X[:, ::2] = 7.0
     X[0, 0] = 8.0
@@ -57,18 +58,18 @@ KINDS = (normal, correlated, heavy_tails, outliers, constant)
 
 
 def as_table(X):
-    """Every second feature as 0 or 1: whether it was positive."""
+    """Replace every second feature by 0 or 1: whether it was positive."""
     X[:, 1::2] = X[:, 1::2] > 0
     return X
 
 
 def random_settings(random):
-    """Settings of a stack but for its learning rate."""
+    """Return random settings of a stack, without its learning rate."""
     activation = random.choice(["logistic", "tanh", "relu"])
     algorithms = ["cd", "pcd", "fpcd"] + ["pt"] * (activation != "relu")
     return {
         "hidden_layer_sizes": tuple(map(int, random.integers(1, 100, random.integers(1, 4)))),
-        "visible": "gaussian",  # but for tables
+        "visible": "gaussian",  # changed for tables
         "learn_variance": bool(random.integers(2)),
         "activation": str(activation),
         "algorithm": str(random.choice(algorithms)),
@@ -86,7 +87,7 @@ def random_settings(random):
 
 
 def outcome(stack, X):
-    """'well', 'diverged', 'silent' or 'worse'."""
+    """Return 'good', 'diverged', 'silent' or 'worse'."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         stack.fit(X)
@@ -98,11 +99,11 @@ def outcome(stack, X):
     if not all(np.isfinite(x).all() for x in results):
         return "silent"
     error = stack.gradient_trace_.reconstruction_mse[:, 0]
-    return "worse" if error[-1] > 2.0 * max(error[0], 0.01) else "well"
+    return "worse" if error[-1] > 2.0 * max(error[0], 0.01) else "good"
 
 
 def trial(seed, learning_rate=None):
-    """Train a stack of random settings on random data; the settings, the data and the outcome."""
+    """Train a stack with random settings on random data; return settings, data and outcome."""
     random = np.random.default_rng(seed)
     make, n_features = KINDS[random.integers(len(KINDS))], int(random.integers(1, 60))
     settings = random_settings(random)
@@ -118,16 +119,20 @@ def trial(seed, learning_rate=None):
 
 
 def main(n_trials):
-    """Print how the runs ended, and the settings of those that did not end well."""
+    """Print counts of outcomes, and the settings of runs whose outcome was not good."""
     default = BernoulliRBMStack().learning_rate
-    ends = {"diverged": "diverged, warned", "silent": "NaN, silently", "worse": "worse for it"}
+    ends = {
+        "diverged": "diverged, warned",
+        "silent": "NaN, no warning",
+        "worse": "worse than before",
+    }
     print(f"{'learning rate':<18} {'runs':>5}" + "".join(f" {end:>20}" for end in ends.values()))
     for name, rate in (("0.0001 to 1", None), (f"{default}, the default", default)):
         trials = [trial(seed, rate) for seed in range(n_trials)]
         counts = (sum(end == kind for *_, end in trials) for kind in ends)
         print(f"{name:<18} {n_trials:>5}" + "".join(f" {n:>20}" for n in counts), flush=True)
         for settings, data, end in trials:
-            if end != "well":
+            if end != "good":
                 print(f"  {end} on {data}: {settings}")
 
 

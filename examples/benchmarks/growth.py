@@ -1,17 +1,17 @@
 """How the time of training and prediction grows with rows, features, width, depth, batch, threads.
 
-One factor at a time is varied from a base; each time is of one epoch of training a stack
-(BernoulliRBMStack) or a network (DeepMLPRegressor), or of one predict, warm, the best of several.
-Times grow as a power of the factor, whose exponent is printed: a straight line's through all
-points in logarithms, and that of the last step alone, where what a call costs in any case no longer
-counts. X is made, bits of one byte each. For rows the memory is printed, too, that the call adds at
-its peak to X and y (Linux only).
+One factor at a time varies from a base. Each time is that of one epoch of training a stack
+(BernoulliRBMStack) or a network (DeepMLPRegressor), or of one predict: after a warm-up, the best of
+several. Times grow as a power of the factor. The script prints its exponent: the slope of a
+straight line through all points on logarithmic axes, and that of the last step alone, where the
+fixed time of a call no longer matters. X is synthetic, zeros and ones of one byte each. For rows,
+the peak memory beyond X and y is printed too (Linux only).
 
     python examples/benchmarks/growth.py
     python examples/benchmarks/growth.py --rows 1000000
     python examples/benchmarks/growth.py --quick
 
-It needs a GB of memory, and some minutes.
+It needs 1 GB of memory and some minutes.
 """
 
 import argparse
@@ -28,7 +28,7 @@ from sk_dbn import BernoulliRBMStack, DeepMLPRegressor
 from sk_dbn.models.threads import effective_n_threads
 
 BASE = {"rows": 4_000, "features": 64, "width": 128, "depth": 3, "batch": 100, "threads": None}
-SMALL = {"features": 16, "width": 32, "depth": 1, "batch": 200}  # millions of rows go through it
+SMALL = {"features": 16, "width": 32, "depth": 1, "batch": 200}  # for millions of rows
 VARIED = {
     "rows": (1_000, 10_000, 100_000, 1_000_000, 10_000_000),
     "features": (16, 64, 256, 1_024, 4_096),
@@ -41,7 +41,7 @@ KINDS = ("stack", "network", "prediction")
 
 
 def work(kind, setting):
-    """A function that does the work, for data that it makes."""
+    """Return a function that does the work on synthetic data."""
     random = np.random.default_rng(0)
     X = random.integers(2, size=(setting["rows"], setting["features"]), dtype=np.uint8)
     y = random.random(len(X), dtype=np.float32)
@@ -59,7 +59,7 @@ def work(kind, setting):
 
 
 def measure(function, n_repeats):
-    """Seconds, the best of several, and the memory that the first call adds, in MB."""
+    """Return seconds, the best of several, and the peak memory of the first call in MB."""
     if sys.platform.startswith("linux"):
         with PeakMemory() as memory:
             function()
@@ -76,7 +76,7 @@ def measure(function, n_repeats):
 
 
 def exponents(values, seconds):
-    """Exponent through all points, and that of the last step."""
+    """Return the exponent through all points, and that of the last step."""
     x, y = np.log(values), np.log(seconds)
     if len(x) == 1:
         return np.nan, np.nan
@@ -84,10 +84,10 @@ def exponents(values, seconds):
 
 
 def study(factor, values, n_repeats):
-    """Times and peaks of each kind as the factor varies, and a line for each."""
+    """Print and return times and peaks of each kind as the factor varies."""
     found = {}
     for kind in KINDS:
-        if (kind, factor) == ("prediction", "batch"):  # predict has none
+        if (kind, factor) == ("prediction", "batch"):  # predict has no minibatches
             continue
         base = BASE | SMALL if factor == "rows" else BASE
         work(kind, base | {"rows": 500, factor: values[0]})()  # loads and compiles
@@ -108,7 +108,7 @@ def study(factor, values, n_repeats):
 
 
 def plot(studies, path):
-    """One panel for each factor, and one for the memory."""
+    """Draw one panel for each factor, and one for the memory."""
     import matplotlib.pyplot as plt
 
     figure, axes = plt.subplots(2, 4, figsize=(13, 6), layout="constrained")
@@ -128,11 +128,11 @@ def plot(studies, path):
 
 
 def draw(studies, folder):
-    """Write the picture, or say what is missing for it."""
+    """Write the picture, or say that matplotlib is missing."""
     try:
         import matplotlib
     except ImportError:
-        print("\nNo picture: matplotlib is not installed. pip install '.[plot]' brings it.")
+        print("\nNo picture: matplotlib is not installed. Install it with: pip install '.[plot]'")
         return
     matplotlib.use("Agg")
     folder.mkdir(parents=True, exist_ok=True)
@@ -141,12 +141,12 @@ def draw(studies, folder):
 
 
 def main():
-    """Vary one factor after the other, print and draw."""
+    """Vary one factor at a time, print and draw."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--quick", action="store_true", help="two small values each, in seconds")
-    parser.add_argument("--only", nargs="+", choices=VARIED, help="these factors alone")
-    parser.add_argument("--rows", type=int, default=10_000_000, help="at most (default: 10000000)")
-    parser.add_argument("--repeats", type=int, default=3, help="calls that are timed (default: 3)")
+    parser.add_argument("--only", nargs="+", choices=VARIED, help="only these factors")
+    parser.add_argument("--rows", type=int, default=10_000_000, help="maximum (default: 10000000)")
+    parser.add_argument("--repeats", type=int, default=3, help="timed calls (default: 3)")
     parser.add_argument(
         "--output",
         type=Path,
@@ -154,7 +154,7 @@ def main():
         help="folder for the picture (default: examples/output/)",
     )
     arguments = parser.parse_args()
-    warnings.simplefilter("ignore", ConvergenceWarning)  # one epoch is meant
+    warnings.simplefilter("ignore", ConvergenceWarning)  # one epoch on purpose
     if arguments.quick:
         BASE["rows"], arguments.rows, arguments.repeats = 500, 10_000, 1
     base = ", ".join(f"{key} {value or effective_n_threads()}" for key, value in BASE.items())

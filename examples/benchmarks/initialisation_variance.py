@@ -1,12 +1,12 @@
-"""First weights: their variance, and what becomes of signal and gradient over 100 layers.
+"""Initial weights: their variance, and the signal and gradient over 100 layers.
 
-The first table sets the variance of each `init` beside the formula of its paper, in a layer that
-has fewer outputs than inputs and in one that has more. The other two send standard normal data
-through 100 hidden layers of 100 units and the gradient back, before the first update: the standard
-deviation of the last layer's activations over that of the first layer's, and the norm of a row's
-gradient (with respect to the weighted input) in the first layer over that in the last. A start
-that suits an activation has both near 1, that is near 10^0. All of it is read from row 0 of the
-gradient trace.
+The first table compares the variance of each `init` with the formula of its paper, in a layer with
+fewer outputs than inputs and in one with more. For the other two tables, standard normal data pass
+through 100 hidden layers of 100 units, and the gradient passes back, before the first update. The
+tables show two ratios: the standard deviation of the last layer's activations over that of the
+first layer's, and the norm of a sample's gradient (with respect to the weighted input) in the first
+layer over that in the last. If an init suits an activation, both are near 1 = 10^0. All numbers
+come from row 0 of the gradient trace.
 
     python examples/benchmarks/initialisation_variance.py
     python examples/benchmarks/initialisation_variance.py --quick
@@ -64,10 +64,10 @@ INITS = {
 
 
 def start(units, n_rows, seed=0, **settings):
-    """Row 0 of the trace of a network of these units, field by field."""
+    """Return the trace of a network with these units; its row 0 is before the first update."""
     random = np.random.RandomState(seed)
     X, y = random.normal(size=(n_rows, units[0])), random.normal(size=n_rows)
-    # Minibatches of one row: the norms are means over rows, not those of the mean gradient.
+    # Minibatches of one sample: norms are means over samples, not those of the mean gradient.
     network = DeepMLPRegressor(
         units[1:],
         solver="sgd",
@@ -79,14 +79,14 @@ def start(units, n_rows, seed=0, **settings):
         **settings,
     )
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # where the gradient explodes
+        warnings.simplefilter("ignore", ConvergenceWarning)  # if the gradient explodes
         return network.partial_fit(X, y).gradient_trace_
 
 
 def variances(units):
-    """Print the variance of the weights of the two hidden layers beside the formulas."""
-    print(f"variance of the first weights times fan_in, layers of {units[0]} x {units[1]} and")
-    print(f"{units[1]} x {units[2]} weights; ratio to what the formula says")
+    """Print the variance of the weights of the two hidden layers, and the formulas."""
+    print(f"variance of the initial weights times fan_in, layers of {units[0]} x {units[1]} and")
+    print(f"{units[1]} x {units[2]} weights; ratio to the formula")
     print(f"  {'init':<16}{'formula':<26}" + f"{'variance':>9}{'ratio':>7}" * 2)
     for init, (text, formula) in FORMULAS.items():
         norms = start(units, n_rows=32, init=init, activation="relu").weight_norm[0]
@@ -99,10 +99,10 @@ def variances(units):
 
 
 def exponents(activation, init, n_layers, n_seeds):
-    """How signal and gradient change over the layers, as powers of ten, means over networks."""
+    """Return the ratios of signal and gradient as powers of ten, means over networks."""
     logs = []
     for seed in range(n_seeds):
-        # Beyond delta the derivative of this loss does not grow, however large the outputs are.
+        # The derivative of this loss is bounded, so large outputs do not enlarge the gradient.
         settings = {"activation": activation, "init": init, "loss": "huber"}
         trace = start([100] * (n_layers + 1), 8, seed, **settings)
         std, norm = trace.activation_std[0, :-1], trace.bias_grad_norm[0, :-1]
@@ -111,7 +111,7 @@ def exponents(activation, init, n_layers, n_seeds):
 
 
 def ratios(n_layers, n_seeds):
-    """Print two tables, of the signal on its way forward and of the gradient on its way back."""
+    """Print two tables: the signal on the way forward, the gradient on the way back."""
     cells = {
         (activation, init): exponents(activation, init, n_layers, n_seeds)
         for activation in ACTIVATIONS

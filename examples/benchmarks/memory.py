@@ -1,9 +1,9 @@
-"""Peak memory that a fit takes beyond its input X.
+"""Peak memory of a fit beyond its input X.
 
-For X as uint8, float64, a memory-mapped float32 file and a CSR matrix, each fit runs in a
-process of its own: X is made, a fit on a few rows loads and compiles what is needed, and then
-the resident memory that the real fit adds at its peak is printed, in MB and as the part of it
-that exceeds six times the parameters. Linux only, where the kernel keeps that count.
+X is uint8, float64, a memory-mapped float32 file or a CSR matrix. Each fit runs in its own process.
+A first fit on a few samples loads and compiles the code. Then the script prints the resident memory
+that the real fit adds at its peak in MB, and the part of it that exceeds six times the parameters.
+Linux only, since it reads /proc.
 
     python examples/benchmarks/memory.py
     python examples/benchmarks/memory.py --quick
@@ -31,7 +31,7 @@ MB = 2**20
 
 
 def make_input(kind, shape, folder):
-    """X with 0 and 1 in it, a fifth of them 1."""
+    """Return X of zeros and ones, a fifth of them 1."""
     rng = np.random.default_rng(0)
     if kind == "csr":
         X = scipy.sparse.random(*shape, density=0.2, format="csr", dtype=np.float32, rng=rng)
@@ -50,7 +50,7 @@ def make_input(kind, shape, folder):
 
 
 class PeakMemory:
-    """The most memory that is resident and not a file's, above what was there at the start."""
+    """Peak of resident memory without mapped files, above that at the start."""
 
     def __enter__(self):
         self._start = self.peak = self._anonymous()
@@ -70,19 +70,19 @@ class PeakMemory:
             time.sleep(0.002)
 
     def _anonymous(self):
-        """Resident bytes without those of mapped files, which the system can drop."""
+        """Return resident bytes without mapped files, which the system can drop."""
         resident, shared = Path("/proc/self/statm").read_text().split()[1:3]
         return (int(resident) - int(shared)) * os.sysconf("SC_PAGE_SIZE")
 
 
 def n_parameter_bytes(estimator):
-    """Bytes of all weights and biases."""
+    """Return the bytes of all weights and biases."""
     names = ("coefs_", "intercepts_", "intercepts_hidden_", "intercepts_visible_")
     return sum(array.nbytes for name in names for array in getattr(estimator, name, []))
 
 
 def measure(estimator, kind, shape):
-    """Print what a fit adds at its peak, for one kind of X."""
+    """Print the peak memory of a fit, for one kind of X."""
     warnings.simplefilter("ignore", ConvergenceWarning)
     y = np.arange(shape[0]) % 10
     with tempfile.TemporaryDirectory() as folder:
@@ -96,7 +96,7 @@ def measure(estimator, kind, shape):
 
 
 def main():
-    """Measure every kind of input in a process of its own."""
+    """Measure every kind of input in its own process."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--quick", action="store_true", help="smaller, in seconds")
     arguments = parser.parse_args()

@@ -1,9 +1,8 @@
-"""Time of a training epoch: DeepMLPRegressor against scikit-learn and torch.
+"""Time of a training epoch: DeepMLPRegressor compared with scikit-learn and torch.
 
-For each shape of network: rows in random order, relu, Adam, squared error. Each line has the
-time of one epoch, warm, best of several, and how many times longer than ours it is; all
-contestants take turns in one run. torch (the `bench` extra) is left out where it is not
-installed.
+For each shape of network: samples in random order, relu, Adam, squared error. Each line has the
+time of one epoch (after a warm-up, the best of several) and its ratio to ours. All libraries take
+turns in one run. torch (the `bench` extra) is skipped if it is not installed.
 
     python examples/benchmarks/network_epoch.py
     python examples/benchmarks/network_epoch.py --quick
@@ -31,12 +30,12 @@ SHAPES = [  # rows, features, width, depth, batch size
 QUICK_SHAPES = [(1_000, 20, 100, 1, 32), (1_000, 20, 50, 5, 32)]
 
 CAVEAT = """
-Ratios of an idle machine are what counts. The time of the compiler is not in them: sk_dbn
-compiles its kernels in the first fit after an installation and then keeps them on disk."""
+Measure on an idle computer. Times do not include compilation: sk_dbn compiles its kernels in the
+first fit after an installation and then keeps them on disk."""
 
 
 def regressors(width, depth, batch_size, n_epochs, dtype="float32"):
-    """Our network and scikit-learn's, with the same settings; its precision is that of the data."""
+    """Return our network and scikit-learn's, which has the precision of its data."""
     common = {
         "hidden_layer_sizes": (width,) * depth,
         "batch_size": batch_size,
@@ -49,7 +48,7 @@ def regressors(width, depth, batch_size, n_epochs, dtype="float32"):
 
 
 def torch_network(n_features, width, depth, dtype="float32"):
-    """The same network in torch, with He's weights as ours."""
+    """Return the same network in torch, with He's weights as in ours."""
     import torch
 
     layers = []
@@ -60,7 +59,7 @@ def torch_network(n_features, width, depth, dtype="float32"):
 
 
 def torch_training(X, y, width, depth, batch_size, n_threads, n_epochs):
-    """A function that trains the same network as often in torch, in the precision of X."""
+    """Return a function that trains the same network in torch, in the precision of X."""
     import torch
 
     dtype, loss = X.dtype.name, torch.nn.MSELoss()
@@ -79,39 +78,39 @@ def torch_training(X, y, width, depth, batch_size, n_threads, n_epochs):
     return train
 
 
-def contestants(X, y, width, depth, batch_size, n_epochs):
-    """What trains for n_epochs, by name; the first is ours."""
+def runs_of(X, y, width, depth, batch_size, n_epochs):
+    """Map names to functions that train for n_epochs; the first is ours."""
     ours, theirs = regressors(width, depth, batch_size, n_epochs)
-    ways = {"sk_dbn": partial(ours.fit, X, y)}
+    runs = {"sk_dbn": partial(ours.fit, X, y)}
     for dtype in ("float32", "float64"):
-        ways[f"sklearn {dtype}"] = partial(theirs.fit, X.astype(dtype), y.astype(dtype))
+        runs[f"sklearn {dtype}"] = partial(theirs.fit, X.astype(dtype), y.astype(dtype))
     try:
         for n_threads in (1, 2):
             name = f"torch, {n_threads} thread" + "s" * (n_threads > 1)
-            ways[name] = torch_training(X, y, width, depth, batch_size, n_threads, n_epochs)
+            runs[name] = torch_training(X, y, width, depth, batch_size, n_threads, n_epochs)
     except ImportError:
         pass
-    return ways
+    return runs
 
 
-def best_times(ways, n_repeats):
-    """Seconds of every way, the best of several, taken in turns after one turn to warm up."""
-    best = dict.fromkeys(ways, np.inf)
+def best_times(runs, n_repeats):
+    """Return the best of several times of every run in seconds, in turns after a warm-up."""
+    best = dict.fromkeys(runs, np.inf)
     for repeat in range(n_repeats + 1):
-        for name, train in ways.items():
+        for name, run in runs.items():
             start = time.perf_counter()
-            train()
+            run()
             if repeat > 0:
                 best[name] = min(best[name], time.perf_counter() - start)
     return best
 
 
 def main():
-    """Measure every shape and print a line for each contestant."""
+    """Measure every shape and print a line for each library."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--quick", action="store_true", help="two small networks, in seconds")
     parser.add_argument("--epochs", type=int, default=3, help="epochs of a fit (default: 3)")
-    parser.add_argument("--repeats", type=int, default=3, help="fits that are timed (default: 3)")
+    parser.add_argument("--repeats", type=int, default=3, help="timed fits (default: 3)")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore", ConvergenceWarning)
     rng = np.random.default_rng(0)
@@ -119,8 +118,8 @@ def main():
         X = rng.standard_normal((n, d), dtype=np.float32)
         y = np.sin(X[:, 0])
         print(f"{d}-{width}x{depth}-1, batches of {batch_size}, {n:,} rows", flush=True)
-        ways = contestants(X, y, width, depth, batch_size, arguments.epochs)
-        times = best_times(ways, 1 if arguments.quick else arguments.repeats)
+        runs = runs_of(X, y, width, depth, batch_size, arguments.epochs)
+        times = best_times(runs, 1 if arguments.quick else arguments.repeats)
         for name, seconds in times.items():
             ratio = seconds / times["sk_dbn"]
             print(f"  {name:<16} {seconds / arguments.epochs:8.4f} s  {ratio:6.2f} x ours")

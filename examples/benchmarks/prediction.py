@@ -1,9 +1,9 @@
-"""Time of predict_proba and transform, of many rows and of one, against scikit-learn.
+"""Time of predict_proba and transform, for many samples and for one, compared with scikit-learn.
 
-DBNClassifier.predict_proba against MLPClassifier's and BernoulliRBMStack.transform against
-BernoulliRBM's, networks of the same shape, on 60,000 x 784 input and on a single row, in
-float32 and float64; scikit-learn's models are trained in the dtype that they predict in. Best
-of several calls, warm, in turns.
+The script compares DBNClassifier.predict_proba with MLPClassifier's, and
+BernoulliRBMStack.transform with BernoulliRBM's, for networks of the same shape. The input is 60,000
+x 784 or a single sample, in float32 or float64; scikit-learn's models are trained in the dtype in
+which they predict. Times are the best of several calls in turns, after a warm-up.
 
     python examples/benchmarks/prediction.py
     python examples/benchmarks/prediction.py --quick
@@ -19,11 +19,11 @@ from sklearn.neural_network import BernoulliRBM, MLPClassifier
 
 from sk_dbn import BernoulliRBMStack, DBNClassifier
 
-N_TRAINED = 500  # rows that the models are fitted on, for one epoch: enough to predict with
+N_TRAINED = 500  # training samples, for one epoch: enough to time predictions
 
 
 def fitted_pairs(dtype, hidden_layer_sizes, n_features, rng):
-    """Pairs of what is compared: name, our method, scikit-learn's method."""
+    """Yield the pairs to compare: name, our method, scikit-learn's method."""
     X = rng.random((N_TRAINED, n_features)).astype(dtype)
     y = np.arange(N_TRAINED) % 10
     common = {"hidden_layer_sizes": hidden_layer_sizes, "activation": "logistic", "max_iter": 1}
@@ -36,13 +36,13 @@ def fitted_pairs(dtype, hidden_layer_sizes, n_features, rng):
     yield "transform", ours.transform, theirs.transform
 
 
-def best_times(ways, X, n_repeats):
-    """Seconds of a call of every way, the best of several taken in turns, after one each."""
-    best = [np.inf] * len(ways)
+def best_times(methods, X, n_repeats):
+    """Return the best of several times of each method in seconds, in turns after a warm-up."""
+    best = [np.inf] * len(methods)
     for repeat in range(n_repeats + 1):
-        for i, way in enumerate(ways):
+        for i, method in enumerate(methods):
             start = time.perf_counter()
-            way(X)
+            method(X)
             if repeat > 0:
                 best[i] = min(best[i], time.perf_counter() - start)
     return best
@@ -69,7 +69,7 @@ def main():
                     f"{t_theirs * 1e3:8.3f} ms {t_theirs / t_ours:6.2f}",
                     flush=True,
                 )
-    print("\nratio: how many times longer scikit-learn takes. Ratios of an idle machine count.")
+    print("\nratio: scikit-learn's time divided by ours. Measure on an idle computer.")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""Speed of matrix products of the shapes that training has, against NumPy's BLAS.
+"""Speed of matrix products with the shapes of training, compared with NumPy's BLAS.
 
-One thread each, float32, the best of several runs in turns: C = A B (forward), C = A B^T (back)
-and C = A^T B (gradients), for a minibatch of so many rows and a layer's fan_in and fan_out.
-NumPy's BLAS is mostly OpenBLAS, whose code for the processor is named in the first line, as is the
-width of our vectors. On a processor with AVX-512 both can be made those of one without:
+One thread each, float32, the best of several runs in turns: C = A B (forward), C = A B^T (back) and
+C = A^T B (gradient), for the rows of a minibatch and a layer's fan_in and fan_out. NumPy's BLAS is
+mostly OpenBLAS. The first line names its code for the processor, and the width of our vectors. On a
+processor with AVX-512, this restricts both to AVX2:
 
     NUMBA_CPU_NAME=haswell NUMBA_CPU_FEATURES=+avx,+avx2,+fma OPENBLAS_CORETYPE=Haswell python ...
 
@@ -36,7 +36,7 @@ ONE, ZERO = np.float32(1), np.float32(0)
 
 
 def pairs(n, p, q):
-    """Name, our product and NumPy's, of the same matrices."""
+    """Return name, our product and NumPy's product of the same matrices."""
     random = np.random.default_rng(0)
     a, W, d = (random.random(shape, dtype=np.float32) for shape in ((n, p), (p, q), (n, q)))
     forward, back, gradient = (np.empty(shape, np.float32) for shape in ((n, q), (n, p), (p, q)))
@@ -52,7 +52,7 @@ def pairs(n, p, q):
 
 
 def seconds(function, n_calls):
-    """Mean time of a call."""
+    """Return the mean time of a call."""
     start = time.perf_counter()
     for _ in range(n_calls):
         function()
@@ -60,12 +60,12 @@ def seconds(function, n_calls):
 
 
 def main(shapes, n_repeats):
-    """Print billions of operations a second, and the ratio."""
+    """Print billions of operations per second, and the ratio."""
     code = {library.get("architecture") for library in threadpool_info()} - {None}
     code = ", ".join(sorted(code)) or "unknown"
     print(f"code of NumPy's BLAS: {code}; our vectors: {VECTOR_BYTES} bytes")
     head = f"{'product':<10}{'sk_dbn':>8}{'NumPy':>8}{'ratio':>8}"
-    print(f"{'rows':>5}{'fan_in':>8}{'fan_out':>9}  {head}   (billions of operations a second)")
+    print(f"{'rows':>5}{'fan_in':>8}{'fan_out':>9}  {head}   (billions of operations per second)")
     for n, p, q in shapes:
         operations = 2 * n * p * q
         n_calls = max(1, int(2e8 / operations))

@@ -1,8 +1,8 @@
-"""Time of a training epoch: BernoulliRBMStack with one machine against scikit-learn and torch.
+"""Time of a training epoch: BernoulliRBMStack with one RBM compared with scikit-learn and torch.
 
-Contrastive divergence with one Gibbs step on binary data. Each line has the time of one epoch,
-warm, best of several, and how many times longer than ours it is; all contestants take turns in
-one run. torch (the `bench` extra) is left out where it is not installed.
+Contrastive divergence with one Gibbs step on binary data. Each line has the time of one epoch
+(after a warm-up, the best of several) and its ratio to ours. All libraries take turns in one run.
+torch (the `bench` extra) is skipped if it is not installed.
 
     python examples/benchmarks/rbm_epoch.py
     python examples/benchmarks/rbm_epoch.py --quick
@@ -24,20 +24,20 @@ QUICK_SHAPES = [(500, 64, 100, 10)]
 
 
 def ours(X, n_hidden, batch_size, n_epochs, dtype="float32"):
-    """Train as users do: shuffling, trace and stopping rule included."""
+    """Return a function that trains as users do: with shuffling, trace and stopping rule."""
     settings = {"max_iter": n_epochs, "n_iter_no_change": n_epochs, "batch_size": batch_size}
     stack = BernoulliRBMStack((n_hidden,), random_state=0, dtype=dtype, **settings)
     return lambda: stack.fit(X)
 
 
 def scikit_learn(X, n_hidden, batch_size, n_epochs):
-    """Train scikit-learn's machine, in the precision of X."""
-    machine = BernoulliRBM(n_hidden, batch_size=batch_size, n_iter=n_epochs, random_state=0)
-    return lambda: machine.fit(X)
+    """Return a function that trains scikit-learn's RBM, in the precision of X."""
+    rbm = BernoulliRBM(n_hidden, batch_size=batch_size, n_iter=n_epochs, random_state=0)
+    return lambda: rbm.fit(X)
 
 
 def torch_training(X, n_hidden, batch_size, n_epochs, n_threads=None):
-    """Train a machine in torch in the precision of X, with momentum and no gradient bookkeeping."""
+    """Return a function that trains an RBM in torch, with momentum and without autograd."""
     import torch
 
     n, n_visible = X.shape
@@ -70,24 +70,24 @@ def torch_training(X, n_hidden, batch_size, n_epochs, n_threads=None):
     return train
 
 
-def contestants(X, n_hidden, batch_size, n_epochs):
-    """Name of each contestant to a function that trains for some epochs."""
+def runs_of(X, n_hidden, batch_size, n_epochs):
+    """Map the name of each library to a function that trains for n_epochs."""
     args = n_hidden, batch_size, n_epochs
-    found = {
+    runs = {
         "sk_dbn float32": ours(X, *args),
         "sk_dbn float64": ours(X, *args, dtype="float64"),
         "scikit-learn float32": scikit_learn(X, *args),
         "scikit-learn float64": scikit_learn(X.astype(np.float64), *args),
     }
     try:
-        found["torch float32"] = torch_training(X, *args)
+        runs["torch float32"] = torch_training(X, *args)
     except ImportError:
         pass
-    return found
+    return runs
 
 
 def best_times(runs, n_rounds):
-    """Least time of each run, all taking turns after one warm-up."""
+    """Return the best time of each run in seconds, in turns after a warm-up."""
     best = dict.fromkeys(runs, np.inf)
     for i in range(n_rounds + 1):
         for name, run in runs.items():
@@ -103,7 +103,7 @@ def main(quick):
     for n, n_visible, n_hidden, batch_size in QUICK_SHAPES if quick else SHAPES:
         X = (np.random.default_rng(0).random((n, n_visible)) < 0.13).astype(np.float32)
         n_epochs = max(1, (10_000 if quick else 100_000) // n)
-        runs = contestants(X, n_hidden, batch_size, n_epochs)
+        runs = runs_of(X, n_hidden, batch_size, n_epochs)
         times = best_times(runs, 1 if quick else 3)
         print(f"\n{n_visible}-{n_hidden}, {n} rows, minibatches of {batch_size}")
         for name, seconds in times.items():

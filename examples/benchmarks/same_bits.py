@@ -1,13 +1,13 @@
-"""Digests of what some thirty fits lead to: does a change of the code change a bit of the results?
+"""Hashes of the results of many fits: does a change of the code change a bit of them?
 
 Each line has a name and a hash of all parameters, curves, traces and outputs of one estimator.
-Bits depend on the processor and on versions of NumPy and SciPy, so both runs belong on one machine:
+Bits depend on the processor and on the versions of NumPy and SciPy, so run both on one computer:
 
     python examples/benchmarks/same_bits.py > before.txt
     git switch other-branch
     python examples/benchmarks/same_bits.py | diff before.txt -
 
-It takes about a minute, more where kernels have to be compiled.
+It takes about a minute, and longer if kernels must be compiled.
 """
 
 import argparse
@@ -74,7 +74,7 @@ OF_A_FIT = (
 
 
 def arrays(value):
-    """Every number in nested lists and arrays, as arrays."""
+    """Yield every number in nested lists and arrays, as arrays."""
     if isinstance(value, list | tuple):
         for part in value:
             yield from arrays(part)
@@ -83,7 +83,7 @@ def arrays(value):
 
 
 def digest(*values):
-    """A hash of some values' bits; NaN counts as one number."""
+    """Return a hash of the bits of values; all NaN count as one number."""
     total = hashlib.sha256()
     for array in arrays(values):
         total.update(np.where(np.isnan(array), np.nan, array).tobytes())
@@ -91,14 +91,14 @@ def digest(*values):
 
 
 def digest_of_fit(estimator, *outputs):
-    """That of everything that a fit leaves, and of some outputs."""
+    """Return the hash of all fitted attributes and of some outputs."""
     trace = estimator.gradient_trace_
     left = [getattr(estimator, name, None) for name in OF_A_FIT]
     return digest(left, [] if trace is None else list(vars(trace).values()), *outputs)
 
 
 def networks(names):
-    """Regression and classification with each set of parameters, then other ways to be fitted."""
+    """Yield hashes of regressors and classifiers with each set of parameters and each loss."""
     for name in names or NETWORKS:
         given = {"hidden_layer_sizes": (20, 20), "max_iter": 12, "random_state": 0}
         given |= NETWORKS[name]
@@ -114,7 +114,7 @@ def networks(names):
 
 
 def other_fits():
-    """Weights, validation rows, several calls, sparse input, pre-training of each kind."""
+    """Yield hashes for weights, validation samples, several calls, sparse input, pretrainers."""
     common = {"hidden_layer_sizes": (20, 10), "max_iter": 8, "random_state": 0}
     weight = np.random.RandomState(0).uniform(size=len(LABELS))
     network = DBNClassifier(class_weight="balanced", **common).fit(DIGITS, LABELS, weight)
@@ -146,7 +146,7 @@ def other_fits():
 
 
 def stacks(names):
-    """Stacks with each set of parameters, then other ways to be fitted and used."""
+    """Yield hashes of stacks with each set of parameters, and of other ways to use them."""
     for name in names or STACKS:
         given = {"hidden_layer_sizes": (20, 10), "max_iter": 6, "random_state": 0}
         given |= STACKS[name]
@@ -171,7 +171,7 @@ def stacks(names):
 
 
 def main():
-    """Print a line for each."""
+    """Print a line for each fit."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--quick", action="store_true", help="one network and one stack")
     quick = parser.parse_args().quick

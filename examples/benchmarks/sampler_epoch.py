@@ -1,8 +1,8 @@
-"""Time of a training epoch of every sampler and kind of units, beside plain contrastive divergence.
+"""Time of a training epoch for every sampler and kind of units.
 
-Each line has the time of one epoch, warm, best of several, all taking turns, and how many times
-longer that is than contrastive divergence on Bernoulli units with as many Gibbs steps. Parallel
-tempering is given for each of its temperatures too.
+Each line has the time of one epoch (after a warm-up, the best of several in turns) and its ratio to
+contrastive divergence on Bernoulli units with one Gibbs step. For parallel tempering the ratio per
+temperature is printed too.
 
     python examples/benchmarks/sampler_epoch.py
     python examples/benchmarks/sampler_epoch.py --quick
@@ -33,8 +33,8 @@ VARIANTS = {
 }
 
 
-def machines(n_hidden, batch_size, n_epochs, n_jobs):
-    """Name of each variant to an unfitted machine."""
+def stacks_of(n_hidden, batch_size, n_epochs, n_jobs):
+    """Map the name of each variant to an unfitted stack of one RBM."""
     common = {
         "hidden_layer_sizes": (n_hidden,),
         "learning_rate": 0.01,
@@ -49,7 +49,7 @@ def machines(n_hidden, batch_size, n_epochs, n_jobs):
 
 
 def best_times(stacks, X, n_rounds):
-    """Seconds of one fit of each, the least of several rounds after a first one."""
+    """Return the best time of a fit of each in seconds, in turns after a warm-up."""
     best = dict.fromkeys(stacks, np.inf)
     for i in range(n_rounds + 1):
         for name, stack in stacks.items():
@@ -66,7 +66,7 @@ def main(quick, n_jobs):
     if quick:
         n, n_visible, n_hidden, batch_size, n_epochs = 300, 64, 50, 10, 1
     X = (np.random.default_rng(0).random((n, n_visible)) < 0.13).astype(np.float32)
-    times = best_times(machines(n_hidden, batch_size, n_epochs, n_jobs), X, 1 if quick else 3)
+    times = best_times(stacks_of(n_hidden, batch_size, n_epochs, n_jobs), X, 1 if quick else 3)
     print(f"{n_visible}-{n_hidden}, {n} rows, minibatches and chains of {batch_size}")
     for name, seconds in times.items():
         line = f"  {name:<22} {1000 * seconds / n_epochs:9.2f} ms an epoch"

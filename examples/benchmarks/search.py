@@ -1,8 +1,9 @@
-"""Time of a grid search with one worker over that with two.
+"""Time of a grid search with one worker compared with two.
 
-GridSearchCV over DBNClassifier on the digits, under joblib's loky and threading backends. With one
-worker, each fit has one thread (n_jobs=1 of the classifier), or all cores (None). With two, each
-has its share of the cores (None): on two cores a thread, so that the first ratio is 2 at best.
+GridSearchCV over DBNClassifier on the digits, with joblib's loky and threading backends. With one
+worker, each fit has one thread (n_jobs=1 of the classifier) or all cores (None). With two workers,
+each has its share of the cores (None). On two cores that is one thread, so the first ratio is at
+most 2.
 
     python examples/benchmarks/search.py
     python examples/benchmarks/search.py --quick
@@ -21,7 +22,7 @@ from sk_dbn import DBNClassifier
 
 
 def seconds(classifier, grid, X, y, backend, n_jobs):
-    """How long a search takes, after a small one that starts workers and loads kernels."""
+    """Return the time of a search, after a small one that starts workers and loads kernels."""
     with joblib.parallel_config(backend):
         search = GridSearchCV(classifier, grid, cv=3, n_jobs=n_jobs, refit=False)
         search.fit(X[:100], y[:100])
@@ -31,7 +32,7 @@ def seconds(classifier, grid, X, y, backend, n_jobs):
 
 
 def main():
-    """Time every way to search and print the ratios."""
+    """Time all searches and print the ratios."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--quick", action="store_true", help="smaller, in seconds")
     arguments = parser.parse_args()
@@ -53,7 +54,7 @@ def main():
             alone = seconds(classifier, grid, X, y, backend, 1)
             print(f" {alone:{width - 1}.2f} s {alone / two:6.2f}", end=" ")
         print(flush=True)
-    print("\nratio: how many times longer one worker takes. Ratios of an idle machine count.")
+    print("\nratio: time of one worker divided by that of two. Measure on an idle computer.")
 
 
 if __name__ == "__main__":

@@ -1,19 +1,20 @@
-"""Time of training and prediction over many shapes, beside scikit-learn and torch.
+"""Time of training and prediction over many shapes, compared with scikit-learn and torch.
 
-Three kinds of work: a restricted Boltzmann machine trained by contrastive divergence with one
-Gibbs step (rbm), a network trained with relu, Adam and squared error (network), and its predict
-(prediction). Shapes differ in one factor at a time from a small and a large one, and there are
-corners, where all factors are extreme. Printed are for each shape
+There are three tasks: training a restricted Boltzmann machine by contrastive divergence with one
+Gibbs step (rbm), training a network with relu, Adam and squared error (network), and its predict
+(prediction). Shapes vary one factor at a time from a small and a large shape; in further shapes
+("corners") all factors are extreme. The script prints for each shape
 
-    fixed ms  milliseconds of a fit of ours that do not depend on the number of epochs
-    us        microseconds of ours for a minibatch, or for a call of predict on as many rows
-    GFLOP/s   billions of operations a second of ours, those in matrix products alone
-    of BLAS   that rate over the rate of one large product of NumPy's in the same turns
-    ratios    the time of the others for a minibatch or call over the time of ours
+    fixed ms  milliseconds of a fit of sk_dbn that do not depend on the number of epochs
+    us        microseconds of sk_dbn for a minibatch, or a call of predict on as many samples
+    GFLOP/s   billions of operations per second of sk_dbn, in matrix products only
+    of BLAS   that rate over the rate of one large product of NumPy in the same turns
+    ratios    the time of other libraries for a minibatch or call over that of sk_dbn
 
-then the ten worst against the best of the others, and geometric means. All take turns in one
-process, on as many threads as ours but for torch, which is timed on one thread too; warm, the
-best of several turns. torch (the `bench` extra) is left out where it is not installed.
+then the ten worst shapes compared with the best other library, and geometric means. All libraries
+take turns in one process, with as many threads as sk_dbn; torch is timed with one thread too. Times
+are the best of several turns after a warm-up. torch (the `bench` extra) is skipped if it is not
+installed.
 
     python examples/benchmarks/sweep.py --json OUT
     python examples/benchmarks/sweep.py --only network --repeats 5
@@ -45,12 +46,12 @@ N_THREADS = effective_n_threads()
 TORCH_THREADS = sorted({1, N_THREADS}) if importlib.util.find_spec("torch") else []
 NAMES = ["sk_dbn", "scikit-learn", *(f"torch {n}" for n in TORCH_THREADS)]
 PRODUCT = 1536  # rows and columns of NumPy's large product
-MOST_EPOCHS = 5_000
+MAX_EPOCHS = 5_000
 
 
 @dataclasses.dataclass(frozen=True)
 class Shape:
-    """Features, units of each hidden layer, hidden layers, rows of a minibatch, precision."""
+    """Features, units per hidden layer, hidden layers, minibatch size, precision."""
 
     features: int
     width: int
@@ -79,7 +80,7 @@ QUICK = Shape(4, 8, 1, 32), Shape(64, 100, 3, 32)
 
 
 def shapes(kind, quick=False):
-    """Centres and corners in both precisions, and one factor after the other varied in float32."""
+    """Return centres and corners in both precisions, and variations of one factor in float32."""
     ends = QUICK if quick else CENTRES + CORNERS
     varied = [
         dataclasses.replace(centre, **{factor: value})
@@ -95,7 +96,7 @@ def shapes(kind, quick=False):
 
 
 def operations(kind, shape):
-    """Floating-point operations of a row in matrix products, two for each weight that it meets."""
+    """Return the operations per sample in matrix products, two for each weight."""
     first = shape.features * shape.width
     weights = first + (shape.depth - 1) * shape.width**2 + shape.width
     if kind == "rbm":  # up, down, up again; two products of states for the gradient
@@ -105,7 +106,7 @@ def operations(kind, shape):
 
 
 def plan(kind, shape, seconds):
-    """Rows, and epochs (or calls), for about so many seconds of an average contestant."""
+    """Return numbers of samples, and of epochs (or calls), for about so many seconds."""
     units = shape.features + shape.depth * shape.width
     n_weights = operations("prediction", shape) / 2
     a_step = 2e-5 * (2 + shape.depth) + shape.batch * operations(kind, shape) / 5e10
@@ -117,32 +118,32 @@ def plan(kind, shape, seconds):
     return n_batches * shape.batch, max(2, round(n_steps / n_batches))
 
 
-# The contestants of each kind, in the order of NAMES: functions that do the work.
+# Functions that do the work of each kind, for each library in the order of NAMES.
 
 
 def rbm(X, shape, n_epochs):
     args = (X > 1).astype(X.dtype), shape.width, shape.batch, n_epochs
-    ways = [rbm_epoch.ours(*args, dtype=shape.dtype), rbm_epoch.scikit_learn(*args)]
-    return ways + [rbm_epoch.torch_training(*args, n_threads=n) for n in TORCH_THREADS]
+    runs = [rbm_epoch.ours(*args, dtype=shape.dtype), rbm_epoch.scikit_learn(*args)]
+    return runs + [rbm_epoch.torch_training(*args, n_threads=n) for n in TORCH_THREADS]
 
 
 def network(X, shape, n_epochs):
     y = np.sin(X[:, 0])
     size = shape.width, shape.depth, shape.batch
-    ways = [partial(model.fit, X, y) for model in regressors(*size, n_epochs, shape.dtype)]
-    return ways + [torch_training(X, y, *size, n, n_epochs) for n in TORCH_THREADS]
+    runs = [partial(model.fit, X, y) for model in regressors(*size, n_epochs, shape.dtype)]
+    return runs + [torch_training(X, y, *size, n, n_epochs) for n in TORCH_THREADS]
 
 
 def prediction(X, shape, n_calls):
     rows = np.random.default_rng(1).standard_normal((N_TRAINED, shape.features)).astype(X.dtype)
     models = regressors(shape.width, shape.depth, 100, 1, shape.dtype)
-    ways = [partial(model.fit(rows, rows[:, 0]).predict, X) for model in models]
-    ways += [torch_prediction(X, shape, n_threads) for n_threads in TORCH_THREADS]
-    return [repeated(way, n_calls) for way in ways]
+    runs = [partial(model.fit(rows, rows[:, 0]).predict, X) for model in models]
+    runs += [torch_prediction(X, shape, n_threads) for n_threads in TORCH_THREADS]
+    return [repeated(run, n_calls) for run in runs]
 
 
 def torch_prediction(X, shape, n_threads):
-    """A function that predicts in torch, without gradient bookkeeping."""
+    """Return a function that predicts in torch, without gradient bookkeeping."""
     import torch
 
     network = torch_network(shape.features, shape.width, shape.depth, shape.dtype)
@@ -157,7 +158,7 @@ def torch_prediction(X, shape, n_threads):
 
 
 def repeated(function, n_times):
-    """A function that calls another one so many times."""
+    """Return a function that calls another one n_times."""
 
     def repeat():
         for _ in range(n_times):
@@ -172,38 +173,38 @@ TITLES = {
     "network": "Training of a network",
     "prediction": "Prediction of a network",
 }
-WORST = "Worst ten against the best of the others"
+WORST = "Worst ten shapes, compared with the best other library"
 
 
 def numpy_product(dtype):
-    """A function that computes one large product."""
+    """Return a function that computes one large product."""
     a = np.random.default_rng(0).random((PRODUCT, PRODUCT)).astype(dtype)
     return partial(np.dot, a, a.copy(), out=np.empty_like(a))
 
 
 def measure(kind, shape, seconds, n_repeats):
-    """The record of a shape: what a minibatch or call takes, and a fit before the first one.
+    """Return the record of a shape: the time of a minibatch or call, and the fixed time of a fit.
 
-    All are timed with one epoch and with several, whose difference is theirs alone. A first turn
-    tells how many epochs of each take so many seconds, so that the difference is no noise.
+    All libraries are timed with one epoch and with several; the difference is the time of epochs. A
+    first turn finds how many epochs of each take so many seconds, so that noise is small.
     """
     n_rows, n_first = plan(kind, shape, seconds)
     X = np.random.default_rng(0).standard_normal((n_rows, shape.features)).astype(shape.dtype)
 
-    def contestants(n_epochs):
+    def runs_of(n_epochs):
         return dict(zip(NAMES, KINDS[kind](X, shape, n_epochs)))
 
-    once, several = contestants(1), contestants(n_first)
-    both = {(name, n): way[name] for n, way in ((1, once), (n_first, several)) for name in NAMES}
+    once, several = runs_of(1), runs_of(n_first)
+    both = {(name, n): runs[name] for n, runs in ((1, once), (n_first, several)) for name in NAMES}
     first = best_times(both, 1)
     n_epochs = {}
     for name in NAMES:
         epoch = (first[name, n_first] - first[name, 1]) / (n_first - 1)
         epoch = max(epoch, 0.1 * first[name, n_first] / n_first)  # against noise
-        n_epochs[name] = 1 + min(max(1, round(seconds / epoch)), MOST_EPOCHS)
-    ways = {(name, 1): once[name] for name in NAMES}
-    ways |= {(name, "several"): contestants(n_epochs[name])[name] for name in NAMES}
-    times = best_times(ways | {"product": numpy_product(shape.dtype)}, n_repeats)
+        n_epochs[name] = 1 + min(max(1, round(seconds / epoch)), MAX_EPOCHS)
+    runs = {(name, 1): once[name] for name in NAMES}
+    runs |= {(name, "several"): runs_of(n_epochs[name])[name] for name in NAMES}
+    times = best_times(runs | {"product": numpy_product(shape.dtype)}, n_repeats)
     of_blas = 2 * PRODUCT**3 / times["product"]
     steps, fixed = {}, {}
     for name in NAMES:
@@ -224,8 +225,8 @@ def measure(kind, shape, seconds, n_repeats):
     }
 
 
-def machine():
-    """What the numbers depend on: processor, instructions, cores and threads."""
+def computer():
+    """Describe the computer: processor, instruction set, cores and threads."""
     name = platform.processor()
     if os.path.exists("/proc/cpuinfo"):
         found = re.search(r"model name\s*:\s*(.*)", Path("/proc/cpuinfo").read_text())
@@ -242,39 +243,39 @@ def machine():
 
 
 def head(record):
-    """The names of all columns."""
+    """Return the names of all columns."""
     names = f"{'features':>8} {'width':>6} {'depth':>6} {'batch':>6}  {'dtype':<8}"
     names += f" {'fixed ms':>8} {'us':>9} {'GFLOP/s':>8} {'of BLAS':>8}"
     return names + "".join(f" {name:>12}" for name in record["ratios"])
 
 
 def line(record):
-    """The numbers of a shape under them."""
+    """Return the numbers of a shape as a line."""
     cells = "{features:>8} {width:>6} {depth:>6} {batch:>6}  {dtype:<8}".format(**record)
     cells += " {fixed_ms:>8.1f} {us:>9.1f} {gflops:>8.2f} {of_blas:>8.2f}".format(**record)
     return cells + "".join(f" {ratio:>12.2f}" for ratio in record["ratios"].values())
 
 
 def best_ratio(record):
-    """Time of the fastest of the others over ours: below one, somebody is faster."""
+    """Return the time of the fastest other library over that of sk_dbn."""
     return min(record["ratios"].values())
 
 
 def of_each_kind(records):
-    """Pairs of a kind and its records."""
+    """Yield pairs of a kind and its records."""
     for kind in dict.fromkeys(record["kind"] for record in records):
         yield kind, [record for record in records if record["kind"] == kind]
 
 
 def worst(records, n_worst=10):
-    """Lines of the shapes in which the others are fastest, relative to ours."""
+    """Yield lines of the shapes in which other libraries are fastest, relative to sk_dbn."""
     yield f"{'kind':<11}{head(records[0])}"
     for record in sorted(records, key=best_ratio)[:n_worst]:
         yield f"{record['kind']:<11}{line(record)}"
 
 
 def means(records):
-    """Lines with the geometric mean of each ratio, and of the best of the others', by kind."""
+    """Yield lines with the geometric mean of each ratio, and of the best ratio, by kind."""
     names = [*records[0]["ratios"], "best"]
     yield f"{'kind':<11}{'shapes':>7}" + "".join(f" {name:>12}" for name in names)
     for kind, own in of_each_kind(records):
@@ -283,35 +284,35 @@ def means(records):
         yield f"{kind:<11}{len(own):>7}{cells}"
 
 
-def print_rst(machines, records):
-    """Everything as literal blocks, for a page of the documentation."""
+def print_rst(computers, records):
+    """Print everything as literal blocks, for a page of the documentation."""
     blocks = {"Geometric means of the ratios": means(records), WORST: worst(records)}
     for kind, own in of_each_kind(records):
         blocks[TITLES[kind]] = [head(own[0]), *map(line, own)]
-    print(f"Measured on {'; '.join(machines)}.")
+    print(f"Measured on {'; '.join(computers)}.")
     for title, lines in blocks.items():
         print(f"\n*{title}*\n\n.. code-block:: text\n")
         print(*(f"   {text}" for text in lines), sep="\n")
 
 
 def main():
-    """Measure every shape, print a line for each and what they come to."""
+    """Measure every shape, print a line for each and a summary."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="two shapes a kind, in seconds")
-    parser.add_argument("--only", choices=KINDS, help="this kind alone")
-    parser.add_argument("--repeats", type=int, default=3, help="turns timed (default: 3)")
-    parser.add_argument("--seconds", type=float, default=0.3, help="of a turn, roughly")
+    parser.add_argument("--quick", action="store_true", help="two shapes per kind, in seconds")
+    parser.add_argument("--only", choices=KINDS, help="only this kind")
+    parser.add_argument("--repeats", type=int, default=3, help="timed turns (default: 3)")
+    parser.add_argument("--seconds", type=float, default=0.3, help="of a turn, approximately")
     parser.add_argument("--json", type=Path, help="where to write the records")
     parser.add_argument("--rst", type=Path, nargs="+", help="print what was written, for the docs")
     arguments = parser.parse_args()
     if arguments.rst:
         written = [json.loads(path.read_text()) for path in arguments.rst]
         records = [record for part in written for record in part["records"]]
-        return print_rst(dict.fromkeys(part["machine"] for part in written), records)
+        return print_rst(dict.fromkeys(part["computer"] for part in written), records)
     if arguments.quick:
         arguments.repeats, arguments.seconds = 1, 0.01
-    warnings.simplefilter("ignore", UserWarning)  # of few epochs, and scales of few rows
-    records, described = [], machine()
+    warnings.simplefilter("ignore", UserWarning)  # about few epochs, and scales of few samples
+    records, described = [], computer()
     print(described, flush=True)
     with threadpool_limits(N_THREADS, user_api="blas"):
         for kind in [arguments.only] if arguments.only else KINDS:
@@ -322,11 +323,11 @@ def main():
                     print(f"\n{kind}\n{head(record)}")
                 print(line(record), flush=True)
                 if arguments.json:
-                    written = {"machine": described, "records": records}
+                    written = {"computer": described, "records": records}
                     arguments.json.write_text(json.dumps(written, indent=1))
     print(f"\n{WORST}", *worst(records), sep="\n")
     print("\nGeometric means of the ratios", *means(records), sep="\n")
-    print("\nRatios of an idle machine are what counts.")
+    print("\nMeasure on an idle computer.")
 
 
 if __name__ == "__main__":

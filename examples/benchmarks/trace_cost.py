@@ -1,7 +1,7 @@
-"""What gradient_trace_ costs: fits with trace="epoch" against fits with trace=None.
+"""Cost of gradient_trace_: fits with trace="epoch" compared with fits with trace=None.
 
-The two take turns; the best of several fits is compared, for a deep narrow network, a wide one
-and a stack of Boltzmann machines.
+The two take turns, and the best of several fits counts, for a deep narrow network, a wide network
+and a stack of one restricted Boltzmann machine.
 
     python examples/benchmarks/trace_cost.py
     python examples/benchmarks/trace_cost.py --quick
@@ -16,7 +16,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from sk_dbn import BernoulliRBMStack, DeepMLPRegressor
 
-# Epochs alone, and a known number of them.
+# A fixed number of epochs.
 PLAIN = {"activation": "relu", "learning_rate": "constant", "early_stopping": False, "dropout": 0.0}
 CASES = [  # name, rows, features, estimator
     ("20-100x10-1", 10_000, 20, DeepMLPRegressor((100,) * 10, batch_size=32, **PLAIN)),
@@ -31,7 +31,7 @@ QUICK_CASES = [
 
 
 def best_times(estimator, X, y, n_repeats):
-    """Seconds of a fit with the trace and without it, the best of several."""
+    """Return the best time of a fit with the trace and without it, in seconds."""
     best = {"epoch": np.inf, None: np.inf}
     for repeat in range(n_repeats + 1):
         for trace in best:
@@ -48,7 +48,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--quick", action="store_true", help="smaller, in seconds")
     parser.add_argument("--epochs", type=int, default=5, help="epochs of a fit (default: 5)")
-    parser.add_argument("--repeats", type=int, default=5, help="fits that are timed (default: 5)")
+    parser.add_argument("--repeats", type=int, default=5, help="timed fits (default: 5)")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore", ConvergenceWarning)
     rng = np.random.default_rng(0)

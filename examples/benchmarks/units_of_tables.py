@@ -1,16 +1,17 @@
 """Tables of numbers and categories: Bernoulli units for the dummies, or Gaussian units for all?
 
-Numbers are standardised, categories become columns of 0 and 1. A stack of one machine learns
-features from the training rows without labels, by visible="auto" and by visible="gaussian";
-a linear classifier on them is asked for the classes of other rows. By default the table is
-scikit-learn's breast cancer, every second feature cut into thirds as a category.
+Numbers are standardised, categories become columns of 0 and 1. A stack of one restricted Boltzmann
+machine learns features from the training samples without labels, with visible="auto" and with
+visible="gaussian". A linear classifier on these features predicts the classes of test samples. By
+default the table is scikit-learn's breast cancer, with every second feature cut into thirds as a
+category.
 
     python examples/benchmarks/units_of_tables.py
     python examples/benchmarks/units_of_tables.py --quick
     python examples/benchmarks/units_of_tables.py --data adult.npz
 
-The file holds numbers X_num_train, codes of categories X_cat_train and classes y_train, with
-one row for each sample; 3,000 rows are trained on, 6,000 others are tested.
+The file contains numbers X_num_train, codes of categories X_cat_train and classes y_train. 3,000
+samples are for training, 6,000 others for testing.
 """
 
 import argparse
@@ -30,7 +31,7 @@ N_TRAINED, N_TESTED = 3000, 6000
 
 
 def load(path):
-    """Numbers, codes of categories and classes."""
+    """Return numbers, codes of categories and classes."""
     if path is None:
         X, y = load_breast_cancer(return_X_y=True)
         thirds = KBinsDiscretizer(3, encode="ordinal", quantile_method="averaged_inverted_cdf")
@@ -40,7 +41,7 @@ def load(path):
 
 
 def accuracy(stack, columns, split):
-    """Test accuracy of a linear classifier on a stack's features."""
+    """Return the test accuracy of a linear classifier on a stack's features."""
     X_train, X_test, y_train, y_test = split
     classifier = LogisticRegression(max_iter=1000)
     model = make_pipeline(columns, stack, StandardScaler(), classifier)
@@ -48,7 +49,7 @@ def accuracy(stack, columns, split):
 
 
 def main(data, n_splits, max_iter):
-    """Print mean accuracy and its standard error for either choice of units."""
+    """Print mean accuracy and its standard error for both choices of units."""
     numbers, categories, y = load(data)
     n_numbers, X = numbers.shape[1], np.hstack([numbers, categories])
     columns = make_column_transformer(
