@@ -8,10 +8,9 @@ that shows on its visible side goes down through the layers, each drawn given th
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.special import expit
 
-from sk_dbn.kernels.activations import IDENTITY, LOGISTIC, RELU
-from sk_dbn.models.rbm import means, units_by_code
+from sk_dbn.kernels.activations import RELU
+from sk_dbn.models.units import draw, draw_given, means
 from sk_dbn.models.work import product_work, row_pieces
 
 
@@ -27,51 +26,6 @@ def generator(random):
     numpy.random.Generator
     """
     return np.random.default_rng(random.randint(0, 2**32, size=4, dtype=np.uint32))
-
-
-def draw(kind, mean, random, deviation=1.0):
-    """Samples of units that have these means.
-
-    Parameters
-    ----------
-    kind : int, or int64 ndarray of shape (n_units,)
-        Codes of `UNIT_KINDS`, any but RELU.
-    mean : float32 or float64 ndarray of shape (..., n_units)
-    random : numpy.random.Generator
-    deviation : float or ndarray of shape (n_units,), default=1.0
-        Standard deviation of Gaussian units.
-
-    Returns
-    -------
-    ndarray like mean
-    """
-    if np.ndim(kind) > 0:
-        state, deviation = np.empty_like(mean), np.broadcast_to(deviation, kind.shape)
-        for each, units in units_by_code(kind):
-            state[..., units] = draw(each, mean[..., units], random, deviation[units])
-        return state
-    if kind == IDENTITY:
-        return mean + deviation * random.standard_normal(mean.shape, mean.dtype)
-    u = random.random(mean.shape, mean.dtype)
-    if kind == LOGISTIC:
-        return (u < mean).astype(mean.dtype)
-    return np.where(2.0 * u - 1.0 < mean, 1, -1).astype(mean.dtype)
-
-
-def draw_rectified(x, random):
-    """Samples of noisy rectified linear units, from their products and biases.
-
-    Parameters
-    ----------
-    x : float32 or float64 ndarray
-    random : numpy.random.Generator
-
-    Returns
-    -------
-    ndarray like x
-    """
-    noise = random.standard_normal(x.shape, x.dtype)
-    return np.maximum(x + np.sqrt(expit(x)) * noise, 0)
 
 
 @dataclass(frozen=True)
@@ -142,21 +96,18 @@ class GibbsSampler:
         return means(self.visible, self.visible_products(h))
 
     def _draw_visible(self, h):
-        x = self.visible_products(h)
-        if np.all(self.visible == RELU):
-            return draw_rectified(x, self.random)
-        return self.around(means(self.visible, x))
+        return draw_given(self.visible, self.visible_products(h), self.random, self._spread)
 
     def around(self, mean):
         """Samples of visible units with these means, (n_rows, n_visible)."""
-        deviation = self.deviation if self.deviation.size else 1.0
-        return draw(self.visible, mean, self.random, deviation)
+        return draw(self.visible, mean, self.random, self._spread)
+
+    @property
+    def _spread(self):
+        return self.deviation if self.deviation.size else 1.0
 
     def _draw_hidden(self, v):
-        x = self.hidden_products(v)
-        if self.hidden == RELU:
-            return draw_rectified(x, self.random)
-        return draw(self.hidden, means(self.hidden, x), self.random)
+        return draw_given(self.hidden, self.hidden_products(v), self.random)
 
     def steps(self, h, n_steps):
         """Hidden units after some steps, each of which draws the visible ones first."""

@@ -14,10 +14,10 @@ from sk_dbn.kernels.enumeration import (
     block_log_sums,
     scores_of_blocks,
 )
-from sk_dbn.models.generation import draw, generator
+from sk_dbn.models.generation import generator
 from sk_dbn.models.pace import Pace
-from sk_dbn.models.rbm import means, natural_bias, spans_of
 from sk_dbn.models.threads import run_serial
+from sk_dbn.models.units import draw, means, natural_bias, spans_of
 from sk_dbn.models.work import SMALL_WORK
 
 MOST_ENUMERATED = 25  # units of the smaller side

@@ -1,9 +1,8 @@
 """The stack of restricted Boltzmann machines: its parameters and what follows from them."""
 
 import numpy as np
-from scipy.special import expit, ndtr, rel_entr, spence
 
-from sk_dbn.kernels.activations import IDENTITY, LOGISTIC, RELU, TANH
+from sk_dbn.kernels.activations import IDENTITY
 from sk_dbn.kernels.feed_forward import Layers
 from sk_dbn.kernels.pseudo_likelihood import pseudo_log_likelihood
 from sk_dbn.kernels.rbm import RBM, Parameters, RunningMeans
@@ -11,186 +10,19 @@ from sk_dbn.models.data import arrays_for_kernels
 from sk_dbn.models.forward import forward
 from sk_dbn.models.pace import Pace
 from sk_dbn.models.threads import run_serial
+from sk_dbn.models.units import (
+    FORMULAS,
+    UNIT_KINDS,
+    code_of,
+    mean_divergence,
+    means,
+    own_energies,
+    spans_of,
+)
 from sk_dbn.models.work import SMALL_WORK, product_work, row_pieces
-
-UNIT_KINDS = {
-    "bernoulli": LOGISTIC,
-    "gaussian": IDENTITY,
-    "logistic": LOGISTIC,
-    "tanh": TANH,
-    "relu": RELU,
-}
 
 MOST_SCORED = 64  # visible units that a sample's pseudo-likelihood looks at
 SCORED_TOGETHER = 2**14  # hidden units, times samples, of one call at least
-
-
-UNBOUNDED = (IDENTITY, RELU)
-
-
-def rectified_mean(x):
-    """The mean of max(0, x + e), for normal e of the variance logistic(x).
-
-    Parameters
-    ----------
-    x : ndarray
-
-    Returns
-    -------
-    ndarray like x
-    """
-    s = np.sqrt(expit(x))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        z = np.where(s > 0.0, x / s, -np.inf)
-    density = np.exp(-0.5 * z * z) / np.sqrt(2.0 * np.pi)
-    return (np.where(s > 0.0, x * ndtr(z), 0.0) + s * density).astype(np.asarray(x).dtype)
-
-
-def rectified_log_partition(x):
-    """The integral of log(1 + exp(t)) over t up to x, minus the dilogarithm of -exp(x).
-
-    That is what a noisy rectified linear unit, as a sum of units of 0 and 1, adds to -F(v).
-
-    Parameters
-    ----------
-    x : ndarray
-
-    Returns
-    -------
-    ndarray like x
-    """
-    half = -spence(1.0 + np.exp(-np.abs(x)))
-    return np.where(x <= 0.0, half, 0.5 * x * x + np.pi**2 / 6.0 - half)
-
-
-# What a layer passes upward; the mean of a unit given the other side, where that is another
-# function; and the log of what its values sum to.
-FEATURES = {
-    IDENTITY: lambda x: x,
-    LOGISTIC: expit,
-    TANH: np.tanh,
-    RELU: lambda x: np.maximum(x, 0),
-}
-MEANS = {**FEATURES, RELU: rectified_mean}
-LOG_PARTITIONS = {
-    LOGISTIC: lambda x: np.logaddexp(0.0, x),
-    TANH: lambda x: np.logaddexp(x, -x),
-    RELU: rectified_log_partition,
-}
-
-
-def code_of(kinds):
-    """The code of some units.
-
-    Parameters
-    ----------
-    kinds : str or sequence of str
-        A name of `UNIT_KINDS`, or one for each unit.
-
-    Returns
-    -------
-    int, or int64 ndarray of shape (n_units,) where units are of different kinds
-    """
-    codes = np.array([UNIT_KINDS[name] for name in np.atleast_1d(kinds)], dtype=np.int64)
-    return int(codes[0]) if (codes == codes[0]).all() else codes
-
-
-def units_by_code(code):
-    """The units of each kind among units of different kinds.
-
-    Parameters
-    ----------
-    code : int64 ndarray of shape (n_units,)
-
-    Returns
-    -------
-    list of tuples (int, boolean ndarray of shape (n_units,))
-    """
-    return [(int(each), code == each) for each in np.unique(code)]
-
-
-def means(code, x):
-    """Means of units, given the other side.
-
-    Parameters
-    ----------
-    code : int, or int64 ndarray of shape (n_units,)
-        See `code_of`.
-    x : ndarray of shape (..., n_units)
-        Products and biases.
-
-    Returns
-    -------
-    ndarray like x
-    """
-    if np.ndim(code) == 0:
-        return MEANS[code](x)
-    result = np.empty_like(x)
-    for each, units in units_by_code(code):
-        result[..., units] = MEANS[each](x[..., units])
-    return result
-
-
-def own_energies(code, v, b):
-    """What visible units of variance 1 add to the energy by themselves.
-
-    Parameters
-    ----------
-    code : int, or int64 ndarray of shape (n_units,)
-    v : ndarray of shape (n_samples, n_units)
-    b : ndarray of shape (n_units,)
-
-    Returns
-    -------
-    ndarray of shape (n_samples,)
-    """
-    if np.ndim(code) > 0:
-        parts = units_by_code(code)
-        return sum(own_energies(each, v[:, units], b[units]) for each, units in parts)
-    return 0.5 * ((v - b) ** 2).sum(axis=1) if code == IDENTITY else -(v @ b)
-
-
-def mean_divergence(code, v, p, variance):
-    """Divergence of visible units' means from their values, in nats a sample.
-
-    Parameters
-    ----------
-    code : int, or int64 ndarray of shape (n_units,)
-    v, p : ndarrays of shape (n_samples, n_units)
-    variance : ndarray of shape (n_units,), or (0,) where no unit is Gaussian
-
-    Returns
-    -------
-    float
-    """
-    if np.ndim(code) > 0:
-        return sum(
-            mean_divergence(each, v[:, units], p[:, units], variance[units])
-            for each, units in units_by_code(code)
-        )
-    if code == IDENTITY:
-        return 0.5 * ((v - p) ** 2 / variance).sum() / len(v)
-    p = np.clip(p, 2.0**-24, 1.0 - 2.0**-24)
-    return (rel_entr(v, p) + rel_entr(1.0 - v, 1.0 - p)).sum() / len(v)
-
-
-def spans_of(code, n_units):
-    """Ranges of neighbouring units of one kind, as the kernels take them.
-
-    Parameters
-    ----------
-    code : int, or int64 ndarray of shape (n_units,)
-    n_units : int
-
-    Returns
-    -------
-    int64 ndarray of shape (n_spans, 3)
-        First unit, end and code of each range.
-    """
-    codes = np.broadcast_to(code, n_units)
-    ends = np.r_[np.flatnonzero(np.diff(codes)) + 1, n_units]
-    first = np.r_[0, ends[:-1]]
-    return np.ascontiguousarray(np.column_stack([first, ends, codes[first]]), dtype=np.int64)
 
 
 class Memory:
@@ -428,7 +260,7 @@ class Stack:
         """
         v, W, b, c = self.in_unit_variance(v)
         own = own_energies(self.kinds[0], v, b)
-        return own - LOG_PARTITIONS[self.kinds[1]](v @ W + c).sum(axis=1)
+        return own - FORMULAS[self.kinds[1]].log_partition(v @ W + c).sum(axis=1)
 
     def in_unit_variance(self, v):
         """The first RBM's parameters and values of its visible units, in units of their
@@ -519,10 +351,10 @@ class Stack:
 
     def _reconstruction_divergence(self, v, x):
         """Mean divergence from v of the reconstruction, given the first layer's products."""
-        h = FEATURES[self.kinds[1]](x)
+        h = FORMULAS[self.kinds[1]].feature(x)
         for layer in range(1, self.n_layers):
             x = h @ self.coefs[layer] + self.intercepts_hidden[layer]
-            h = FEATURES[self.kinds[layer + 1]](x)
+            h = FORMULAS[self.kinds[layer + 1]].feature(x)
         return mean_divergence(self.kinds[0], v, self._means_down(h), self.variance)
 
     def has_kinds(self, visible, hidden):
@@ -530,33 +362,3 @@ class Stack:
         return (
             np.array_equal(self.kinds[0], code_of(visible)) and self.kinds[1] == UNIT_KINDS[hidden]
         )
-
-
-def natural_bias(kind, mean, n_samples):
-    """The bias that gives an isolated unit the mean it has in the data.
-
-    For units of 0 and 1 that is the log-odds log(p / (1 - p)) (Hinton, 2012, section 8.1).
-    One sample more of either value is assumed where all agree, so the bias is finite.
-
-    Parameters
-    ----------
-    kind : int, or int64 ndarray of shape (n_units,)
-        See `code_of`.
-    mean : ndarray of shape (n_units,)
-    n_samples : int
-
-    Returns
-    -------
-    ndarray of shape (n_units,)
-    """
-    if np.ndim(kind) > 0:
-        bias = np.empty(len(mean))
-        for each, units in units_by_code(kind):
-            bias[units] = natural_bias(each, mean[units], n_samples)
-        return bias
-    if kind in UNBOUNDED:
-        return np.array(mean)
-    p = mean if kind == LOGISTIC else 0.5 + 0.5 * mean
-    p = np.clip(p, 1.0 / (n_samples + 1.0), n_samples / (n_samples + 1.0))
-    log_odds = np.log(p) - np.log1p(-p)
-    return log_odds if kind == LOGISTIC else 0.5 * log_odds  # atanh(m) = logit(p) / 2

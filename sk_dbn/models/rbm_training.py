@@ -29,9 +29,9 @@ from sk_dbn.kernels.rbm import (
 from sk_dbn.kernels.updates import CENTERING_ROWS, push_to_target
 from sk_dbn.models.divergence import MUCH_WORSE
 from sk_dbn.models.pace import TeamPace
-from sk_dbn.models.rbm import UNBOUNDED, natural_bias
 from sk_dbn.models.threads import run_serial
 from sk_dbn.models.traces import MOST_PROBED, Recorder, evenly_spaced
+from sk_dbn.models.units import are_bounded, natural_bias
 from sk_dbn.models.work import SMALL_WORK, row_blocks, weight_blocks
 
 LEAST_PROBED = 64  # rows that an RBM is watched on, where there are as many
@@ -94,7 +94,7 @@ class Settings:
 
     def rule(self, memory, visible, hidden, rate):
         """The kernels' view, for the RBM that remembers this and has these kinds of units."""
-        is_unbounded = np.isin([*np.atleast_1d(visible), hidden], UNBOUNDED).any()
+        is_bounded = are_bounded(visible) and are_bounded(hidden)
         is_sparse = self.sparsity_target is not None
         variance_rate = PERSISTENT_VARIANCE_RATE if self.persistent else VARIANCE_RATE
         return Rule(
@@ -114,7 +114,7 @@ class Settings:
             dropout=float(self.dropout),
             max_norm=float(self.max_norm or 0.0),
             variance_rate=variance_rate if self.learn_variance else 0.0,
-            most_step=MOST_STEP if is_unbounded else 0.0,
+            most_step=0.0 if is_bounded else MOST_STEP,
         )
 
 
@@ -196,7 +196,7 @@ def learning_rate_scale(stack, layer, batch_size):
     float
     """
     sides = stack.kinds[layer : layer + 2]
-    share = UNBOUNDED_RATE ** sum(np.isin(code, UNBOUNDED).any() for code in sides)
+    share = UNBOUNDED_RATE ** sum(not are_bounded(code) for code in sides)
     together, alone = stack.memories[layer].spread
     return min(share, 1.0 / max(together + alone / batch_size, 1.0))
 

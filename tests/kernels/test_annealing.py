@@ -7,7 +7,7 @@ import pytest
 
 from sk_dbn.kernels.activations import IDENTITY, LOGISTIC
 from sk_dbn.kernels.annealing import BLOCK_UNITS, Chains, Ladder, anneal, fold
-from sk_dbn.models.rbm import spans_of
+from sk_dbn.models.units import spans_of
 from tests import reference_annealing as slow
 
 KINDS = ("binary", "gaussian", "both")

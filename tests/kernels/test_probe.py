@@ -5,7 +5,7 @@ import pytest
 
 from sk_dbn.kernels.probe import FREE_ENERGY, FREE_ENERGY_SQUARE, KL, MSE, probe_rbm
 from sk_dbn.models.data import Data
-from sk_dbn.models.rbm import rectified_log_partition
+from sk_dbn.models.units import rectified_log_partition
 from tests import reference_rbm as slow
 from tests.kernels.small_rbms import (
     KINDS,

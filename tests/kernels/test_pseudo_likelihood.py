@@ -8,7 +8,7 @@ from scipy.integrate import quad
 
 from sk_dbn.kernels.activations import IDENTITY, LOGISTIC, RELU, TANH
 from sk_dbn.kernels.pseudo_likelihood import pseudo_log_likelihood
-from sk_dbn.models.rbm import rectified_log_partition
+from sk_dbn.models.units import rectified_log_partition
 from tests import reference_rbm as slow
 
 KINDS = {LOGISTIC: "binary", TANH: "bipolar"}

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sk_dbn.models.data import Data
-from sk_dbn.models.divergence import WORSE, Yardstick
+from sk_dbn.models.divergence import MUCH_WORSE, Yardstick
 from sk_dbn.models.network import Network
 from sk_dbn.models.network_training import TrainingSet
 from sk_dbn.models.threads import run_serial
@@ -43,9 +43,9 @@ def test_what_is_hopeless_and_what_is_no_result(dtype):
     rounding = 1.0 / np.finfo(dtype).eps ** 2
     for loss in (np.nan, np.inf, 4.6 * rounding):
         assert of.is_hopeless(loss) and of.is_worse(loss)
-    for loss in (0.0, 4.4 * WORSE):
+    for loss in (0.0, 4.4 * MUCH_WORSE):
         assert not of.is_hopeless(loss) and not of.is_worse(loss)
-    assert of.is_worse(4.6 * WORSE) and not of.is_hopeless(4.6 * WORSE)
+    assert of.is_worse(4.6 * MUCH_WORSE) and not of.is_hopeless(4.6 * MUCH_WORSE)
 
 
 def test_where_there_is_nothing_to_compare_with():

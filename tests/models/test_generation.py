@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from scipy.stats import chi2, kstest, norm
 
-from sk_dbn.kernels.activations import IDENTITY, LOGISTIC, TANH
-from sk_dbn.models.generation import complete, draw, draw_rectified, generate, gibbs
-from sk_dbn.models.rbm import Stack, rectified_mean
+from sk_dbn.kernels.activations import IDENTITY, LOGISTIC, RELU, TANH
+from sk_dbn.models.generation import complete, generate, gibbs
+from sk_dbn.models.rbm import Stack
+from sk_dbn.models.units import draw, draw_given, rectified_mean
 from tests import reference_rbm as slow
 
 KINDS = {"logistic": "binary", "tanh": "bipolar"}
@@ -354,6 +355,6 @@ def test_a_units_variance_is_its_unit_of_length(hidden):
 def test_rectified_units_are_drawn_with_their_noise():
     """max(0, x + e), e normal with the variance logistic(x): its mean is known."""
     for x in (-0.5, 0.0, 3.0):
-        samples = draw_rectified(np.full((N, 1), x), np.random.default_rng(0))
+        samples = draw_given(RELU, np.full((N, 1), x), np.random.default_rng(0))
         assert samples.min() >= 0
         assert_means(samples, [float(rectified_mean(np.array(x)))])

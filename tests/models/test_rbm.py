@@ -7,13 +7,7 @@ import pytest
 
 from sk_dbn.kernels.activations import IDENTITY, LOGISTIC, TANH
 from sk_dbn.models.data import Data
-from sk_dbn.models.rbm import (
-    Stack,
-    natural_bias,
-    rectified_log_partition,
-    rectified_mean,
-    spans_of,
-)
+from sk_dbn.models.rbm import Stack
 from sk_dbn.models.rbm_training import (
     RBMTraining,
     Settings,
@@ -22,6 +16,12 @@ from sk_dbn.models.rbm_training import (
     spread,
 )
 from sk_dbn.models.threads import run_serial
+from sk_dbn.models.units import (
+    natural_bias,
+    rectified_log_partition,
+    rectified_mean,
+    spans_of,
+)
 from tests import reference_rbm as slow
 
 KINDS = {"logistic": "binary", "tanh": "bipolar"}
