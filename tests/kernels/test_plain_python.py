@@ -18,10 +18,12 @@ FILES = [
     "gather",
     "losses",
     "optimisers",
+    "probe",
     "products",
     "random_bits",
     "statistics",
     "units",
+    "updates",
 ]
 
 # Loops over very many numbers, what has a process or a library of its own, and bits that NumPy's
