@@ -9,12 +9,12 @@ from sklearn.utils.validation import check_is_fitted
 
 from sk_dbn._rbm_stack import BernoulliRBMStack
 from sk_dbn._warm_start import WarmStart
+from sk_dbn.models.units import HIDDEN_KINDS
 
 # What a fitted stack can be wrapped in: its layers stay as they are, or are trained further.
 WRAPPERS = (FrozenEstimator, WarmStart)
 
-# Activations that the hidden units of a BernoulliRBMStack have.
-STACK_ACTIVATIONS = ("logistic", "tanh", "relu")
+STACK_ACTIVATIONS = tuple(HIDDEN_KINDS)  # that the hidden units of a BernoulliRBMStack have
 
 
 def check_pretrainer(pretrainer):

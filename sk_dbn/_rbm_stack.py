@@ -49,6 +49,7 @@ from sk_dbn.models.stack_training import StackTraining
 from sk_dbn.models.threads import threads
 from sk_dbn.models.traces import join_layers
 from sk_dbn.models.transaction import transaction
+from sk_dbn.models.units import HIDDEN_KINDS, VISIBLE_KINDS
 from sk_dbn.models.visible import VisibleUnits
 
 FLOATS = np.float64, np.float32, np.float16
@@ -274,9 +275,9 @@ class BernoulliRBMStack(
 
     _parameter_constraints: dict = {
         "hidden_layer_sizes": "no_validation",  # by layer_sizes
-        "visible": [Names({"auto", "bernoulli", "gaussian"}), "array-like"],
+        "visible": [Names({"auto", *VISIBLE_KINDS}), "array-like"],
         "learn_variance": ["boolean"],
-        "activation": [Names({"logistic", "tanh", "relu"})],
+        "activation": [Names(set(HIDDEN_KINDS))],
         "init": [Names(set(NAMES)), Interval(Real, 0, None, closed="left"), list, tuple],
         "learning_rate": [Interval(Real, 0, None, closed="neither"), "array-like"],
         "annealing": [StrOptions({"auto"}), Interval(Real, 0, 1, closed="both")],

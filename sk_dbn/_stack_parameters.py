@@ -10,6 +10,7 @@ from sk_dbn._unused import STACK, warn_of_unused
 from sk_dbn.models import memory
 from sk_dbn.models.rbm_training import Settings
 from sk_dbn.models.stack_training import StoppingRule
+from sk_dbn.models.units import VISIBLE_KINDS
 
 
 def check_combinations(stack):
@@ -155,7 +156,7 @@ def asked_kinds(visible, n_features):
     if len(kinds) != n_features:
         raise ValueError(f"{rule}, got a sequence of {len(kinds)}.")
     for kind in kinds:
-        if not isinstance(kind, str) or kind not in ("bernoulli", "gaussian"):
+        if not isinstance(kind, str) or kind not in VISIBLE_KINDS:
             raise ValueError(f"{rule}, got {kind!r} in it.")
     return np.array(kinds)
 

@@ -11,13 +11,9 @@ from scipy.special import expit, ndtr, rel_entr, spence
 
 from sk_dbn.kernels.activations import IDENTITY, LOGISTIC, RELU, TANH
 
-UNIT_KINDS = {
-    "bernoulli": LOGISTIC,
-    "gaussian": IDENTITY,
-    "logistic": LOGISTIC,
-    "tanh": TANH,
-    "relu": RELU,
-}
+VISIBLE_KINDS = {"bernoulli": LOGISTIC, "gaussian": IDENTITY}
+HIDDEN_KINDS = {"logistic": LOGISTIC, "tanh": TANH, "relu": RELU}
+UNIT_KINDS = VISIBLE_KINDS | HIDDEN_KINDS
 
 
 def rectified_mean(x):
