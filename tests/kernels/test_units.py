@@ -19,7 +19,7 @@ from sk_dbn.kernels.units import (
     softplus,
     to_means,
 )
-from sk_dbn.models import rbm
+from sk_dbn.models import units
 from tests import reference
 
 DTYPES = [np.float32, np.float64]
@@ -148,7 +148,7 @@ def test_rectified_means_are_integrals():
         z = np.array([[x]])
         to_means(RELU, z, np.zeros(1), 0, 1)
         assert z[0, 0] == pytest.approx(tail, rel=1e-7, abs=1e-7)
-        assert rbm.rectified_mean(np.array(x)) == pytest.approx(tail, abs=1e-9)
+        assert units.rectified_mean(np.array(x)) == pytest.approx(tail, abs=1e-9)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -168,7 +168,7 @@ def test_rectified_log_partition_is_the_integral_of_softplus():
         for y in x
     ]
     np.testing.assert_allclose(slopes, np.logaddexp(0, x), rtol=2e-7)
-    np.testing.assert_allclose(found, rbm.rectified_log_partition(x), rtol=1e-13, atol=1e-15)
+    np.testing.assert_allclose(found, units.rectified_log_partition(x), rtol=1e-13, atol=1e-15)
     assert rectified_log_partition(-800.0) == 0.0
     for low in (-1.0, 0.0, 2.5):
         integral = scipy.integrate.quad(lambda t: np.logaddexp(0, t), -60, low, epsabs=1e-13)[0]
