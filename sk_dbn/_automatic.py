@@ -43,7 +43,7 @@ def automatic_learning_rate(
     is_pretrained : bool
         Whether the layers are pre-trained. A high rate would undo that.
     has_shortcuts : bool, default=False
-        Whether the network has shortcuts. They are scaled by depth, so the rate need not be.
+        Whether the network has shortcuts. Then its layers are scaled by depth, not the rate.
 
     Returns
     -------

@@ -51,8 +51,8 @@ def compare(network, run, train, y, validation, incremental):
     if network.trace is None:
         return None
     n = len(train.order)
-    most = max(MIN_COMPARED, n // 16) if incremental else n
-    rows = train.order[np.linspace(0, n - 1, min(n, most, MAX_COMPARED)).astype(np.int64)]
+    n_compared = min(n, MAX_COMPARED, max(MIN_COMPARED, n // 16) if incremental else n)
+    rows = train.order[np.linspace(0, n - 1, n_compared).astype(np.int64)]
     weight = train.sample_weight[rows] if train.sample_weight.size else np.ones(len(rows))
     weight = weight.astype(np.float64)
     outputs = network._trained.outputs(run, train.data, rows=rows)
@@ -96,7 +96,7 @@ def constant_loss(loss, targets, weight):
     ----------
     loss : str
     targets : ndarray of shape (n_samples, n_outputs) or (n_samples, 1)
-        As the network's loss reads them.
+        Targets of the network's loss.
     weight : ndarray of shape (n_samples,)
 
     Returns

@@ -41,12 +41,12 @@ def split_by_target(training_set, random):
 
 
 def enough_epochs(losses, rates, extra=EXTRA, is_planned=True):
-    """The number of epochs that reaches the sum of learning rates of the best epoch.
+    """The number of epochs whose learning rates sum to `extra` times those of the best epoch.
 
-    The best epoch has the smallest held-out loss. A planned schedule over fewer epochs goes
-    through the same rates faster, so the number of epochs is reduced in proportion to the sum.
-    Other schedules do not depend on the number of epochs, so training ends at the epoch that
-    reaches the sum.
+    The best epoch has the smallest held-out loss; its sum is over all epochs up to it. A planned
+    schedule over fewer epochs goes through the same rates faster, so the number of epochs is
+    reduced in proportion to the sum. Other schedules do not depend on the number of epochs, so
+    training ends at the epoch that reaches the sum.
 
     Parameters
     ----------

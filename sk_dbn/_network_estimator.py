@@ -539,7 +539,7 @@ class BaseDeepNetwork(NetworkParameters, SuggestsNames, BaseEstimator, metaclass
         )
 
     def _warn_of_too_few_epochs(self):
-        """Warn if training ended at `max_iter` without a plan, while the loss was falling."""
+        """Warn if `max_iter` ended training, unless the schedule or 'refit' planned that."""
         if not (self._schedule.is_planned or self.max_iter_ < self.max_iter):
             warnings.warn(
                 f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) "
@@ -574,7 +574,7 @@ class BaseDeepNetwork(NetworkParameters, SuggestsNames, BaseEstimator, metaclass
     def _outputs(self, X, n_above=0):
         """The activations of the layer with n_above others above it.
 
-        float64 input is read in the precision of training, so that it cannot overflow here only.
+        float64 input is read in the precision of training, so it overflows only if `fit` would.
         """
         X = read_input_again(self, X)
         dtype = self._network.theta.dtype

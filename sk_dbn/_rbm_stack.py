@@ -141,7 +141,7 @@ class BernoulliRBMStack(
         Share of the hidden units that are left out in training, chosen anew for each sample and
         each chain; the others are scaled up [12]_. Not with ``algorithm='pt'``.
     batch_size : int, default=10
-        Number of samples in a minibatch; at most that of the training set.
+        Number of samples in a minibatch, at most all training samples.
     max_iter : int or array-like of shape (n_layers,), default=50
         Maximum number of epochs, for all layers or for each.
     tol : float, default=0.001
@@ -205,7 +205,7 @@ class BernoulliRBMStack(
         Kind of the visible units: a string if they are all of one kind, else an array.
     visible_variance_ : ndarray of shape (n_features,) or None
         Variance of each Gaussian unit given the hidden units, in units of its feature's variance.
-        NaN for Bernoulli units beside Gaussian ones, None if all units are Bernoulli.
+        NaN for Bernoulli units; None if all units are Bernoulli.
     visible_mean_, visible_scale_ : ndarrays of shape (n_features,)
         `coefs_[0]` acts on ``v = (X - visible_mean_) / visible_scale_``, which Bernoulli
         units then clip to [0, 1]. For Gaussian units: the mean, and the standard deviation (1 for
@@ -555,7 +555,8 @@ class BernoulliRBMStack(
             In nats; for Gaussian units a density in the standardised units. It is -inf if
             rectified linear units leave a Gaussian unit without a proper density, or if it is
             beyond the range of floating-point numbers. Only the highest peak of a unit's density
-            counts if its peaks are hundreds of standard deviations apart, as far outside the data.
+            counts if its peaks are hundreds of standard deviations apart, which may happen far
+            outside the data.
         """
         check_is_fitted(self)
         X = self._read(X, reset=False)

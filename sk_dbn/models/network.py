@@ -95,11 +95,11 @@ class Network:
 
     def replaced(self, name, arrays):
         """A copy with other weights (`coefs`) or biases (`intercepts`)."""
-        twin = object.__new__(Network)
-        twin.__setstate__({**self.__getstate__(), "theta": self.theta.copy()})
-        for mine, given in zip(getattr(twin, name), arrays, strict=True):
+        copy = object.__new__(Network)
+        copy.__setstate__({**self.__getstate__(), "theta": self.theta.copy()})
+        for mine, given in zip(getattr(copy, name), arrays, strict=True):
             mine[:] = given
-        return twin
+        return copy
 
     def output_layer(self):
         """The output layer as a network whose input is the top hidden layer.
@@ -132,9 +132,9 @@ class Network:
 
     def with_parameters(self, theta):
         """A network with the same layers and other parameters, which are not copied."""
-        twin = object.__new__(Network)
-        twin.__setstate__({**self.__getstate__(), "theta": theta})
-        return twin
+        copy = object.__new__(Network)
+        copy.__setstate__({**self.__getstate__(), "theta": theta})
+        return copy
 
     def outputs(self, run, data, n_layers=None, rows=None):
         """The activations of a layer for every row.

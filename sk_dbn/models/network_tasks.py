@@ -39,7 +39,7 @@ class Validation:
         Returns
         -------
         score, loss : float
-            The score is NaN if an output is not finite, or by_loss for a single sample.
+            The score is NaN if an output is not finite, or if `by_loss` and there is one sample.
         """
         samples = self.samples
         outputs = samples.outputs(run, network, samples.order)

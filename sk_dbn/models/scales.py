@@ -149,7 +149,7 @@ class Scales:
         if self.distance > FAR:
             return _largest(np.abs(self.mean), self._is_off_zero), "far from zero"
         if self._is_narrow.any():
-            return _largest(-self.std, self._is_narrow), "nearly constant beside the others"
+            return _largest(-self.std, self._is_narrow), "nearly constant compared with the others"
         if self.size * np.sqrt(len(self.rms)) < SMALL:
             return _largest(self.rms, self.rms > 0), "small"
         return [], ""

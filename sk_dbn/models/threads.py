@@ -29,33 +29,33 @@ class _OwnedLock:
     def __init__(self):
         self._holder = {}
 
-    def claim(self, claimant):
-        """Take the lock if it is free; return whether the claimant holds it now."""
-        return self._holder.setdefault("holder", claimant) is claimant
+    def acquire(self, caller):
+        """Take the lock if it is free; return whether the caller holds it now."""
+        return self._holder.setdefault("holder", caller) is caller
 
-    def belongs_to(self, claimant):
-        """Whether the claimant holds the lock."""
-        return self._holder.get("holder") is claimant
+    def is_held_by(self, caller):
+        """Whether the caller holds the lock."""
+        return self._holder.get("holder") is caller
 
-    def give_up(self, claimant):
-        """Release the lock, if the claimant holds it."""
-        if self.belongs_to(claimant):
+    def release(self, caller):
+        """Release the lock, if the caller holds it."""
+        if self.is_held_by(caller):
             self._holder.clear()
 
-    def take_over(self, claimant):
-        """Take the lock, even if another claimant holds it."""
-        self._holder = {"holder": claimant}
+    def acquire_by_force(self, caller):
+        """Take the lock, even if another caller holds it."""
+        self._holder = {"holder": caller}
 
     def locked(self):
-        """Whether any claimant holds the lock."""
+        """Whether any caller holds the lock."""
         return bool(self._holder)
 
 
 class _BlasLimit:
-    """Limits BLAS to one thread while any claimant is inside, then restores the previous limit.
+    """Limits BLAS to one thread while any caller is inside, then restores the previous limit.
 
-    The limit is of the whole process: the first claimant sets it and the last one restores it. A
-    claimant that is interrupted in `enter` or `leave` calls `leave` again.
+    The limit is of the whole process: the first caller sets it and the last one restores it. A
+    caller that is interrupted in `enter` or `leave` calls `leave` again.
     """
 
     def __init__(self):
@@ -64,41 +64,41 @@ class _BlasLimit:
         self._libraries = None
         self._before = None
 
-    def enter(self, claimant):
-        """Set the limit, unless another claimant has done so."""
-        self._wait(claimant)
+    def enter(self, caller):
+        """Set the limit, unless another caller has done so."""
+        self._wait(caller)
         is_first = not self._inside
         if is_first:
             if self._libraries is None:
                 blas = ThreadpoolController().select(user_api="blas")
                 self._libraries = blas.lib_controllers
             self._before = [library.get_num_threads() for library in self._libraries]
-        self._inside.add(claimant)
+        self._inside.add(caller)
         if is_first:
             self._set([1] * len(self._before))
-        self._lock.give_up(claimant)
+        self._lock.release(caller)
 
     @property
     def n_inside(self):
         """Number of claimants inside."""
         return len(self._inside)
 
-    def leave(self, claimant):
-        """Leave, and restore the limit if no other claimant is inside."""
-        if claimant not in self._inside and not self._lock.belongs_to(claimant):
+    def leave(self, caller):
+        """Leave, and restore the limit if no other caller is inside."""
+        if caller not in self._inside and not self._lock.is_held_by(caller):
             return
-        self._wait(claimant)
-        if self._inside == {claimant}:
+        self._wait(caller)
+        if self._inside == {caller}:
             self._set(self._before)
-        self._inside.discard(claimant)
-        self._lock.give_up(claimant)
+        self._inside.discard(caller)
+        self._lock.release(caller)
 
-    def _wait(self, claimant):
+    def _wait(self, caller):
         begin = time.monotonic()
-        while not self._lock.claim(claimant):
+        while not self._lock.acquire(caller):
             time.sleep(MOMENT)
             if time.monotonic() > begin + LONG:  # its owner was interrupted more than once
-                self._lock.take_over(claimant)
+                self._lock.acquire_by_force(caller)
 
     def _set(self, limits):
         for library, limit in zip(self._libraries, limits, strict=True):
@@ -130,10 +130,10 @@ class _State:
         self.owner = None  # (thread, run) of the holder
         self.n_before = None  # numba's number of threads before it
 
-    def enter(self, claimant, n_threads):
-        """Enter, and return the function by which the claimant calls kernels."""
-        self.blas.enter(claimant)
-        if n_threads == 1 or self.serial_only or not self.region.claim(claimant):
+    def enter(self, caller, n_threads):
+        """Enter, and return the function by which the caller calls kernels."""
+        self.blas.enter(caller)
+        if n_threads == 1 or self.serial_only or not self.region.acquire(caller):
             return run_serial
         self.parallel_ran = True
         self.n_before = numba.get_num_threads()  # starts the threads, if possible
@@ -141,15 +141,15 @@ class _State:
         numba.set_num_threads(n_threads)
         return run_parallel
 
-    def leave(self, claimant):
-        """Release all that the claimant holds."""
-        if self.region.belongs_to(claimant):
+    def leave(self, caller):
+        """Release all that the caller holds."""
+        if self.region.is_held_by(caller):
             self.owner = None
             if self.n_before is not None:
                 numba.set_num_threads(self.n_before)
             self.n_before = None
-            self.region.give_up(claimant)
-        self.blas.leave(claimant)
+            self.region.release(caller)
+        self.blas.leave(caller)
 
     def after_fork(self):
         # After a fork, OpenMP's threads are gone, and using them aborts the child process.
@@ -182,16 +182,16 @@ def effective_n_threads(n_jobs=None):
     ValueError
         If n_jobs is 0.
     """
-    most = numba.config.NUMBA_NUM_THREADS
+    maximum = numba.config.NUMBA_NUM_THREADS
     if n_jobs is None:
         openmp = os.environ.get("OMP_NUM_THREADS", "")
-        openmp = int(openmp) if openmp.isdigit() else most
-        return max(1, min(most, joblib.cpu_count(), openmp))
+        openmp = int(openmp) if openmp.isdigit() else maximum
+        return max(1, min(maximum, joblib.cpu_count(), openmp))
     if n_jobs == 0:
         raise ValueError("n_jobs must not be 0; use 1 for no parallelism, -1 for all cores.")
     if n_jobs < 0:
         n_jobs = max(1, joblib.cpu_count() + 1 + n_jobs)
-    return min(n_jobs, most)
+    return min(n_jobs, maximum)
 
 
 def run_serial(kernel, *args):
@@ -231,14 +231,14 @@ def threads(n_jobs=None, work=math.inf):
     if owner is not None and owner[0] == threading.get_ident():
         yield owner[1]  # nested in a call of the same thread
         return
-    if n_jobs is None:  # leave a thread for each claimant inside
+    if n_jobs is None:  # leave a thread for each caller inside
         n_threads = max(1, n_threads - _state.blas.n_inside)
-    claimant = object()
+    caller = object()
     try:
         try:
-            yield _state.enter(claimant, n_threads)
+            yield _state.enter(caller, n_threads)
         finally:
-            _state.leave(claimant)
+            _state.leave(caller)
     finally:
         # Ctrl-C may have prevented the first call of `leave`. A second call does no harm.
-        _state.leave(claimant)
+        _state.leave(caller)

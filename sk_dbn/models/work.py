@@ -23,7 +23,7 @@ def product_work(n_weights, n_units):
     return 2.0 * n_weights + TRANSCENDENTAL_WORK * n_units
 
 
-def row_pieces(n_rows, work, most=math.inf):
+def row_pieces(n_rows, work, max_rows=math.inf):
     """Divide rows into pieces for short calls of NumPy.
 
     Parameters
@@ -31,13 +31,13 @@ def row_pieces(n_rows, work, most=math.inf):
     n_rows : int
     work : float
         Floating-point operations of a row.
-    most : int, default=inf
+    max_rows : int, default=inf
         Maximum number of rows of a piece.
 
     Yields
     ------
     slice
     """
-    size = max(1, int(min(PIECE_WORK / work, most)))
+    size = max(1, int(min(PIECE_WORK / work, max_rows)))
     for start in range(0, n_rows, size):
         yield slice(start, min(start + size, n_rows))
