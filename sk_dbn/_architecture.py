@@ -1,4 +1,4 @@
-"""What the caller says of a network's layers: sizes, first weights and precision, checked."""
+"""Checks of the parameters that define a network's layers: sizes, first weights, precision."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -10,7 +10,7 @@ from sklearn.utils._param_validation import Options
 from sk_dbn._names import Names
 from sk_dbn.models import memory
 
-# What `dtype` may be: a name, NumPy's type or its dtype. np.dtype makes one of them all.
+# The values of `dtype` that are allowed.
 PRECISIONS = [
     Names({"float32", "float64"}),
     Options(type, {np.float32, np.float64}),
@@ -25,7 +25,7 @@ def layer_sizes(hidden_layer_sizes, at_least=0):
     ----------
     hidden_layer_sizes : int or array-like of shape (n_layers,)
     at_least : int, default=0
-        The fewest hidden layers that make sense.
+        Minimum number of hidden layers.
 
     Returns
     -------
@@ -34,10 +34,10 @@ def layer_sizes(hidden_layer_sizes, at_least=0):
     Raises
     ------
     ValueError
-        If they are not integers, not positive, or too few.
+        If they are not positive integers, or too few.
     """
     given = hidden_layer_sizes
-    sizes = given.tolist() if hasattr(given, "tolist") else given  # NumPy's and pandas' too
+    sizes = given.tolist() if hasattr(given, "tolist") else given  # of NumPy and pandas
     is_list = isinstance(sizes, Sequence) and not isinstance(sizes, (str, bytes))
     sizes = list(sizes) if is_list else [sizes]
     whole = [isinstance(n, Integral) and not isinstance(n, bool) and n > 0 for n in sizes]
@@ -51,7 +51,7 @@ def layer_sizes(hidden_layer_sizes, at_least=0):
 
 
 def _what_is_wrong(sizes, layer):
-    """Why a size is none, in words."""
+    """Why the size of a layer is invalid."""
     n = sizes[layer]
     where = f"entry {layer} is {n!r}"
     if isinstance(n, Integral) and not isinstance(n, bool):
@@ -60,7 +60,7 @@ def _what_is_wrong(sizes, layer):
 
 
 def check_layers_fit(hidden_layer_sizes, units, bytes_each):
-    """Check that layers fit into memory, before any of it is asked for.
+    """Check that layers fit into memory, before it is allocated.
 
     Parameters
     ----------
@@ -69,20 +69,20 @@ def check_layers_fit(hidden_layer_sizes, units, bytes_each):
     units : sequence of int
         Units of the input and of each layer.
     bytes_each : int
-        What a parameter takes, with what training keeps beside it.
+        Bytes for each weight or bias, including its gradient and optimiser state.
 
     Raises
     ------
     ValueError
-        If they do not.
+        If they do not fit.
     """
     n_parameters = sum(int(p) * int(q) + int(q) for p, q in pairwise(units))
     value = f"{hidden_layer_sizes!r} with {units[0]} features"
-    memory.require(bytes_each * n_parameters, "hidden_layer_sizes", value, "take smaller layers")
+    memory.require(bytes_each * n_parameters, "hidden_layer_sizes", value, "use smaller layers")
 
 
 def first_weights(init, units, dtype):
-    """The arrays of a list `init`, one for each layer.
+    """Check the arrays of a list `init`, one for each layer.
 
     Parameters
     ----------
@@ -90,7 +90,7 @@ def first_weights(init, units, dtype):
     units : sequence of int
         Units of the input and of each layer.
     dtype : dtype
-        The precision in which the arrays have to be finite.
+        The precision in which the arrays must be finite.
 
     Returns
     -------
@@ -99,8 +99,8 @@ def first_weights(init, units, dtype):
     Raises
     ------
     ValueError
-        If there are too few or too many; if one of them is a name or a number, has another
-        shape, or holds something else than finite real numbers.
+        If the number of arrays is wrong, or if one of them is a name or a number, has the wrong
+        shape, or has values that are not finite real numbers.
     """
     shapes = list(pairwise(units))
     for layer, W in enumerate(init):
@@ -122,19 +122,19 @@ def first_weights(init, units, dtype):
 
 
 def real_array(name, values, shape, dtype, meaning=""):
-    """Parameters that the caller gives for a layer, as an array.
+    """Check the parameters that the caller gives for a layer.
 
     Parameters
     ----------
     name : str
-        What they are called in a message.
+        Their name in error messages.
     values : array-like
     shape : tuple of int
         The shape that they must have.
     dtype : dtype
-        The precision in which they have to be finite.
+        The precision in which they must be finite.
     meaning : str, default=""
-        What the shape is made of, for the message.
+        What the shape means, for the message.
 
     Returns
     -------
@@ -143,7 +143,7 @@ def real_array(name, values, shape, dtype, meaning=""):
     Raises
     ------
     ValueError
-        If they have another shape or are something else than finite real numbers.
+        If they have another shape or are not finite real numbers.
     """
     W = np.asarray(values)
     if W.dtype.kind not in "fiub":
@@ -156,37 +156,37 @@ def real_array(name, values, shape, dtype, meaning=""):
 
 
 def check_continues(network):
-    """Check that training goes on in the network that was begun.
+    """Check that training can continue in the fitted network.
 
     Parameters
     ----------
     network : BaseDeepNetwork
-        Fitted, perhaps with other parameters since.
+        Fitted. Its parameters may have been set since.
 
     Raises
     ------
     ValueError
-        If a parameter asks for another network.
+        If a parameter requires a different network.
     """
-    begun, sizes = network._network, [W.shape[1] for W in network.coefs_[:-1]]
-    asked_sizes = layer_sizes(network.hidden_layer_sizes)
-    same_depth = len(asked_sizes) == len(sizes)
+    fitted, sizes = network._network, [W.shape[1] for W in network.coefs_[:-1]]
+    new_sizes = layer_sizes(network.hidden_layer_sizes)
+    same_depth = len(new_sizes) == len(sizes)
     activations = network._activations(len(sizes)) if same_depth else []
     for name, was, is_now in (
-        ("hidden_layer_sizes", tuple(sizes), tuple(asked_sizes)),
-        ("loss", network._begun_loss, network._loss),
-        ("activation of each layer", begun.activations, [*activations, network.out_activation_]),
-        ("shortcut", begun.shortcut, bool(network.shortcut)),
-        ("dtype", begun.theta.dtype.name, np.dtype(network.dtype).name),
+        ("hidden_layer_sizes", tuple(sizes), tuple(new_sizes)),
+        ("loss", network._fitted_loss, network._loss),
+        ("activation of each layer", fitted.activations, [*activations, network.out_activation_]),
+        ("shortcut", fitted.shortcut, bool(network.shortcut)),
+        ("dtype", fitted.theta.dtype.name, np.dtype(network.dtype).name),
     ):
         if was != is_now:
             raise ValueError(
-                f"{name} must stay {was!r} while training goes on, got {is_now!r}; set "
+                f"{name} must stay {was!r} when training continues, got {is_now!r}; set "
                 "warm_start=False to start a new network."
             )
     if network._is_frozen and network.pretrainer_ is not network.pretrainer.estimator:
         raise ValueError(
-            "pretrainer must hold the stack that the network started from while training goes "
-            "on and its layers stay as they are, got a FrozenEstimator of another one; set "
+            "pretrainer must hold the stack that the network started from when training "
+            "continues with frozen layers, got a FrozenEstimator of another stack; set "
             "warm_start=False to start a new network."
         )

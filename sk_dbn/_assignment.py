@@ -1,4 +1,4 @@
-"""Fitted parameters as attributes: what is assigned to them is what the model goes on with."""
+"""Fitted parameters as attributes that can be assigned to."""
 
 import numpy as np
 from sklearn.exceptions import NotFittedError
@@ -8,16 +8,16 @@ from sk_dbn._architecture import real_array
 
 
 class LayerArrays(list):
-    """A list with the parameters of each layer; to assign an item is to assign the attribute.
+    """A list with the parameters of each layer. Assigning an item changes the model.
 
-    The arrays are views of the model's parameters, so that edits in place count too. Copies and
-    pickles of the list are plain lists.
+    The arrays are views of the model's parameters, so in-place edits change the model too. Copies
+    and pickles of the list are plain lists.
 
     Parameters
     ----------
     estimator : object
     name : str
-        The attribute.
+        Name of the attribute.
     arrays : list of ndarrays
     """
 
@@ -37,7 +37,7 @@ class LayerArrays(list):
     def _refuse(self, *args, **kwargs):
         raise TypeError(
             f"{self._name} has one array for each of {len(self)} layers, no more and no fewer; "
-            "assign arrays to its items, or change a copy, list(...)."
+            "assign arrays to its items, or change a copy: list(...)."
         )
 
     append = extend = insert = pop = remove = clear = reverse = sort = _refuse
@@ -45,32 +45,32 @@ class LayerArrays(list):
 
 
 def assignable(name, model, arrays, doc):
-    """A fitted attribute that holds an array for each layer and may be assigned to.
+    """Make a fitted attribute that holds an array for each layer and can be assigned to.
 
     Parameters
     ----------
     name : str
-        What the attribute is called.
+        Name of the attribute.
     model : str
-        The estimator's attribute that holds the model, which has `replaced`.
+        The estimator's attribute that holds the model. The model has the method `replaced`.
     arrays : str
         The model's attribute that holds the list of arrays.
     doc : str
-        What the attribute is.
+        Docstring of the attribute.
 
     Returns
     -------
     property
-        Arrays that are assigned are copied, in the model's precision; arrays that were there
-        before stay what they are, so that they can be assigned again. Assignment raises
-        ValueError if their number, a shape or a value does not fit.
+        Assigned arrays are copied, in the model's precision. The previous arrays do not change,
+        so they can be assigned again. Assignment raises ValueError if the number of arrays, a
+        shape or a value is wrong.
     """
 
-    def model_of(estimator, todo=""):
+    def model_of(estimator, remedy=""):
         if not hasattr(estimator, model):
             raise NotFittedError(
-                f"{name} is there after fit; this {type(estimator).__name__} instance is not "
-                f"fitted yet{todo}."
+                f"{name} is available after fit; this {type(estimator).__name__} instance is not "
+                f"fitted yet{remedy}."
             )
         return getattr(estimator, model)
 
@@ -86,18 +86,18 @@ def assignable(name, model, arrays, doc):
 
 
 def derived(instead):
-    """A decorator for a fitted attribute that follows from the model, and is not assigned to.
+    """Make a decorator for a read-only fitted attribute that is computed from the model.
 
     Parameters
     ----------
     instead : str
-        What to do in place of an assignment.
+        What to do instead of an assignment.
 
     Returns
     -------
     callable
-        Of a method that returns a new array or None. Makes a property of it, whose arrays cannot
-        be written to; assignment raises AttributeError.
+        Decorator of a method that returns a new array or None. It makes a property whose arrays
+        are read-only; assignment raises AttributeError.
     """
 
     def decorator(method):
@@ -110,7 +110,7 @@ def derived(instead):
 
         def fset(estimator, _):
             raise AttributeError(
-                f"{method.__name__} cannot be assigned to, since it follows from what fit saw; "
+                f"{method.__name__} cannot be assigned to: it is computed from the training data; "
                 f"{instead}."
             )
 
@@ -120,7 +120,7 @@ def derived(instead):
 
 
 def checked_arrays(name, values, present):
-    """Values for an attribute, one array for each layer, that fit in place of the present ones.
+    """Check new arrays for an attribute against the present ones.
 
     Parameters
     ----------
@@ -135,7 +135,7 @@ def checked_arrays(name, values, present):
     Raises
     ------
     ValueError
-        If there are more or fewer, or one of them has another shape or is not finite.
+        If the number of arrays or a shape differs, or a value is not finite.
     """
     shapes = [W.shape for W in present]
     try:

@@ -1,4 +1,4 @@
-"""Settings that follow from layers and samples: what 'auto' stands for in a network.
+"""The batch size and learning rate of a network that 'auto' resolves to.
 
 The numbers were chosen on one half of the data sets of ``examples/benchmarks/defaults.py``.
 """
@@ -7,13 +7,13 @@ import warnings
 
 import numpy as np
 
-# The highest rate of a schedule for two hidden layers; 0.01 for the solvers related to Adam.
+# The highest learning rate of a schedule with two hidden layers; 0.01 for other solvers.
 RATES = {"sgd": 0.1, "adagrad": 0.1}
-WIDTH = 200  # units; beyond, the rate falls as 1 / width
+WIDTH = 200  # units; in wider layers the rate is proportional to 1 / width
 
 
 def automatic_batch_size(n_samples):
-    """Size of the minibatches: 40 updates an epoch, where they have 32 to 200 samples.
+    """Number of samples in a minibatch: a fortieth of all, at least 32 and at most 200.
 
     Parameters
     ----------
@@ -35,22 +35,22 @@ def automatic_learning_rate(
     ----------
     solver : str
     activations : list of str
-        Of the hidden layers.
+        Activations of the hidden layers.
     sizes : sequence of int
-        Their numbers of units.
+        Numbers of units of the hidden layers.
     is_annealed : bool
-        Whether the schedule ends near zero; a rate that stays has to be lower.
+        Whether the learning rate ends near zero. If not, it must be lower.
     is_pretrained : bool
-        Whether the layers have learned before, which a high rate would undo.
+        Whether the layers are pre-trained. A high rate would undo that.
     has_shortcuts : bool, default=False
-        Whether a layer's branch is divided by their number, as a lower rate would be.
+        Whether the network has shortcuts. Then its layers are scaled by depth, not the rate.
 
     Returns
     -------
     float
-        Lower for deep networks, in which every layer moves what the next one sees; for wide ones,
-        whose sums have as many terms that move at once (Yang et al., 2021, Tensor programs V,
-        arXiv 2203.03466, table 3); higher for logistic units, whose weights are larger by a factor
+        Lower for deep networks, where each layer changes the input of the next one, and for wide
+        layers, where many terms of a sum change at once (Yang et al., 2021, Tensor programs V,
+        arXiv 2203.03466, table 3). Higher for logistic units, whose weights are larger by a factor
         of 4 (see `initialisers.auto`).
     """
     rate = RATES.get(solver, 0.01)

@@ -1,4 +1,4 @@
-"""How a trained network does beside a prediction that is the same for every sample."""
+"""Comparison of a trained network with a constant prediction."""
 
 from dataclasses import dataclass
 
@@ -6,7 +6,7 @@ import numpy as np
 from scipy.special import entr
 from sklearn.base import is_regressor
 
-MOST_COMPARED, LEAST_COMPARED = 1000, 64  # training rows
+MAX_COMPARED, MIN_COMPARED = 1000, 64  # training rows
 
 
 @dataclass
@@ -16,11 +16,11 @@ class Baseline:
     Parameters
     ----------
     score, constant_score : float
-        On a sample of the training rows: R^2 (D^2) or accuracy, with the weights of training.
+        On some of the training rows: R^2 (D^2) or accuracy, with the sample weights.
     constant_validation_score : float
-        On the validation rows; NaN without.
+        On the validation rows; NaN if there are none.
     constant_loss : float
-        Loss of the constant on the sample, as training reports it; NaN where it has no formula.
+        Loss of the constant on the training rows, as training reports it; NaN if it has no formula.
     """
 
     score: float
@@ -30,7 +30,7 @@ class Baseline:
 
 
 def compare(network, run, train, y, validation, incremental):
-    """Score a network after training beside a constant.
+    """Compare a network after training with a constant prediction.
 
     Parameters
     ----------
@@ -38,21 +38,21 @@ def compare(network, run, train, y, validation, incremental):
     run : callable, from `threads`
     train : TrainingSet
     y : ndarray
-        What the score compares with, for all samples.
+        Targets of all samples.
     validation : Validation or None
     incremental : bool
-        Whether this was one epoch of many, of which less is to be looked at.
+        Whether this was a call of `partial_fit`, for which fewer rows are compared.
 
     Returns
     -------
     Baseline or None
-        None without a trace, by which nobody can diagnose.
+        None if there is no trace, without which there is no diagnosis.
     """
     if network.trace is None:
         return None
     n = len(train.order)
-    most = max(LEAST_COMPARED, n // 16) if incremental else n
-    rows = train.order[np.linspace(0, n - 1, min(n, most, MOST_COMPARED)).astype(np.int64)]
+    n_compared = min(n, MAX_COMPARED, max(MIN_COMPARED, n // 16) if incremental else n)
+    rows = train.order[np.linspace(0, n - 1, n_compared).astype(np.int64)]
     weight = train.sample_weight[rows] if train.sample_weight.size else np.ones(len(rows))
     weight = weight.astype(np.float64)
     outputs = network._trained.outputs(run, train.data, rows=rows)
@@ -68,7 +68,7 @@ def compare(network, run, train, y, validation, incremental):
 
 
 def constant_score(network, y, weight):
-    """The best score of predictions that are the same for every sample.
+    """The best score of a constant prediction.
 
     Parameters
     ----------
@@ -91,19 +91,19 @@ def constant_score(network, y, weight):
 
 
 def constant_loss(loss, targets, weight):
-    """The least loss of predictions that are the same for every sample.
+    """The smallest loss of a constant prediction.
 
     Parameters
     ----------
     loss : str
     targets : ndarray of shape (n_samples, n_outputs) or (n_samples, 1)
-        As the network's loss reads them.
+        Targets of the network's loss.
     weight : ndarray of shape (n_samples,)
 
     Returns
     -------
     float
-        Without label smoothing; NaN for losses of regression other than the squared error.
+        Without label smoothing; NaN for regression losses other than the squared error.
     """
     if loss == "log_loss":
         p = np.bincount(targets.ravel().astype(np.int64), weights=weight) / weight.sum()

@@ -66,30 +66,32 @@ class DBNClassifier(
     warmup_epochs, l1_ratio, max_norm : as in NetworkParameters
 
     dropout : 'auto', float or pair of floats, default='auto'
-        Share of the hidden units that takes no part in an update, others for each sample, or
-        the shares of the input and of the hidden units [10]_. What is left counts for more, so
-        that predictions need no correction; of 'selu' such that mean and variance stay [7]_.
-        `loss_` and `loss_curve_` are those of the units left; predictions, validation and the
-        trace's activations have all of them. 'auto': 0.2 of the hidden units, none where only the
-        output layer is trained and with 'lbfgs', for which no other is possible.
+        Share of the hidden units that are left out of an update, chosen anew for each sample; or
+        a pair, the shares of the input and of the hidden units [10]_. The remaining units are
+        scaled up, so that predictions need no correction; 'selu' units keep their mean and
+        variance [7]_. `loss_` and `loss_curve_` are computed with dropout; predictions, validation
+        and the trace's activations without. 'auto': 0.2 of the hidden units; 0 with
+        'lbfgs', which cannot use dropout, and if only the output layer is trained.
 
     clip_norm, clip_value, shortcut : as in NetworkParameters
 
     class_weight : dict, list of dicts or 'balanced', default=None
-        Factor of the loss for each class; 'balanced' is inverse to the frequencies. Only
-        proportions count: factors are divided by their mean over the samples.
+        Factor of the loss for each class; 'balanced': inversely proportional to the class
+        frequencies. Factors are divided by their mean over the samples, so only their proportions
+        count.
 
     label_smoothing : float, default=0.05
-        Share of each label that is spread evenly over all classes, in [0, 1) [9]_: with k
-        classes the true one's target is 1 - label_smoothing + label_smoothing / k. In a
+        Share of each target that is spread evenly over all classes, in [0, 1) [9]_: with k
+        classes the target of the true class is 1 - label_smoothing + label_smoothing / k. In a
         multi-label problem, and with two classes, y becomes y (1 - label_smoothing) +
-        label_smoothing / 2. Losses are those of such targets, of validation rows too.
+        label_smoothing / 2. All losses use these targets, also those of validation samples.
 
     unlabeled : label, default=None
-        The label that means "no label", such as -1, of the type that labels have; it need not
-        occur. Rows that have it pre-train and are left out of fine-tuning and of `score`. None:
-        every label is a class, and a warning asks whether -1 beside 0, 1, ... is meant to be one.
-        NaN and None in y are an error: replace them by such a label.
+        The label that means "no label", such as -1. It must have the type of the labels and need
+        not occur. Samples with this label are used in pre-training only; fine-tuning and `score`
+        leave them out. None: every label is a class; there is a warning if y has -1 and two or
+        more other labels, all non-negative. NaN and None in y are an error: replace them by such
+        a label.
 
     trace, dtype, n_jobs : as in NetworkParameters
 
@@ -100,14 +102,14 @@ class DBNClassifier(
 
     coefs_ : list of shape (n_layers - 1,)
         Weights of each layer, (fan_in, fan_out).
-        The first acts on the input as `pretrainer_` scales it, if there is one.
+        `coefs_[0]` acts on the input as scaled by `pretrainer_`, if there is one.
 
     intercepts_, gradient_trace_, pretrainer_, loss_, best_loss_ : as in NetworkParameters
 
     loss_curve_ : as in NetworkParameters
 
     validation_scores_ : list of float or None
-        Accuracy of the validation rows after each epoch, where there are such rows.
+        Accuracy on the validation samples after each epoch; None if there are none.
 
     validation_loss_curve_, best_validation_score_, n_iter_, t_ : as in NetworkParameters
 
@@ -119,7 +121,7 @@ class DBNClassifier(
     --------
     BernoulliRBMStack : The stack of RBMs that pre-trains layers.
     DeepMLPRegressor : Deep networks for regression.
-    sklearn.neural_network.MLPClassifier : The same contract for shallow networks.
+    sklearn.neural_network.MLPClassifier : The same parameters, for shallow networks.
 
     References
     ----------
@@ -243,21 +245,20 @@ class DBNClassifier(
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            The input, read in place whatever its numeric dtype; CSR if sparse.
+            The input, of any numeric dtype, read in place; CSR if sparse.
 
         y : array-like of shape (n_samples,) or (n_samples, n_labels)
             Class labels, or a multi-label indicator matrix.
 
         sample_weight : array-like of shape (n_samples,), default=None
             Weight of each sample. Whole numbers count as repetitions: a weight of 2 is the
-            same as listing the sample twice, 0 as leaving it out. Others, and whole
-            numbers of mean above 10, multiply the sample's loss, divided by their mean: only
-            their proportions count, and `alpha` is held against the number of samples.
+            same as listing the sample twice, 0 as leaving it out. Other weights, and whole
+            numbers with a mean above 10, are divided by their mean and multiply the sample's
+            loss. Then only their proportions count, and `alpha` relates to the number of samples.
 
         X_val, y_val : array-like, default=None
-            Validation rows, scored after every epoch. With `early_stopping` they decide
-            when to stop, in place of a part of X. Rows whose label is that of `unlabeled`
-            are left out.
+            Validation samples, scored after every epoch. `early_stopping` then uses them instead
+            of a part of X. Samples whose label is `unlabeled` are left out.
 
         Returns
         -------
@@ -267,19 +268,20 @@ class DBNClassifier(
         Raises
         ------
         ValueError
-            If X, y or a parameter is out of its range. The estimator stays as it was.
+            If X, y or a parameter is invalid. The estimator stays as it was.
         """
         return self._fit(X, y, sample_weight, X_val, y_val)
 
     @available_if(is_stochastic)
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y, sample_weight=None, classes=None):
-        """Fine-tune for one epoch on the given rows, going on from the present weights.
+        """Fine-tune for one epoch on the given samples, from the present weights.
 
-        The first call pre-trains on its rows, if the network is to be pre-trained.
+        The first call pre-trains on its samples, if `pretrainer` asks for that.
 
-        Solver, momenta, `learning_rate_init` and schedule are those of the last `fit`, or else of
-        the first call of `partial_fit`; a warning names those that were set since.
+        Solver, momenta, `learning_rate_init` and schedule are those of the last `fit`, or of the
+        first call of `partial_fit` if `fit` was not called. A warning names those that were set
+        since.
 
         Parameters
         ----------
@@ -340,8 +342,8 @@ class DBNClassifier(
         Returns
         -------
         log_p : float64 ndarray of shape (n_samples, n_classes)
-            One column for each of `classes_`; minus infinity where the probability
-            underflows to zero.
+            One column for each of `classes_`; minus infinity if the probability underflows to
+            zero.
         """
         with np.errstate(divide="ignore"):
             return np.log(self.predict_proba(X))
@@ -357,7 +359,7 @@ class DBNClassifier(
         Returns
         -------
         y : ndarray of shape (n_samples,) or (n_samples, n_labels)
-            Labels out of `classes_`, or a multi-label indicator matrix.
+            Labels in `classes_`, or a multi-label indicator matrix.
         """
         return self._to_labels(self._to_proba(self._outputs(X)))
 
@@ -378,7 +380,7 @@ class DBNClassifier(
         return H.astype(self._network.theta.dtype, copy=False)
 
     def score(self, X, y, sample_weight=None):
-        """Compute the accuracy on the rows that have a label.
+        """Compute the accuracy on the samples that have a label.
 
         Parameters
         ----------
@@ -386,8 +388,7 @@ class DBNClassifier(
             The input.
 
         y : array-like of shape (n_samples,) or (n_samples, n_labels)
-            True labels. Rows whose label is that of `unlabeled` are left out: there is
-            nothing to compare a prediction with.
+            True labels. Samples whose label is `unlabeled` are left out.
 
         sample_weight : array-like of shape (n_samples,), default=None
             Weight of each sample.
@@ -395,13 +396,13 @@ class DBNClassifier(
         Returns
         -------
         score : float
-            Share of the labelled rows that `predict` gets right, in a multi-label problem
-            with all their labels.
+            Share of the labelled samples that `predict` gets right; in a multi-label problem all
+            labels of a sample must be right.
 
         Raises
         ------
         ValueError
-            If no row has a label.
+            If no sample has a label.
         """
         if self.unlabeled is None:
             return super().score(X, y, sample_weight)
@@ -412,7 +413,7 @@ class DBNClassifier(
         if not labelled.any():
             raise ValueError(
                 f"every label in y equals unlabeled={self.unlabeled!r}, so there is nothing to "
-                "score; give rows with labels."
+                "score; give samples with labels."
             )
         if sample_weight is not None:
             sample_weight = np.asarray(sample_weight)[labelled]
@@ -453,7 +454,7 @@ class DBNClassifier(
         return X, y
 
     def _pretraining_pays(self, samples):
-        """Where most samples have no label: with all labels it wins on images at most."""
+        """Whether most samples have no label. Otherwise pre-training helps at most on images."""
         return bool(np.average(samples.labelled, weights=samples.repeats) < 0.5)
 
     def _labelled(self, y):
@@ -475,13 +476,13 @@ class DBNClassifier(
         return weights
 
     def _factors(self, y, repeats):
-        """The weight of each row's class, or the product over its labels."""
+        """The weight of each sample's class, or the product over its labels."""
         if isinstance(self.class_weight, str):
             counted = np.repeat(np.arange(len(y)), repeats)
             return compute_sample_weight("balanced", y, indices=counted)
         if self._is_multilabel:
             return compute_sample_weight(self.class_weight, y)
-        # By all classes: a chunk given to partial_fit need not have each of them.
+        # classes_, because a call of partial_fit need not see all classes.
         by_class = compute_class_weight(self.class_weight, classes=self.classes_, y=self.classes_)
         return by_class[np.searchsorted(self.classes_, y)]
 
@@ -498,15 +499,15 @@ class DBNClassifier(
         return targets
 
     def _define_classes(self, y, classes, incremental):
-        """What the outputs stand for."""
+        """Set `classes_` and what follows from them: number of outputs, loss, output activation."""
         check_classification_targets(y)
         if y.ndim == 2:
             check_no_minus_one(y, "y")
         self._is_multilabel = type_of_target(y).startswith("multilabel")
         if y.ndim == 2 and not self._is_multilabel:
             raise ValueError(
-                "y must be one label a row or a multi-label indicator matrix of zeros and "
-                f"ones, got shape {y.shape} and target type {type_of_target(y)!r}; use "
+                "y must have one label per sample, or be a multi-label indicator matrix of zeros "
+                f"and ones, got shape {y.shape} and target type {type_of_target(y)!r}; use "
                 "MultiOutputClassifier for several multi-class outputs."
             )
         if incremental and classes is None:
@@ -527,7 +528,7 @@ class DBNClassifier(
         self.out_activation_ = "softmax" if multiclass else "logistic"
 
     def _check_classes(self, y, classes, name="y"):
-        """Labels must be known ones while training goes on."""
+        """Check that y has known labels and the right shape, when training continues."""
         if classes is not None and not np.array_equal(self.classes_, unique_labels(classes)):
             raise ValueError(
                 f"`classes={classes!r}` is not the same as on last call "
@@ -536,7 +537,7 @@ class DBNClassifier(
         if self._is_multilabel:
             if y.ndim != 2 or y.shape[1] != len(self.classes_):
                 raise ValueError(
-                    f"{name} must have {len(self.classes_)} columns of zeros and ones, as y of "
+                    f"{name} must have {len(self.classes_)} columns of zeros and ones, like y of "
                     f"the first call, got shape {y.shape}."
                 )
             check_no_minus_one(y, name)
@@ -548,7 +549,8 @@ class DBNClassifier(
             return
         if y.ndim != 1:
             raise ValueError(
-                f"{name} must be one label a row, as y of the first call, got {y.shape}."
+                f"{name} must have one label per sample, like y of the first call, got shape "
+                f"{y.shape}."
             )
         found = unique_labels(y)
         if len(np.setdiff1d(found, self.classes_)):
@@ -558,9 +560,9 @@ class DBNClassifier(
             )
 
     def _check_same_classes(self, y):
-        """A warm start needs all classes again, and no others."""
+        """Check that y has the same classes as in the previous fit."""
         if y.ndim != 1 + self._is_multilabel:
-            return  # another kind of problem, of which `_check_classes` tells
+            return  # `_check_classes` raises an error
         found = np.arange(y.shape[1]) if self._is_multilabel else unique_labels(y)
         if not np.array_equal(found, self.classes_):
             raise ValueError(
@@ -573,7 +575,7 @@ class DBNClassifier(
         return self._encode_labels(y)
 
     def _encode_labels(self, y):
-        """Labels as the loss reads them, (n_rows, 1) class numbers or (n_rows, n_labels)."""
+        """Targets of the loss: (n_samples, 1) class indices or (n_samples, n_labels)."""
         if self._is_multilabel:
             return y.astype(self._training_dtype, order="C")
         return np.searchsorted(self.classes_, y).reshape(-1, 1).astype(self._training_dtype)

@@ -29,9 +29,9 @@ OUTPUT_OF_LOSS = {
 class DeepMLPRegressor(RegressorMixin, BaseDeepNetwork):
     """Deep multilayer perceptron for regression.
 
-    It takes the parameters of :class:`~sklearn.neural_network.MLPRegressor` with their
-    meaning, and makes those that decide whether a deep network learns hyperparameters:
-    initialisation, activation, solver. `gradient_trace_` shows what reached each layer.
+    It takes all parameters of :class:`~sklearn.neural_network.MLPRegressor`, with the same
+    meaning. More choices of initialisation, activation and solver help deep networks to learn.
+    `gradient_trace_` shows the gradients that reach each layer.
 
     Parameters
     ----------
@@ -52,11 +52,11 @@ class DeepMLPRegressor(RegressorMixin, BaseDeepNetwork):
     warmup_epochs, l1_ratio, max_norm : as in NetworkParameters
 
     dropout : float or pair of floats, default=0.0
-        Share of the hidden units that takes no part in an update, others for each sample, or
-        the shares of the input and of the hidden units [10]_. What is left counts for more, so
-        that predictions need no correction; of 'selu' such that mean and variance stay [7]_.
-        `loss_` and `loss_curve_` are those of the units left; predictions, validation and the
-        trace's activations have all of them. Not for 'lbfgs'.
+        Share of the hidden units that are left out of an update, chosen anew for each sample; or
+        a pair, the shares of the input and of the hidden units [10]_. The remaining units are
+        scaled up, so that predictions need no correction; 'selu' units keep their mean and
+        variance [7]_. `loss_` and `loss_curve_` are computed with dropout; predictions, validation
+        and the trace's activations without. Not for 'lbfgs'.
 
     clip_norm, clip_value, shortcut : as in NetworkParameters
 
@@ -64,22 +64,22 @@ class DeepMLPRegressor(RegressorMixin, BaseDeepNetwork):
             default='squared_error'
         Loss to minimise, a mean over samples:
 
-        - 'squared_error', half of it: predicts the mean;
+        - 'squared_error': half the squared error; predicts the mean;
         - 'absolute_error': predicts the median;
-        - 'huber', half the squared error up to an error of `delta`, linear beyond it, so that
-          outliers count for less [8]_;
-        - 'quantile', the pinball loss: predicts the `quantile` [9]_;
-        - 'poisson', half the Poisson deviance with an exponential output, for y >= 0;
-        - 'gamma', half the gamma deviance with an exponential output, for y > 0.
+        - 'huber': half the squared error up to an error of `delta`, linear beyond it, so that
+          outliers count less [8]_;
+        - 'quantile': the pinball loss; predicts the `quantile` [9]_;
+        - 'poisson': half the Poisson deviance with an exponential output, for y >= 0;
+        - 'gamma': half the gamma deviance with an exponential output, for y > 0.
 
-        Of several outputs the sum is minimised. As in scikit-learn, their mean is reported,
-        but for 'poisson' and 'gamma', of which it is the sum.
+        With several outputs the sum of their losses is minimised. As in scikit-learn, `loss_` is
+        their mean, except with 'poisson' and 'gamma', where it is the sum.
 
     quantile : float, default=None
-        The quantile to predict, between 0 and 1. Used, and needed, by ``loss='quantile'``.
+        The quantile to predict, between 0 and 1. Required by ``loss='quantile'``, else None.
 
     delta : float, default=1.0
-        The error at which ``loss='huber'`` turns from square to linear, in units of y.
+        The error at which ``loss='huber'`` changes from quadratic to linear, in units of y.
 
     trace, dtype, n_jobs : as in NetworkParameters
 
@@ -93,9 +93,9 @@ class DeepMLPRegressor(RegressorMixin, BaseDeepNetwork):
     loss_curve_ : as in NetworkParameters
 
     validation_scores_ : list of float or None
-        R^2 of the validation rows after each epoch, where there are such rows. With
-        ``loss='absolute_error'`` or 'quantile' D^2, the share of that loss that is explained:
-        R^2 would choose the weights that predict the mean.
+        R^2 on the validation samples after each epoch; None if there are none. With
+        ``loss='absolute_error'`` or 'quantile' it is D^2, the share of that loss that is
+        explained, because R^2 would favour weights that predict the mean.
 
     validation_loss_curve_, best_validation_score_, n_iter_, t_ : as in NetworkParameters
 
@@ -107,7 +107,7 @@ class DeepMLPRegressor(RegressorMixin, BaseDeepNetwork):
     --------
     DBNClassifier : Deep belief network for classification.
     BernoulliRBMStack : The stack of RBMs that pre-trains layers.
-    sklearn.neural_network.MLPRegressor : The same contract for shallow networks.
+    sklearn.neural_network.MLPRegressor : The same parameters, for shallow networks.
 
     References
     ----------
@@ -231,20 +231,20 @@ class DeepMLPRegressor(RegressorMixin, BaseDeepNetwork):
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            The input, read in place whatever its numeric dtype; CSR if sparse.
+            The input, of any numeric dtype, read in place; CSR if sparse.
 
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Target values.
 
         sample_weight : array-like of shape (n_samples,), default=None
             Weight of each sample. Whole numbers count as repetitions: a weight of 2 is the
-            same as listing the sample twice, 0 as leaving it out. Others, and whole
-            numbers of mean above 10, multiply the sample's loss, divided by their mean: only
-            their proportions count, and `alpha` is held against the number of samples.
+            same as listing the sample twice, 0 as leaving it out. Other weights, and whole
+            numbers with a mean above 10, are divided by their mean and multiply the sample's
+            loss. Then only their proportions count, and `alpha` relates to the number of samples.
 
         X_val, y_val : array-like, default=None
-            Validation rows, scored after every epoch. With `early_stopping` they decide
-            when to stop, in place of a part of X.
+            Validation samples, scored after every epoch. `early_stopping` then uses them instead
+            of a part of X.
 
         Returns
         -------
@@ -254,17 +254,18 @@ class DeepMLPRegressor(RegressorMixin, BaseDeepNetwork):
         Raises
         ------
         ValueError
-            If X, y or a parameter is out of its range. The estimator stays as it was.
+            If X, y or a parameter is invalid. The estimator stays as it was.
         """
         return self._fit(X, y, sample_weight, X_val, y_val)
 
     @available_if(is_stochastic)
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y, sample_weight=None):
-        """Train for one epoch on the given rows, going on from the present weights.
+        """Train for one epoch on the given samples, from the present weights.
 
-        Solver, momenta, `learning_rate_init` and schedule are those of the last `fit`, or else of
-        the first call of `partial_fit`; a warning names those that were set since.
+        Solver, momenta, `learning_rate_init` and schedule are those of the last `fit`, or of the
+        first call of `partial_fit` if `fit` was not called. A warning names those that were set
+        since.
 
         Parameters
         ----------
@@ -322,7 +323,7 @@ class DeepMLPRegressor(RegressorMixin, BaseDeepNetwork):
         targets = self._to_targets(y, "y")
         if not first and targets.shape[1] != self.n_outputs_:
             raise ValueError(
-                f"y must keep its {self.n_outputs_} outputs while training goes on, got "
+                f"y must keep its {self.n_outputs_} outputs when training continues, got "
                 f"{targets.shape[1]}."
             )
         self._loss, self.out_activation_ = self.loss, OUTPUT_OF_LOSS[self.loss]
@@ -331,7 +332,7 @@ class DeepMLPRegressor(RegressorMixin, BaseDeepNetwork):
         return targets
 
     def _find_loss_option(self):
-        """The number that goes with the loss."""
+        """The parameter of the loss: the quantile, or `delta` of 'huber'."""
         if self.loss == "quantile" and self.quantile is None:
             raise ValueError(
                 "quantile must be a number between 0 and 1 for loss='quantile', got None; 0.5 "
@@ -348,7 +349,7 @@ class DeepMLPRegressor(RegressorMixin, BaseDeepNetwork):
         return self._to_targets(y, name)
 
     def _to_targets(self, y, name):
-        """y as the loss reads it, if it is in the loss's range; errors say `name`."""
+        """Targets of the loss, (n_samples, n_outputs), checked; `name` is for error messages."""
         targets = y.reshape(len(y), -1).astype(self._training_dtype, order="C")
         if not np.isfinite(targets.astype(self.dtype, copy=False)).all():
             raise ValueError(
@@ -366,7 +367,7 @@ class DeepMLPRegressor(RegressorMixin, BaseDeepNetwork):
         return targets
 
     def _score_outputs(self, outputs, y, sample_weight):
-        """R^2, or of a quantile, which it would draw to the mean, the same of the pinball loss."""
+        """R^2, or D^2 of the pinball loss if the network predicts a quantile."""
         prediction = self._to_prediction(outputs)
         if self.loss in ("absolute_error", "quantile"):
             alpha = self.quantile if self.loss == "quantile" else 0.5

@@ -1,8 +1,7 @@
-"""Docstrings of estimators that share parameters: each entry stands in one place of the source."""
+"""Docstrings of estimators that share parameters: each entry is written once."""
 
 import re
 
-# What is indented further belongs to an entry.
 ENTRY = r"^    (?P<name>\w+)[\w, ]* : .*\n(?:(?:     .*)?\n)*"
 REFERENCE = r"^    \.\. \[(?P<name>\d+)\] .*\n(?:       .*\n)*"
 SHARED_ENTRIES = re.compile(
@@ -12,12 +11,11 @@ SHARED_REFERENCES = re.compile(r"^    \.\. \[(\d+)\]-\[(\d+)\] as in (?P<base>\w
 
 
 def completed(cls):
-    """Write out what a class's docstring says is "as in" one of its bases.
+    """Class decorator: copy the docstring entries marked "as in" a base from that base.
 
-    A line such as ``alpha, batch_size : as in NetworkParameters`` becomes the entries of these
-    parameters or attributes there, ``init : default='zeros', as in NetworkParameters`` the entry
-    with another default, and ``.. [1]-[3] as in NetworkParameters`` those references, so that
-    `help` shows all of it. A decorator of classes.
+    A line such as ``alpha, batch_size : as in NetworkParameters`` is replaced by the entries of
+    these parameters or attributes. ``init : default='zeros', as in NetworkParameters`` changes the
+    default. ``.. [1]-[3] as in NetworkParameters`` is replaced by these references.
 
     Parameters
     ----------
@@ -26,7 +24,7 @@ def completed(cls):
     Returns
     -------
     type
-        The same.
+        The same class.
     """
     if cls.__doc__ is None:  # python -OO
         return cls
@@ -50,5 +48,5 @@ def completed(cls):
 
 
 def _found(pattern, docstring):
-    """Everything in a docstring that has the form of an entry, by its first name."""
+    """All entries of a docstring by their first name."""
     return {match["name"]: match[0].rstrip() for match in re.finditer(pattern, docstring, re.M)}

@@ -1,4 +1,4 @@
-"""The input, checked before anything follows the indices in it."""
+"""Checks of X and y, including the indices of sparse matrices."""
 
 import numpy as np
 import scipy.sparse
@@ -6,21 +6,21 @@ from sklearn import get_config
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 COMPRESSED = ("csr", "csc", "bsr")
-MOST_NAMED = 5  # columns
-OF_WORDS = "could not convert string"  # in NumPy's and pandas' errors
-OF_OBJECTS = "Input contains NaN"  # which older scikit-learn looks for before it reads words
+MAX_NAMED = 5  # columns
+TEXT_ERROR = "could not convert string"  # in the errors of NumPy and pandas
+NAN_ERROR = "Input contains NaN"  # what older scikit-learn checks before it reads text
 
 
 def read_input(estimator, X, y="no_validation", **rules):
-    """X and y by scikit-learn's rules, and sparse ones by those of their format.
+    """Check X and y by scikit-learn's rules, and the indices of sparse matrices.
 
     Parameters
     ----------
     estimator : estimator
-        Whose feature names and number of features are set or compared.
+        Its feature names and number of features are set or compared.
     X, y : as the caller gave them
     **rules
-        Of ``sklearn.utils.validation.validate_data``.
+        Arguments of ``sklearn.utils.validation.validate_data``.
 
     Returns
     -------
@@ -29,34 +29,33 @@ def read_input(estimator, X, y="no_validation", **rules):
     Raises
     ------
     ValueError
-        If scikit-learn refuses them, or `check_sparse` does; words in a data frame with the
-        names of their columns.
+        If scikit-learn or `check_sparse` rejects them. If a data frame contains text, the error
+        names its columns.
     """
     try:
         return validate_data(estimator, check_sparse(X, "X"), check_sparse(y, "y"), **rules)
     except ValueError as error:
-        may_be_words = OF_WORDS in str(error) or str(error) == OF_OBJECTS
-        words = _columns_of_words(X) if may_be_words else {}
-        if not words:
+        text = _text_columns(X) if TEXT_ERROR in str(error) or str(error) == NAN_ERROR else {}
+        if not text:
             raise
-        names = list(words)
-        more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+        names = list(text)
+        more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
         raise ValueError(
-            f"X has words in {'column' if len(names) == 1 else 'columns'} "
-            f"{', '.join(map(repr, names[:MOST_NAMED]))}{more}, and must have numbers: "
-            f"{words[names[0]]}. "
-            "Encode categories in a pipeline, by make_column_transformer((OneHotEncoder("
+            f"X has text in {'column' if len(names) == 1 else 'columns'} "
+            f"{', '.join(map(repr, names[:MAX_NAMED]))}{more}, but must have numbers: "
+            f"{text[names[0]]}. "
+            "Encode categories in a pipeline, with make_column_transformer((OneHotEncoder("
             "handle_unknown='ignore'), columns), remainder=StandardScaler()), from sklearn.compose "
             "and sklearn.preprocessing."
         ) from error
 
 
 def read_input_again(estimator, X):
-    """X by the same rules as in `fit`, where `fit` has set what it is compared with.
+    """Check X after `fit`, by the same rules.
 
-    scikit-learn's checks take longer than one row takes through a network. They are skipped for an
-    ndarray of finite numbers with two dimensions and as many features as in `fit`, where `fit` saw
-    no names: such an X would pass them all.
+    scikit-learn's checks take longer than the prediction of one sample. They are skipped if X is
+    sure to pass: a two-dimensional ndarray of finite numbers with the right number of features,
+    if `fit` saw no feature names.
 
     Parameters
     ----------
@@ -90,7 +89,7 @@ def read_input_again(estimator, X):
 
 
 def check_real(X):
-    """Check that X holds numbers that are not complex, nor dates or the like.
+    """Check that X holds real numbers: no complex numbers, no dates.
 
     Parameters
     ----------
@@ -104,7 +103,7 @@ def check_real(X):
     Raises
     ------
     ValueError
-        If it holds anything else.
+        If it holds other values.
     """
     if X.dtype.kind not in "biuf":
         raise ValueError(f"X must hold real numbers, got dtype {X.dtype}.")
@@ -112,46 +111,46 @@ def check_real(X):
 
 
 def _is_finite(X):
-    """Whether an ndarray has real numbers with a finite sum, so that each of them is finite."""
+    """Whether an ndarray has real numbers with a finite sum; then all are finite."""
     if X.dtype.kind in "biu":
         return True
     with np.errstate(over="ignore", invalid="ignore"):
         return X.dtype.kind == "f" and bool(np.isfinite(X.sum()))
 
 
-def _columns_of_words(X):
-    """The columns of a data frame that cannot be read as numbers: their names, with why."""
-    words = {}
+def _text_columns(X):
+    """The columns of a data frame that cannot be converted to numbers: name and error."""
+    text = {}
     for name in getattr(X, "columns", ()):
         try:
             np.asarray(X[name], dtype=np.float64)
         except (TypeError, ValueError) as error:
-            if OF_WORDS in str(error):
-                words[name] = error
-    return words
+            if TEXT_ERROR in str(error):
+                text[name] = error
+    return text
 
 
 def check_sparse(A, name):
     """Check that the indices of a sparse matrix lie within its shape.
 
-    SciPy trusts them, and what follows them reads and writes elsewhere in memory. Under
-    scikit-learn's ``config_context(assume_finite=True)`` they are trusted here too.
+    SciPy does not check them, and wrong ones would read and write outside the arrays. The check is
+    skipped in scikit-learn's ``config_context(assume_finite=True)``.
 
     Parameters
     ----------
     A : object
     name : str
-        What it is called in the error.
+        Its name in error messages.
 
     Returns
     -------
     object
-        A; converted to CSR where its format has no arrays of indices.
+        A, converted to CSR if its format has no arrays of indices.
 
     Raises
     ------
     ValueError
-        If A is a sparse matrix that contradicts itself.
+        If A is a sparse matrix whose indices are invalid.
     """
     if not scipy.sparse.issparse(A) or A.ndim != 2 or get_config()["assume_finite"]:
         return A
@@ -171,7 +170,7 @@ def _fault_of_coordinates(A):
     """What is wrong with a COO matrix, or None."""
     if not len(A.row) == len(A.col) == len(A.data):
         sizes = len(A.row), len(A.col), len(A.data)
-        return f"row, col and data must have one length, got {sizes}"
+        return f"row, col and data must have the same length, got {sizes}"
     return _fault_of_range("row", A.row, A.shape[0]) or _fault_of_range("col", A.col, A.shape[1])
 
 
@@ -198,7 +197,7 @@ def _fault_of_pointers(A):
 
 
 def _fault_of_range(name, indices, size):
-    """What is wrong with indices that are to lie in [0, size), or None."""
+    """What is wrong with indices that must lie in [0, size), or None."""
     for extreme in (indices.min(), indices.max()) if len(indices) else ():
         if not 0 <= extreme < size:
             return f"{name} must lie in [0, {size}), got {extreme}"

@@ -1,4 +1,4 @@
-"""What labels can mean "no label", and which of them look as if they did."""
+"""Checks of labels: the label that means "no label", and missing values."""
 
 import math
 import sys
@@ -8,7 +8,7 @@ from numbers import Real
 import numpy as np
 import scipy.sparse
 
-# Kinds of an array's dtype, and which type a label in it has.
+# Kinds of dtypes, and how error messages describe labels of each kind.
 NUMBERS, STRINGS, BOOLEANS = "iuf", "US", "b"
 WORDS = {
     **dict.fromkeys("iu", "integers, set unlabeled to one"),
@@ -19,9 +19,7 @@ WORDS = {
 
 
 def check_unlabeled(unlabeled, y):
-    """Check that labels could equal the one that means "no label".
-
-    It need not occur.
+    """Check that a label in y can equal `unlabeled`; it need not occur.
 
     Parameters
     ----------
@@ -31,12 +29,12 @@ def check_unlabeled(unlabeled, y):
     Raises
     ------
     ValueError
-        If it is of a type that no label can have, or NaN, which equals nothing.
+        If it has another type than the labels, or is NaN, which equals nothing.
     """
     if _is_nan(unlabeled):
         raise ValueError(
-            "unlabeled must be a label, got NaN, which equals nothing, itself included; replace "
-            "missing labels by a label, such as -1, and set unlabeled to that."
+            "unlabeled must be a label, got NaN, which equals nothing, not even itself; replace "
+            "missing labels by a label, such as -1, and set unlabeled to it."
         )
     kind, is_bool = y.dtype.kind, isinstance(unlabeled, (bool, np.bool_))
     is_number = isinstance(unlabeled, Real) and not is_bool
@@ -45,10 +43,10 @@ def check_unlabeled(unlabeled, y):
     else:
         of_kind = {**dict.fromkeys(NUMBERS, is_number), **dict.fromkeys(BOOLEANS, is_bool)}
         of_kind |= dict.fromkeys(STRINGS, isinstance(unlabeled, (str, bytes)))
-        fits = of_kind.get(kind, True)  # an array of objects holds anything
+        fits = of_kind.get(kind, True)  # an array of objects can hold any type
     if not fits:
         raise ValueError(
-            f"unlabeled must be of the type that labels have, got {unlabeled!r}, of type "
+            f"unlabeled must be of the type of the labels, got {unlabeled!r}, of type "
             f"{type(unlabeled).__name__}, which no label can equal. y has {WORDS[kind]}."
         )
 
@@ -63,9 +61,9 @@ def check_not_missing(y):
     Raises
     ------
     ValueError
-        If there is one; it says what to do with rows without a label.
+        If there is one. It says what to do with samples without a label.
     """
-    if y is None or scipy.sparse.issparse(y):  # what validate_data has its own words for
+    if y is None or scipy.sparse.issparse(y):  # validate_data has its own errors for these
         return
     values = np.asarray(y, dtype=None if hasattr(y, "dtype") else object)
     if values.dtype.kind == "f":
@@ -74,9 +72,9 @@ def check_not_missing(y):
         is_missing = values.dtype.kind == "O" and any(map(_is_missing, values.ravel()))
     if is_missing:
         raise ValueError(
-            "Input y contains NaN or None, which are no labels. Where that means 'no label', "
+            "Input y contains NaN or None, which are not labels. If that means 'no label', "
             "replace it by a label that does not occur, such as -1 or 'none', and set unlabeled "
-            "to that; otherwise leave these rows out."
+            "to it; otherwise leave these samples out."
         )
 
 
@@ -90,32 +88,30 @@ def _is_missing(value):
 
 
 def check_no_minus_one(y, name):
-    """Check that no label of a multi-label matrix is -1 among zeros and ones.
+    """Check that a multi-label matrix of zeros and ones does not contain -1.
 
     Parameters
     ----------
     y : ndarray of shape (n_samples, n_labels)
         Without the rows that have no label.
     name : str
-        What it is called in the error.
+        Its name in error messages.
 
     Raises
     ------
     ValueError
-        If one is.
+        If it does.
     """
     if y.dtype.kind in NUMBERS and {-1, 0} <= {*np.unique(y).tolist()} <= {-1, 0, 1}:
         raise ValueError(
             f"{name} has -1 in {int((y == -1).any(axis=1).sum())} rows of a multi-label matrix of "
-            "zeros and ones. If it means 'no label', set unlabeled=-1, and all labels of such a "
-            "row to -1: a row has all of its labels or none."
+            "zeros and ones. If it means 'no label', set unlabeled=-1, and set all labels of such "
+            "a row to -1: a row has all of its labels or none."
         )
 
 
 def warn_of_minus_one(classes):
-    """Warn of classes among which -1 looks like "no label".
-
-    Two classes that are called -1 and 1 are usual.
+    """Warn if the class -1 may mean "no label". There is no warning for two classes -1 and 1.
 
     Parameters
     ----------
@@ -125,7 +121,7 @@ def warn_of_minus_one(classes):
     are_counted = all(isinstance(label, Real) and label >= 0 for label in others)
     if len(classes) > len(others) > 1 and are_counted:
         warnings.warn(
-            "y has the label -1 beside labels that are not negative, and it is taken for a class "
-            "like them. If it means 'no label', set unlabeled=-1.",
+            "y has the label -1 and labels that are not negative. -1 is taken for a class like "
+            "the others. If it means 'no label', set unlabeled=-1.",
             UserWarning,
         )

@@ -1,11 +1,11 @@
-"""Names among which a parameter chooses: unknown ones, and which of them was meant."""
+"""Suggestions for unknown names in parameters."""
 
 import difflib
 import re
 
 from sklearn.utils._param_validation import InvalidParameterError, StrOptions
 
-# What other libraries call them, in small letters and without dashes.
+# Names in other libraries, in lower case and without dashes.
 SYNONYMS = {
     "sigmoid": ("logistic",),
     "linear": ("identity",),
@@ -48,14 +48,14 @@ SYNONYMS = {
 
 
 class Names(StrOptions):
-    """A constraint like StrOptions, which lists the names in order."""
+    """A constraint like StrOptions that lists the names in alphabetical order."""
 
     def __str__(self):
         return f"a str among {{{', '.join(map(repr, sorted(self.options)))}}}"
 
 
-def meant_by(name, options):
-    """Which options somebody meant who wrote this name.
+def suggestions(name, options):
+    """The options that an unknown name may refer to.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ def meant_by(name, options):
     Returns
     -------
     list of str
-        Spelt otherwise, called otherwise elsewhere, or the nearest; may be empty.
+        Another spelling, a name in other libraries, or the closest match; may be empty.
     """
     by_letters = {_letters(option): option for option in sorted(options)}
     letters = _letters(name)
@@ -81,7 +81,7 @@ def _letters(name):
 
 
 def did_you_mean(name, options):
-    """The end of a message about an unknown name, empty where nothing is near.
+    """A question to append to an error about an unknown name; empty if no option is close.
 
     Parameters
     ----------
@@ -92,12 +92,12 @@ def did_you_mean(name, options):
     -------
     str
     """
-    meant = meant_by(name, options) if isinstance(name, str) else []
+    meant = suggestions(name, options) if isinstance(name, str) else []
     return f" Did you mean {' or '.join(map(repr, meant))}?" if meant else ""
 
 
 class SuggestsNames:
-    """An estimator whose error for an unknown name says which one may have been meant."""
+    """Mixin of estimators whose errors suggest the right name for an unknown one."""
 
     def _validate_params(self):
         try:

@@ -1,4 +1,4 @@
-"""What DBNClassifier and DeepMLPRegressor share: the network under scikit-learn's contract."""
+"""The base class of DBNClassifier and DeepMLPRegressor."""
 
 import warnings
 from abc import ABCMeta, abstractmethod
@@ -16,7 +16,7 @@ from sk_dbn._architecture import (
 )
 from sk_dbn._assignment import assignable
 from sk_dbn._baseline import compare
-from sk_dbn._duration import LEAST_SAMPLES, SPARE, enough_epochs, split_by_target
+from sk_dbn._duration import EXTRA, MIN_SAMPLES, enough_epochs, split_by_target
 from sk_dbn._input import read_input_again
 from sk_dbn._names import SuggestsNames
 from sk_dbn._network_parameters import NetworkParameters
@@ -25,8 +25,8 @@ from sk_dbn._pretraining import (
     check_pretrainable,
     fitted_stack,
     is_pretrainable,
-    warn_of_overruled,
-    warn_of_training_anew,
+    warn_of_ignored,
+    warn_of_retraining,
 )
 from sk_dbn._progress import Progress
 from sk_dbn._publishing import NetworkListener
@@ -34,15 +34,15 @@ from sk_dbn._rbm_stack import BernoulliRBMStack
 from sk_dbn._samples import Samples, hold_out, weigh
 from sk_dbn._scaling import warn_of_features, warn_of_targets
 from sk_dbn.models import loop
-from sk_dbn.models.compilation import telling
+from sk_dbn.models.compilation import announce_compilation
 from sk_dbn.models.data import Data, canonical_order
-from sk_dbn.models.divergence import Yardstick
+from sk_dbn.models.divergence import DivergenceCheck
 from sk_dbn.models.forward import shared_work
 from sk_dbn.models.initialisers import initial_weights
 from sk_dbn.models.lbfgs import LbfgsObjective, LbfgsTask, is_steep
 from sk_dbn.models.loop import Patience
 from sk_dbn.models.network import Network
-from sk_dbn.models.network_tasks import FineTuning, Rehearsal, Validation
+from sk_dbn.models.network_tasks import FineTuning, FirstPass, Validation
 from sk_dbn.models.network_trace import NetworkRecorder
 from sk_dbn.models.network_training import Training, TrainingSet
 from sk_dbn.models.orders import Orders
@@ -51,39 +51,39 @@ from sk_dbn.models.schedules import PLANNED
 from sk_dbn.models.threads import threads
 from sk_dbn.models.transaction import transaction
 
-# What an optimiser begins with and keeps through further calls of partial_fit.
-OF_SCHEDULE = ("learning_rate", "learning_rate_init", "power_t", "warmup_epochs")
-KEPT = (
+# Parameters that later calls of partial_fit cannot change.
+SCHEDULE_PARAMETERS = ("learning_rate", "learning_rate_init", "power_t", "warmup_epochs")
+FIXED_PARAMETERS = (
     *("solver", "momentum", "nesterovs_momentum", "beta_1", "beta_2", "epsilon"),
-    *OF_SCHEDULE,
+    *SCHEDULE_PARAMETERS,
 )
 
-# What training changes in place.
-KEPT_BY_TRAINING = (
+# Attributes that training changes in place.
+CHANGED_BY_TRAINING = (
     *("_network", "_optimiser", "_schedule", "_patience"),
     *("_random_state", "_recorder"),
 )
 
 
 class BaseDeepNetwork(NetworkParameters, SuggestsNames, BaseEstimator, metaclass=ABCMeta):
-    """Base of the estimators that train a network by backpropagation."""
+    """Base class of the estimators that train a network by backpropagation."""
 
     coefs_ = assignable("coefs_", "_network", "coefs", "Weights of each layer, (fan_in, fan_out).")
     intercepts_ = assignable("intercepts_", "_network", "intercepts", "Biases, (fan_out,).")
 
-    # Subclasses: how y becomes targets, and how outputs are scored.
+    # Subclasses encode the targets and score the outputs.
 
     @abstractmethod
     def _validate_input(self, X, y, reset):
-        """X and y checked by scikit-learn's rules."""
+        """Check X and y by scikit-learn's rules."""
 
     @abstractmethod
     def _encode_targets(self, y, labelled, first, incremental, classes):
-        """y as the loss reads it; sets ``_loss``, ``_loss_option``, ``out_activation_``, ..."""
+        """Targets of the loss; sets ``_loss``, ``_loss_option``, ``out_activation_``, ..."""
 
     @abstractmethod
     def _encode_validation(self, y, name):
-        """The same for validation rows, with what is known from training; errors say `name`."""
+        """Targets of validation samples; `name` is for error messages."""
 
     @abstractmethod
     def _score_outputs(self, outputs, y, sample_weight):
@@ -94,16 +94,16 @@ class BaseDeepNetwork(NetworkParameters, SuggestsNames, BaseEstimator, metaclass
     def _fit(
         self, X, y, sample_weight=None, X_val=None, y_val=None, incremental=False, classes=None
     ):
-        """Fit on validated parameters; a table of contents of what happens."""
+        """Fit with validated parameters."""
         if incremental:
-            self._validate_params()  # which the decorator leaves out once the network is fitted
+            self._validate_params()  # the decorator does so only before the first fit
         if incremental and self._stops_early:
             raise ValueError("partial_fit does not support early_stopping=True")
         self._check_solver()
-        # What leaves the range of numbers is met by a check of the loss and the weights.
-        in_range = np.errstate(over="ignore", invalid="ignore")
-        told = telling(Progress(self.verbose, self).say)
-        with told, transaction(self) as checkpoint, in_range:
+        # No warnings of overflow: training checks whether the loss and the weights are finite.
+        no_warnings = np.errstate(over="ignore", invalid="ignore")
+        compilation = announce_compilation(Progress(self.verbose, self).say)
+        with compilation, transaction(self) as checkpoint, no_warnings:
             first = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
             if first or not incremental:
                 self._warn_of_unused(incremental)
@@ -111,16 +111,16 @@ class BaseDeepNetwork(NetworkParameters, SuggestsNames, BaseEstimator, metaclass
                 samples = self._read_samples(run, X, y, sample_weight, first, incremental, classes)
             if first or not incremental:
                 self._random_state = check_random_state(self.random_state)
-            self._watch_old(checkpoint, first, incremental)
+            self._watch_previous(checkpoint, first, incremental)
             if first:
-                self._initialise(samples)  # a stack is trained on threads of its own
+                self._initialise(samples)  # a stack calls `threads` itself
             check_continues(self)
             with threads(self.n_jobs) as run:
                 self._train(run, samples, X_val, y_val, first, incremental, checkpoint)
         return self
 
     def _train(self, run, samples, X_val, y_val, first, incremental, checkpoint):
-        """Train the network that is there."""
+        """Train the present network."""
         train, validation = self._training_sets(run, samples, X_val, y_val)
         if first:
             self._note_scales(samples, train)
@@ -136,13 +136,13 @@ class BaseDeepNetwork(NetworkParameters, SuggestsNames, BaseEstimator, metaclass
         self._baseline = compare(self, run, train, samples.y, validation, incremental)
 
     def _read_samples(self, run, X, y, sample_weight, first, incremental, classes):
-        """Validate, encode and weigh what was given."""
+        """Validate X and y, encode the targets and compute the weights."""
         X, y = self._validate_input(X, y, reset=first)
         labelled = self._labelled(y)
         if not labelled.any():
             raise ValueError(
                 f"every label in y equals unlabeled={self.unlabeled!r}; give labels for "
-                "some rows, or fit a BernoulliRBMStack, which needs none."
+                "some samples, or fit a BernoulliRBMStack, which needs no labels."
             )
         targets = self._encode_targets(y, labelled, first, incremental, classes)
         repeats, weight = weigh(self, X, y, labelled, sample_weight)
@@ -156,15 +156,15 @@ class BaseDeepNetwork(NetworkParameters, SuggestsNames, BaseEstimator, metaclass
         return Samples(X, data, y, targets, labelled, repeats, weight, order)
 
     def _labelled(self, y):
-        """Which rows have a label."""
+        """Which samples have a label."""
         return np.ones(len(y), dtype=bool)
 
     def _class_weights(self, y, labelled, repeats):
-        """A factor per sample from class_weight, or None."""
+        """The factor of each sample's loss by class_weight, or None."""
         return None
 
     def _initialise(self, samples):
-        """A network with first weights, pre-trained where that was asked for."""
+        """Make a network with first weights, pre-trained if `pretrainer` asks for it."""
         hidden = layer_sizes(self.hidden_layer_sizes)
         activations = self._activations(len(hidden))
         stack = self._make_stack(hidden, activations, samples)
@@ -176,13 +176,13 @@ class BaseDeepNetwork(NetworkParameters, SuggestsNames, BaseEstimator, metaclass
             self._pretrain(stack, samples)
         self._set_weights(network, stack, init, activations)
         self.pretrainer_ = stack
-        # Kept apart: a frozen stack is its owner's, who may fit it again.
+        # Stored here because the caller may fit a frozen stack again.
         self._visible = None if stack is None else stack.model_.inputs
-        self._network, self._optimiser, self._begun_loss = network, None, self._loss
+        self._network, self._optimiser, self._fitted_loss = network, None, self._loss
         self._patience = Patience(self.n_iter_no_change)
         self.n_layers_ = network.n_layers + 1
         self.n_iter_, self.t_ = 0, 0
-        self._usual_loss = 0.0
+        self._reference_loss = 0.0
         self._judges_by_loss = False
         self.loss_ = np.nan  # until the first epoch is complete
         self.loss_curve_, self.validation_loss_curve_ = [], None
@@ -190,15 +190,15 @@ class BaseDeepNetwork(NetworkParameters, SuggestsNames, BaseEstimator, metaclass
         self.best_loss_ = None if self._stops_early else np.inf
         self.best_validation_score_ = None
 
-    # What makes the stack that pretrainer='auto' stands for.
+    # Makes the stack for pretrainer='auto'.
     _auto_stack = BernoulliRBMStack
 
     def _pretraining_pays(self, samples):
-        """Whether pretrainer='auto' pre-trains a network that a stack can start."""
+        """Whether pretrainer='auto' pre-trains the network, if a stack can do so."""
         return True
 
     def _chosen_pretrainer(self, hidden, activations, samples):
-        """What `pretrainer` says, with the decision that 'auto' leaves open."""
+        """`pretrainer`, resolved if it is 'auto'."""
         if self.pretrainer != "auto":
             return self.pretrainer
         is_possible = not self.shortcut and is_pretrainable(hidden, activations)
@@ -212,13 +212,13 @@ class BaseDeepNetwork(NetworkParameters, SuggestsNames, BaseEstimator, metaclass
             return None
         if self.shortcut:
             raise ValueError(
-                "shortcut=True needs pretrainer=None or 'auto': the layers of a stack are trained "
-                f"without shortcuts, which change what they compute; got {self.pretrainer!r}."
+                "pretrainer must be None or 'auto' with shortcut=True, because a stack is trained "
+                f"without shortcuts, got {self.pretrainer!r}."
             )
         check_pretrainable(hidden, activations)
         if isinstance(pretrainer, WRAPPERS):
             return fitted_stack(pretrainer, hidden, activations[0], self.n_features_in_)
-        warn_of_training_anew(pretrainer)
+        warn_of_retraining(pretrainer)
         stack = clone(pretrainer)
         stack.set_params(
             hidden_layer_sizes=tuple(hidden), activation=activations[0], dtype=self.dtype
@@ -227,7 +227,7 @@ class BaseDeepNetwork(NetworkParameters, SuggestsNames, BaseEstimator, metaclass
             stack.set_params(init=list(self.init[:-1]))
         elif self.init != "auto":
             stack.set_params(init=self.init)
-        warn_of_overruled(pretrainer, stack)
+        warn_of_ignored(pretrainer, stack)
         if stack.n_jobs is None:
             stack.set_params(n_jobs=self.n_jobs)
         if self.verbose and not stack.verbose:
@@ -235,17 +235,17 @@ class BaseDeepNetwork(NetworkParameters, SuggestsNames, BaseEstimator, metaclass
         return stack
 
     def _pretrain(self, stack, samples):
-        """Train the stack on every row, labelled or not."""
+        """Train the stack on all samples, labelled or not."""
         if stack.random_state is None:
             seed = self._random_state.randint(np.iinfo(np.int32).max)
             stack.set_params(random_state=seed)
         stack._validate_params()
         if hasattr(self, "feature_names_in_"):
-            stack.feature_names_in_ = self.feature_names_in_  # for what it warns of
+            stack.feature_names_in_ = self.feature_names_in_  # for its warnings
         stack._fit_rows(samples.data, samples.repeated(samples.order))
 
     def _set_weights(self, network, stack, init, activations):
-        """First weights: the stack's where there is one, else drawn."""
+        """Set the first weights: those of the stack, or random ones by `init`."""
         n_pretrained = 0 if stack is None else len(stack.coefs_)
         for layer, (W, b) in enumerate(zip(network.coefs, network.intercepts, strict=True)):
             if layer < n_pretrained:
@@ -253,23 +253,23 @@ class BaseDeepNetwork(NetworkParameters, SuggestsNames, BaseEstimator, metaclass
                 continue
             name = activations[min(layer, len(activations) - 1)] if activations else "identity"
             if layer == network.n_layers - 1 and not self._follows_sklearn():
-                name = "identity"  # as the output is before its own function
+                name = "identity"  # initialised like a linear layer
             below = activations[layer - 1] if layer > 0 else None
             W[:], b[:] = initial_weights(init[layer], self._random_state, *W.shape, name, below)
 
     def _follows_sklearn(self):
-        """Whether the output layer is initialised as scikit-learn does, by `activation`."""
+        """Whether the output layer is initialised by `activation`, as in scikit-learn."""
         return isinstance(self.init, str) and self.init == "sklearn"
 
     @property
     def _trained(self):
-        """The part of the network that is trained, on the same parameters."""
+        """The part of the network that is trained. It shares the network's parameters."""
         return self._network.output_layer() if self._is_frozen else self._network
 
     def _training_input(self, run, plain, rows=None):
-        """The input of the trained part: where layers are frozen, what they make of these rows.
+        """The input of the trained part: X, or the features of the frozen layers.
 
-        Their features are computed once, (n_samples, n_top_units); of other rows they are zero.
+        The features are computed once, (n_samples, n_top_units), for the given rows; others are 0.
         """
         dtype = self._training_dtype
         data = self._open(plain, dtype)
@@ -286,17 +286,17 @@ class BaseDeepNetwork(NetworkParameters, SuggestsNames, BaseEstimator, metaclass
         return Data(features, dtype)
 
     def _open(self, plain, dtype):
-        """The data as the first layer reads them: standardised where the pre-training did so."""
+        """The input of the first layer: scaled as in pre-training, if there was one."""
         plain = plain if plain.dtype == dtype else Data(plain.X, dtype)
         return plain if self._visible is None else self._visible.data(plain)
 
     def _training_sets(self, run, samples, X_val, y_val):
-        """The rows to train on, and those to validate on or None."""
+        """The samples to train on, and those to validate on or None."""
         rows = samples.order[samples.labelled[samples.order]]
         if samples.weight.size:
             rows = rows[samples.weight[rows] > 0]
         if len(rows) == 0:
-            raise ValueError("sample_weight and class_weight leave no row with a label.")
+            raise ValueError("sample_weight and class_weight leave no sample with a label.")
         data, held_out = self._training_input(run, samples.data, rows), None
         if self._stops_early and X_val is None and self.solver != "lbfgs":
             rows, held_out = hold_out(self, rows, samples)
@@ -312,12 +312,12 @@ class BaseDeepNetwork(NetworkParameters, SuggestsNames, BaseEstimator, metaclass
 
     def _validation(self, rows, y):
         """Samples that are scored after every epoch."""
-        # R^2 of targets that are all equal is zero, whatever is predicted.
+        # R^2 is zero for any prediction if all targets are equal.
         by_loss = is_regressor(self) and bool((y == y[0]).all())
         return Validation(rows, y, self._score_outputs, by_loss)
 
     def _given_validation(self, run, X_val, y_val):
-        """Validation rows that were passed to fit."""
+        """The validation samples that were passed to fit."""
         if y_val is None or X_val is None:
             given, missing = ("X_val", "y_val") if y_val is None else ("y_val", "X_val")
             raise ValueError(f"{missing} must be given together with {given}, got None.")
@@ -326,7 +326,7 @@ class BaseDeepNetwork(NetworkParameters, SuggestsNames, BaseEstimator, metaclass
         if not labelled.any():
             raise ValueError(
                 f"every label in y_val equals unlabeled={self.unlabeled!r}; give labels for some "
-                "rows, or leave X_val and y_val out."
+                "samples, or leave X_val and y_val out."
             )
         if not labelled.all():
             X_val, y_val = X_val[labelled], y_val[labelled]
@@ -343,20 +343,20 @@ class BaseDeepNetwork(NetworkParameters, SuggestsNames, BaseEstimator, metaclass
         return self._validation(TrainingSet(*parts), y_val)
 
     def _note_scales(self, samples, train):
-        """Keep on which scale inputs and targets are, and warn where that is a bad one."""
+        """Store the scales of inputs and targets, and warn if they are bad for learning."""
         stack = self.pretrainer_
         if stack is None:
             self._input_scales = Scales.of(samples.X, train.order)
         else:
             self._input_scales = stack._input_scales
         self._target_scales = Scales.of(train.targets, train.order) if is_regressor(self) else None
-        if not isinstance(self.pretrainer, WRAPPERS):  # of whose data their owner was warned
+        if not isinstance(self.pretrainer, WRAPPERS):  # fitting that stack has warned already
             warn_of_features(self)
         if is_regressor(self):
             warn_of_targets(self)
 
     def _start_trace(self, run, train, batch_size, first, plain):
-        """A recorder, going on with the trace of a network that is trained further."""
+        """Set the recorder; it continues the trace if the training of a network continues."""
         if self.trace is None:
             self._recorder = None
             return
@@ -364,22 +364,22 @@ class BaseDeepNetwork(NetworkParameters, SuggestsNames, BaseEstimator, metaclass
         recorder = None if first else getattr(self, "_recorder", None)
         if recorder is None or recorder.each_batch != each_batch:
             recorder = NetworkRecorder(each_batch)
-        recorder.below = {}
+        recorder.frozen = {}
         if self._is_frozen:
             data = self._open(plain, self._network.theta.dtype)
-            recorder.look_below(self._network, data, train.probe)
+            recorder.measure_frozen(self._network, data, train.probe)
         if recorder.is_empty:
             recorder.record_start(run, self._trained.astype(train.data.dtype), train, batch_size)
         self._recorder = recorder
 
     @property
     def gradient_trace_(self):
-        """What every layer's gradients, weights and activations did, row by row."""
+        """Gradients, weights and activations of every layer, epoch by epoch."""
         check_is_fitted(self)
         return None if self._recorder is None else self._recorder.trace()
 
     def _start_validation(self, validation):
-        """What was best so far, beginning anew where another thing is watched now."""
+        """Prepare early stopping; forget the best value if another quantity is watched now."""
         self._patience.n_iter_no_change = self.n_iter_no_change
         if self._stops_early != (self.best_loss_ is None):
             self.best_loss_ = None if self._stops_early else np.inf
@@ -396,84 +396,83 @@ class BaseDeepNetwork(NetworkParameters, SuggestsNames, BaseEstimator, metaclass
             self.best_validation_score_ = -np.inf
 
     def _choose_max_iter(self, run, train, validation, first, incremental):
-        """How many epochs to train for; 'refit' trains a copy on a part of the samples first."""
+        """Set `max_iter_`; 'refit' first trains a copy on a part of the samples."""
         self.max_iter_, self.held_out_loss_curve_ = self.max_iter, None
         if self.early_stopping != "refit" or incremental or self.solver == "lbfgs":
             return
-        spare = 1.0  # both passes see the same samples
+        extra = 1.0  # both passes see the same samples
         if validation is not None:
             held_out = validation.samples
-        elif first and len(train.order) >= LEAST_SAMPLES:
+        elif first and len(train.order) >= MIN_SAMPLES:
             train, held_out = split_by_target(train, self._random_state)
-            spare = SPARE
-        else:  # too few, or samples that the network has been trained on
+            extra = EXTRA
+        else:  # too few samples, or the network has been trained on them
             return
-        losses, rates = self._rehearse(run, train, held_out)
-        if np.isfinite(losses).all():  # otherwise training will diverge, and say so
+        losses, rates = self._first_pass(run, train, held_out)
+        if np.isfinite(losses).all():  # otherwise training will diverge and warn
             is_planned = self.learning_rate_ in PLANNED
-            self.max_iter_ = enough_epochs(losses, rates, spare, is_planned)
+            self.max_iter_ = enough_epochs(losses, rates, extra, is_planned)
         self.held_out_loss_curve_ = losses
 
-    def _rehearse(self, run, train, held_out):
-        """Train a copy of the network; the held-out loss and the mean rate of every epoch."""
+    def _first_pass(self, run, train, held_out):
+        """Train a copy of the network; return the held-out loss and mean rate of each epoch."""
         network = self._trained.with_parameters(self._trained.theta.copy())
         schedule = self._new_schedule()
         self._check_warmup(schedule)
         training = self._new_training(network, train, self._new_optimiser(network))
         parts = run, training, self._orders(train), schedule, self.max_iter
-        task = Rehearsal(held_out, *parts)
+        task = FirstPass(held_out, *parts)
         loop.train(task, [Progress(self.verbose, self)])
         return task.losses, task.rates
 
     def _orders(self, train):
-        """In which orders epochs visit the samples."""
+        """The orders in which epochs visit the samples."""
         return Orders(self._random_state, train.order, self.shuffle, train.data.together)
 
     def _start_optimiser(self, incremental):
         """The optimiser of the previous partial_fit, or a new one."""
         trained = self._trained
-        goes_on = incremental and self._optimiser is not None
-        if not goes_on or self._optimiser.n_parameters != trained.theta.size:
+        continues = incremental and self._optimiser is not None
+        if not continues or self._optimiser.n_parameters != trained.theta.size:
             self._optimiser = self._new_optimiser(trained)
             self._schedule = self._new_schedule(self.max_iter_ / self.max_iter)
-            self._begun_with = {name: getattr(self, name) for name in KEPT}
+            self._fixed = {name: getattr(self, name) for name in FIXED_PARAMETERS}
         elif self.learning_rate == "auto" and self._schedule.is_planned:
-            self._schedule = self._new_schedule()  # that of fit has ended
-            self._begun_with |= {name: getattr(self, name) for name in OF_SCHEDULE}
-        self._warn_of_kept()
+            self._schedule = self._new_schedule()  # the schedule of fit has ended
+            self._fixed |= {name: getattr(self, name) for name in SCHEDULE_PARAMETERS}
+        self._warn_of_fixed()
         self._schedule.max_iter = self.max_iter_
         self.learning_rate_, self.learning_rate_init_ = self._schedule.name, self._schedule.initial
         self._check_warmup(self._schedule)
         if self._schedule.is_over:
             warnings.warn(
-                f"learning_rate={self._schedule.name!r} came to its end after max_iter="
-                f"{self.max_iter} epochs; its last rate stays, which is next to nothing. "
-                "Raise max_iter, or set warm_start=True and call fit to begin a new schedule.",
+                f"learning_rate={self._schedule.name!r} ended after max_iter={self.max_iter} "
+                "epochs; training continues with its last rate, which is close to zero. "
+                "Raise max_iter, or set warm_start=True and call fit to start a new schedule.",
                 ConvergenceWarning,
             )
 
-    def _warn_of_kept(self):
-        """What was set since training began, and has no effect on training that goes on."""
-        begun = self._begun_with
-        changed = [name for name in KEPT if getattr(self, name) != begun[name]]
+    def _warn_of_fixed(self):
+        """Warn of parameters that were set since and that partial_fit cannot change."""
+        changed = [name for name in FIXED_PARAMETERS if getattr(self, name) != self._fixed[name]]
         if changed:
-            kept = ", ".join(f"{name}={begun[name]!r}" for name in changed)
+            kept = ", ".join(f"{name}={self._fixed[name]!r}" for name in changed)
             given = ", ".join(f"{name}={getattr(self, name)!r}" for name in changed)
             warnings.warn(
-                f"partial_fit goes on with {kept}, as it began; {given} has no effect. To change "
-                "what training goes on with, set warm_start=True and call fit.",
+                f"partial_fit continues with {kept}; {given} has no effect. To change these "
+                "parameters, set warm_start=True and call fit.",
                 UserWarning,
             )
 
     def _new_training(self, network, train, optimiser):
-        """The updates as the parameters of this call want them."""
+        """The training with the parameters of this call."""
         optimiser.set_bounds(
             self.alpha, self.l1_ratio, self.clip_value, self.clip_norm, self.max_norm
         )
         dropout = self.dropout_
         if any(dropout) and optimiser.seed is None:
             optimiser.seed = int(self._random_state.randint(np.iinfo(np.int32).max))
-        if self._is_frozen:  # what enters the output layer are hidden units
+        if self._is_frozen:  # the input of the output layer is hidden units
             dropout = dropout[1], 0.0
         return Training(network, train, optimiser, self.batch_size_, dropout)
 
@@ -481,10 +480,10 @@ class BaseDeepNetwork(NetworkParameters, SuggestsNames, BaseEstimator, metaclass
         """Epoch after epoch until the loss or the score no longer improves."""
         self._start_optimiser(incremental)
         training = self._new_training(self._trained, train, self._optimiser)
-        self._watch(checkpoint, *KEPT_BY_TRAINING)
+        self._watch(checkpoint, *CHANGED_BY_TRAINING)
         task = FineTuning(
             *(run, training, self._orders(train), self._schedule, self.max_iter_),
-            yardstick=self._yardstick(run, train, incremental),
+            divergence_check=self._divergence_check(run, train, incremental),
             patience=self._patience,
             tol=self.tol,
             validation=validation,
@@ -505,11 +504,11 @@ class BaseDeepNetwork(NetworkParameters, SuggestsNames, BaseEstimator, metaclass
             self._warn_of_too_few_epochs()
 
     def _watch(self, checkpoint, *names):
-        """Remember what training changes in place, in case it fails or is interrupted."""
+        """Have the checkpoint restore these attributes if training fails or is interrupted."""
         checkpoint.watch(*(getattr(self, name, None) for name in names))
 
-    def _watch_old(self, checkpoint, first, incremental):
-        """The same of what this call of fit goes on with."""
+    def _watch_previous(self, checkpoint, first, incremental):
+        """Have it restore the attributes that this call continues with."""
         self._watch(checkpoint, "_random_state")
         if not first:
             self._watch(checkpoint, "_network", "_recorder", "_patience")
@@ -517,29 +516,29 @@ class BaseDeepNetwork(NetworkParameters, SuggestsNames, BaseEstimator, metaclass
             self._watch(checkpoint, "_optimiser", "_schedule")
 
     def _best_so_far(self):
-        """The weights that scored best in the previous fit, if this one goes on with it."""
+        """The weights with the best score in the previous fit, if training continues."""
         if self._stops_early and np.isfinite(self._patience.best):
             return self._trained.theta.copy()
         return None
 
-    def _yardstick(self, run, train, incremental):
-        """What losses are held against; that of the first partial_fit, where it goes on."""
-        at_least = self._usual_loss if incremental else 0.0
-        yardstick = Yardstick(run, self._trained, train, at_least)
-        self._usual_loss = yardstick.size
-        return yardstick
+    def _divergence_check(self, run, train, incremental):
+        """The check of losses; calls of partial_fit keep the largest reference loss."""
+        at_least = self._reference_loss if incremental else 0.0
+        check = DivergenceCheck(run, self._trained, train, at_least)
+        self._reference_loss = check.reference_loss
+        return check
 
     def _warn_of_divergence(self, epoch, loss, is_first):
-        kept = "that it began with" if is_first else "of the last good epoch"
+        kept = "before training" if is_first else "of the last good epoch"
         warnings.warn(
             f"Training diverged in epoch {epoch}: the loss is {loss:.3g}. The weights "
             f"{kept} were kept. Lower learning_rate_init, which was "
-            f"{self.learning_rate_init_:.3g}, or scale X and y, with StandardScaler for one.",
+            f"{self.learning_rate_init_:.3g}, or scale X and y, for example with StandardScaler.",
             ConvergenceWarning,
         )
 
     def _warn_of_too_few_epochs(self):
-        """Warn where the loss was still falling at the end, and nobody had planned that end."""
+        """Warn if `max_iter` ended training, unless the schedule or 'refit' planned that."""
         if not (self._schedule.is_planned or self.max_iter_ < self.max_iter):
             warnings.warn(
                 f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) "
@@ -562,7 +561,7 @@ class BaseDeepNetwork(NetworkParameters, SuggestsNames, BaseEstimator, metaclass
         )
 
     def _fit_lbfgs(self, run, train, validation, checkpoint):
-        """Minimise the loss over all rows by L-BFGS-B."""
+        """Minimise the loss over all samples by L-BFGS-B."""
         network = self._trained.astype(train.data.dtype)
         objective = LbfgsObjective(run, network, train, self.alpha, self._recorder)
         self._watch(checkpoint, "_network", "_random_state", "_recorder")
@@ -578,9 +577,9 @@ class BaseDeepNetwork(NetworkParameters, SuggestsNames, BaseEstimator, metaclass
             self._warn_of_lbfgs(task.result)
         if task.result.success and is_steep(task.result, self.tol):
             warnings.warn(
-                f"lbfgs stopped after {self.n_iter_} iterations because a step lowered the loss by "
-                "next to nothing, but the gradient is large: it has not converged. Scale X and y, "
-                "with StandardScaler and TransformedTargetRegressor.",
+                f"lbfgs stopped after {self.n_iter_} iterations because the loss hardly "
+                "changed, but the gradient is large: it has not converged. Scale X and y, with "
+                "StandardScaler and TransformedTargetRegressor.",
                 ConvergenceWarning,
             )
         self.loss_ = self.best_loss_ = task.loss
@@ -588,9 +587,9 @@ class BaseDeepNetwork(NetworkParameters, SuggestsNames, BaseEstimator, metaclass
     # Prediction.
 
     def _outputs(self, X, n_above=0):
-        """The activations of the layer with so many others above it, for X as the caller gave it.
+        """The activations of the layer with n_above others above it.
 
-        In the precision that `fit` read float64 in: what it could take, this can.
+        float64 input is read in the precision of training, so it overflows only if `fit` would.
         """
         X = read_input_again(self, X)
         dtype = self._network.theta.dtype
@@ -623,7 +622,7 @@ def is_stochastic(estimator):
     Raises
     ------
     AttributeError
-        If its solver works on all rows at once.
+        If its solver works on all samples at once.
     """
     if estimator.solver == "lbfgs":
         raise AttributeError(

@@ -1,4 +1,4 @@
-"""The parameters that networks share: their documentation, their rules, what they stand for."""
+"""The parameters that networks share: documentation, constraints and resolved values."""
 
 import warnings
 from numbers import Integral, Real
@@ -21,26 +21,26 @@ from sk_dbn.models.schedules import PLANNED, SCHEDULES, Schedule
 # The share of a classifier's hidden units that dropout='auto' drops.
 AUTO_DROPOUT = 0.2
 
-# What 'lbfgs' cannot do, the value that stands for not asking it to, and why it cannot.
+# Parameters that 'lbfgs' does not support: the value that turns each off, and the reason.
 NOT_FOR_LBFGS = {
     "warmup_epochs": (0, "which has no learning rate"),
     "l1_ratio": (0.0, "whose line search needs a loss that has a derivative everywhere"),
-    "max_norm": (None, "whose steps nothing may change afterwards"),
-    "dropout": (0.0, "whose line search needs a loss that is always the same"),
-    "clip_norm": (None, "whose line search needs the gradient as it is"),
-    "clip_value": (None, "whose line search needs the gradient as it is"),
+    "max_norm": (None, "whose steps must not be changed"),
+    "dropout": (0.0, "whose line search needs a loss without randomness"),
+    "clip_norm": (None, "whose line search needs the unchanged gradient"),
+    "clip_value": (None, "whose line search needs the unchanged gradient"),
 }
 
 
 class NetworkParameters:
-    """The parameters of the estimators that train a network, and what these stand for.
+    """The parameters of the estimators that train a network, and their resolved values.
 
-    They are documented here; `_docstrings.completed` writes that out in each of these classes.
+    `_docstrings.completed` copies the entries below to the docstrings of these classes.
 
     Parameters
     ----------
     hidden_layer_sizes : array-like of shape (n_hidden,) or int, default=(256, 128)
-        Number of units of each hidden layer. (): a linear model, with nothing to pre-train.
+        Number of units of each hidden layer. (): a linear model without pre-training.
 
     activation : str or list of str, default='logistic'
         Activation of the hidden layers, one for all or one for each:
@@ -56,7 +56,7 @@ class NetworkParameters:
         - 'gelu', z times the normal distribution's P(N(0, 1) < z);
         - 'swish', z times logistic(z);
         - 'softplus', f(z) = log(1 + exp(z));
-        - 'step', the perceptron's, for prediction only: `fit` raises an error, since its
+        - 'step', as in the perceptron, for prediction only: `fit` raises an error, since its
           derivative is zero.
 
     solver : {'sgd', 'adam', 'adamw', 'nadam', 'rmsprop', 'adagrad', 'lbfgs'}, \
@@ -122,7 +122,7 @@ class NetworkParameters:
 
     verbose : bool, default=False
         Whether to print a line for each epoch, of pre-training as well: its number, its loss, the
-        validation score, the time that has passed and the maximum of what remains.
+        validation score, the elapsed time and the maximum remaining time.
 
     warm_start : bool, default=False
         Whether `fit` continues from the weights of the previous call.
@@ -139,9 +139,9 @@ class NetworkParameters:
         - 'refit': a copy of the network is first trained for `max_iter` epochs without some
           held-out samples: `X_val`, or a tenth of the samples, but at least 50 and at most a
           third, whose targets are distributed as in the rest. Then the network is trained on all
-          samples for `max_iter_` epochs, with the schedule shortened to them: for `max_iter` if
-          the held-out loss was still falling at the end, otherwise for as many as give 1.5 times
-          (with `X_val` once) the sum of learning rates that had been reached at its minimum.
+          samples for `max_iter_` epochs, with a schedule of this length. `max_iter_` is
+          `max_iter` if the held-out loss was still falling at the end. Otherwise the sum of the
+          learning rates becomes 1.5 times (with `X_val` once) the sum at the loss's minimum.
           There is no first pass with fewer than 100 samples, when training continues without
           `X_val`, and in `partial_fit`;
         - True: as in scikit-learn, training stops when the score of held-out samples no longer
@@ -178,9 +178,9 @@ class NetworkParameters:
         Initial weights of every layer:
 
         - 'auto': 'he_normal' for 'relu' and its relatives ('leaky_relu', 'elu', 'gelu',
-          'swish', 'softplus'), 'lecun_normal' for 'selu', 'glorot_uniform' otherwise; for hidden
-          'logistic' units that times 4, and biases that take away the mean of logistic units
-          below, with which they train as tanh units of twice the input do;
+          'swish', 'softplus'), 'lecun_normal' for 'selu', 'glorot_uniform' otherwise. Weights of
+          hidden 'logistic' units are multiplied by 4, and their biases subtract the mean of
+          logistic units below, so that they train like tanh units of twice the input;
         - 'glorot_normal', 'glorot_uniform': variance 2 / (fan_in + fan_out) [1]_;
         - 'he_normal', 'he_uniform': variance 2 / fan_in [2]_;
         - 'lecun_normal', 'lecun_uniform': variance 1 / fan_in [3]_;
@@ -193,7 +193,7 @@ class NetworkParameters:
         - a list with one array of shape (fan_in, fan_out) for each layer, the output
           layer included.
 
-        With pre-training it initialises the RBMs ('auto' then is 'normal') and the output
+        With pre-training, `init` applies to the RBMs (where 'auto' is 'normal') and to the output
         layer.
 
     pretrainer : {'auto'}, None, BernoulliRBMStack, WarmStart or FrozenEstimator, default='auto'
@@ -213,7 +213,7 @@ class NetworkParameters:
           dropout of hidden units then concern the output layer alone.
 
         Pre-training needs hidden layers, all with 'logistic', 'tanh' or 'relu' as activation, and
-        no `shortcut`; to ask for it elsewhere is an error. `pretrainer_` is the stack that was
+        no `shortcut`; otherwise it is an error to ask for it. `pretrainer_` is the stack that was
         used.
 
     warmup_epochs : float, default=0
@@ -255,12 +255,12 @@ class NetworkParameters:
 
     n_jobs : int, default=None
         Number of threads. None: as many as joblib, OpenMP and numba allow this process; -1: all
-        cores. The result is the same for any number.
+        cores. The result does not depend on it.
 
     Attributes
     ----------
     intercepts_ : list of shape (n_layers - 1,)
-        Biases of each layer, (fan_out,). Weights and biases may be assigned, all or by layer.
+        Biases of each layer, (fan_out,). Weights and biases can be assigned, all or by layer.
 
     gradient_trace_ : GradientTrace or None
         Gradients, weights and activations of every layer, epoch by epoch.
@@ -292,7 +292,7 @@ class NetworkParameters:
         Number of samples seen in training.
 
     batch_size_, learning_rate_, learning_rate_init_, dropout_ : int, str, float, pair of floats
-        What these parameters resolved to in the last call.
+        The values of these parameters in the last call, with 'auto' resolved.
 
     max_iter_ : int
         Maximum number of epochs of the last call, see `early_stopping`.
@@ -314,7 +314,7 @@ class NetworkParameters:
         Number of features seen during `fit`.
 
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
-        Names of features seen during `fit`, where X had string names.
+        Names of features seen during `fit`, if X had string names.
 
     References
     ----------
@@ -351,7 +351,7 @@ class NetworkParameters:
        networks using large learning rates. SPIE 11006.
 
     .. [14] He, K., Zhang, X., Ren, S. & Sun, J. (2016). Deep residual learning for image
-       recognition. CVPR. Section 3; option A where widths differ.
+       recognition. CVPR. Section 3; option A if widths differ.
 
     .. [15] Marion, P., Fermanian, A., Biau, G. & Vert, J.-P. (2025). Scaling ResNets in the
        large-depth regime. JMLR 26.
@@ -404,7 +404,7 @@ class NetworkParameters:
     }
 
     def set_params(self, **params):
-        """Set parameters of the network, and behind ``pretrainer__`` those of its stack.
+        """Set parameters of the network, and with the prefix ``pretrainer__`` those of its stack.
 
         Parameters
         ----------
@@ -419,15 +419,15 @@ class NetworkParameters:
         Raises
         ------
         ValueError
-            If there is no such parameter; if one of a stack is set where `pretrainer` is none.
+            If a parameter does not exist, or if there is no stack to set it in.
         """
         pretrainer = params.get("pretrainer", self.pretrainer)
         of_stack = sorted(name for name in params if name.startswith("pretrainer__"))
         is_object = hasattr(pretrainer, "set_params") and not isinstance(pretrainer, type)
         if of_stack and not is_object:
             raise ValueError(
-                f"{of_stack[0]} is a parameter of a stack, and there is none in "
-                f"pretrainer={pretrainer!r}; set pretrainer=BernoulliRBMStack() first."
+                f"{of_stack[0]} is a parameter of a stack, but pretrainer={pretrainer!r} is not a "
+                "stack; set pretrainer=BernoulliRBMStack() first."
             )
         return super().set_params(**params)
 
@@ -436,23 +436,23 @@ class NetworkParameters:
         check_pretrainer(self.pretrainer)
 
     def _check_solver(self):
-        """Nothing may be asked of a solver that it cannot do."""
+        """Check that the solver supports the parameters."""
         self._dropout_rates()
         for name, (off, reason) in NOT_FOR_LBFGS.items() if self.solver == "lbfgs" else ():
             value = getattr(self, name)
             if np.any(value) and value != "auto":
                 raise ValueError(
-                    f"{name} must be {off!r} for solver='lbfgs', {reason}, got {value!r}; take a "
+                    f"{name} must be {off!r} for solver='lbfgs', {reason}, got {value!r}; use a "
                     "solver that works on minibatches, such as 'adam'."
                 )
 
     def _warn_of_unused(self, incremental):
-        """What was asked for and has no effect. A call of partial_fit ends after one epoch."""
+        """Warn of parameters that have no effect."""
         warn_of_unused(self, NETWORK if incremental else NETWORK | STOPPING)
         if self._is_frozen and self._dropout_rates()[0] > 0:
             warnings.warn(
-                f"dropout={self.dropout!r}: that of the input has no effect where the layers above "
-                "it are frozen; their features are computed once, from all of it.",
+                f"dropout={self.dropout!r}: dropout of the input has no effect with frozen layers, "
+                "because their features are computed once, from the whole input.",
                 UserWarning,
             )
 
@@ -460,13 +460,13 @@ class NetworkParameters:
     def _training_dtype(self):
         """The precision that training works in.
 
-        The line search of L-BFGS compares losses that differ by little: in single precision
-        their rounding, of large targets above all, ends it long before the minimum.
+        The line search of L-BFGS compares losses that differ by little. In single precision,
+        rounding ends it long before the minimum, especially if targets are large.
         """
         return np.dtype(np.float64 if self.solver == "lbfgs" else self.dtype)
 
     def _activations(self, n_hidden):
-        """One activation name for every hidden layer."""
+        """The name of each hidden layer's activation."""
         names = self.activation
         names = [names] * n_hidden if isinstance(names, str) else list(names)
         if len(names) != n_hidden:
@@ -482,13 +482,13 @@ class NetworkParameters:
                 )
         if "step" in names:
             raise ValueError(
-                "activation='step' cannot be trained through: its derivative is zero "
-                "wherever it exists. Use 'logistic' or 'tanh', which are smooth steps."
+                "activation='step' cannot be trained, because its derivative is zero. Use "
+                "'logistic' or 'tanh', which are smooth steps."
             )
         return names
 
     def _inits(self, units):
-        """What initialises each layer."""
+        """The initialisation of each layer."""
         if isinstance(self.init, (list, tuple)):
             return first_weights(self.init, units, self.dtype)
         return [self.init] * (len(units) - 1)
@@ -504,13 +504,13 @@ class NetworkParameters:
         return self.early_stopping != "refit" and bool(self.early_stopping)
 
     def _resolve_automatic(self, n_samples, incremental):
-        """What the parameters stand for that say 'auto', as fitted attributes."""
+        """Resolve the parameters that are 'auto', and set the fitted attributes."""
         self.batch_size_, self.dropout_ = self._batch_size(n_samples), self._dropout_rates()
         self.learning_rate_ = self.learning_rate
-        if self.learning_rate == "auto":  # a call of partial_fit does not know which is the last
+        if self.learning_rate == "auto":  # partial_fit does not know which call is the last
             self.learning_rate_ = "constant" if incremental else "one_cycle"
         elif self.solver != "sgd" and self.learning_rate not in PLANNED:
-            self.learning_rate_ = "constant"  # the others are for 'sgd' alone
+            self.learning_rate_ = "constant"  # the other schedules are for 'sgd' alone
         self.learning_rate_init_ = self.learning_rate_init
         if self.learning_rate_init == "auto":
             sizes = [] if self._is_frozen else layer_sizes(self.hidden_layer_sizes)
@@ -522,19 +522,19 @@ class NetworkParameters:
             )
 
     def _batch_size(self, n_samples):
-        """Rows of a minibatch."""
+        """Number of samples in a minibatch."""
         if self.batch_size == "auto" or self.solver == "lbfgs":
             return automatic_batch_size(n_samples)
         warn_of_batch_size(self.batch_size, n_samples)
         batch_size = min(self.batch_size, n_samples)
-        # Activations, and the loss's derivatives with respect to them.
+        # Activations and the loss's derivatives with respect to them.
         per_row = 2 * int(self._network.units.sum()) * self._network.theta.itemsize
         value = f"{batch_size} in a network of {self._network.units.sum()} units"
-        memory.require(batch_size * per_row, "batch_size", value, "take a smaller one")
+        memory.require(batch_size * per_row, "batch_size", value, "use a smaller one")
         return batch_size
 
     def _dropout_rates(self):
-        """Which share of the input's and of the hidden units is dropped."""
+        """The shares of the input's and of the hidden units that are dropped."""
         if isinstance(self.dropout, str):  # 'auto'
             is_still = self.solver == "lbfgs" or self._is_frozen
             return 0.0, 0.0 if is_still else AUTO_DROPOUT
@@ -543,13 +543,13 @@ class NetworkParameters:
         rates = tuple(self.dropout)
         if len(rates) != 2 or not all(isinstance(p, Real) and 0.0 <= p < 1.0 for p in rates):
             raise ValueError(
-                "dropout must be a float in [0, 1) or a pair of them, for the input and for the "
+                "dropout must be a float in [0, 1), or a pair of them, for the input and for the "
                 f"hidden layers, got {self.dropout!r}."
             )
         return float(rates[0]), float(rates[1])
 
     def _new_optimiser(self, network):
-        """An optimiser that has made no update."""
+        """A new optimiser."""
         return OptimiserState(
             self.solver,
             network,
@@ -561,13 +561,13 @@ class NetworkParameters:
         )
 
     def _new_schedule(self, share=1.0):
-        """A schedule at its beginning; a planned one in this share of its time."""
+        """A new schedule; if it is planned, over this share of `max_iter`."""
         name, max_iter = self.learning_rate_, round(share * self.max_iter)
         warmup = self.warmup_epochs * (share if name in PLANNED else 1.0)
         return Schedule(name, self.learning_rate_init_, self.power_t, max_iter, warmup)
 
     def _check_warmup(self, schedule):
-        """The rate may not still be rising when a planned schedule ends."""
+        """Check that the warm-up ends before a planned schedule does."""
         if schedule.is_planned and self.warmup_epochs >= self.max_iter:
             raise ValueError(
                 f"warmup_epochs must be less than max_iter={self.max_iter} with "

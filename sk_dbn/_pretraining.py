@@ -1,4 +1,4 @@
-"""Which networks a stack can start, and which fitted stacks fit a network."""
+"""Checks of whether a stack can pre-train a network."""
 
 import warnings
 
@@ -11,14 +11,14 @@ from sk_dbn._rbm_stack import BernoulliRBMStack
 from sk_dbn._warm_start import WarmStart
 from sk_dbn.models.units import HIDDEN_KINDS
 
-# What a fitted stack can be wrapped in: its layers stay as they are, or are trained further.
+# Wrappers of a fitted stack: its layers are frozen or fine-tuned.
 WRAPPERS = (FrozenEstimator, WarmStart)
 
-STACK_ACTIVATIONS = tuple(HIDDEN_KINDS)  # that the hidden units of a BernoulliRBMStack have
+STACK_ACTIVATIONS = tuple(HIDDEN_KINDS)  # of the hidden units of a BernoulliRBMStack
 
 
 def check_pretrainer(pretrainer):
-    """Check that a network can start from this, or from nothing.
+    """Check the type of `pretrainer`.
 
     Parameters
     ----------
@@ -27,7 +27,7 @@ def check_pretrainer(pretrainer):
     Raises
     ------
     InvalidParameterError
-        A ValueError and a TypeError, if it is neither None, 'auto', a stack nor a fitted one.
+        A ValueError and TypeError, if it is not None, 'auto', a stack or a wrapped fitted stack.
     """
     is_auto = isinstance(pretrainer, str) and pretrainer == "auto"
     if pretrainer is None or is_auto or isinstance(pretrainer, (BernoulliRBMStack, *WRAPPERS)):
@@ -36,8 +36,8 @@ def check_pretrainer(pretrainer):
     given = f"the class {pretrainer.__name__}" if is_class else repr(pretrainer)
     raise InvalidParameterError(
         "pretrainer must be 'auto', None, a BernoulliRBMStack of sk_dbn, or WarmStart(stack) or "
-        f"FrozenEstimator(stack) of a fitted one, got {given}. For pre-training set "
-        "pretrainer=BernoulliRBMStack(), with parentheses, for none pretrainer=None."
+        f"FrozenEstimator(stack) with a fitted stack, got {given}. For pre-training set "
+        "pretrainer=BernoulliRBMStack(), with parentheses; otherwise set pretrainer=None."
     )
 
 
@@ -49,7 +49,7 @@ def is_pretrainable(hidden, activations):
     hidden : list of int
         Sizes of the hidden layers.
     activations : list of str
-        One for each.
+        Their activations.
 
     Returns
     -------
@@ -59,35 +59,35 @@ def is_pretrainable(hidden, activations):
 
 
 def check_pretrainable(hidden, activations):
-    """Check that a stack of machines can have these layers.
+    """Check that a stack of RBMs can have these layers.
 
     Parameters
     ----------
     hidden : list of int
         Sizes of the hidden layers.
     activations : list of str
-        One for each.
+        Their activations.
 
     Raises
     ------
     ValueError
-        If there is no hidden layer, or their activations are not one that a stack has.
+        If there is no hidden layer, or if a stack cannot have these activations.
     """
     if not hidden:
         raise ValueError(
             "hidden_layer_sizes must be positive integers, one for each layer to pre-train, got "
-            "none; give one at least, or set pretrainer=None or 'auto'."
+            "none; give at least one, or set pretrainer=None or 'auto'."
         )
     if not is_pretrainable(hidden, activations):
         raise ValueError(
-            "pre-training exists for one activation in all hidden layers, one of "
+            "pre-training needs the same activation in all hidden layers, one of "
             f"{list(STACK_ACTIVATIONS)}, got {activations}; set pretrainer=None to train without "
-            "it, or 'auto' to leave it out where there is none."
+            "it, or 'auto' to use it only if it is possible."
         )
 
 
-# What a stack takes over from its network, each in the form in which two are compared and shown.
-TAKEN_OVER = {
+# Parameters that a stack gets from its network, and how to compare and print their values.
+FROM_NETWORK = {
     "hidden_layer_sizes": lambda sizes: tuple(np.ravel(sizes).tolist()),
     "activation": lambda name: name,
     "dtype": lambda dtype: np.dtype(dtype).name,
@@ -95,29 +95,29 @@ TAKEN_OVER = {
 }
 
 
-def warn_of_overruled(pretrainer, stack):
-    """Warn of what was set in a pretrainer and differs from the network's.
+def warn_of_ignored(pretrainer, stack):
+    """Warn of parameters of a pretrainer that those of the network replace.
 
     Parameters
     ----------
     pretrainer : BernoulliRBMStack
-        As the caller gave it. What it has by default was not set.
+        As the caller gave it. There is no warning of default values.
     stack : BernoulliRBMStack
-        Its clone, which has what the network gave it.
+        Its clone, with the parameters of the network.
     """
     default = BernoulliRBMStack()
-    for name, form in TAKEN_OVER.items():
+    for name, form in FROM_NETWORK.items():
         given, taken, unset = (form(getattr(x, name)) for x in (pretrainer, stack, default))
         if given not in (taken, unset):
             warnings.warn(
-                f"{name}={given!r} of the pretrainer is not used, that of the network is: "
-                f"{taken!r}. Set {name} of the network, and leave it out of the pretrainer.",
+                f"{name}={given!r} of the pretrainer has no effect; the network's {name}={taken!r} "
+                f"is used. Set {name} of the network, and leave it out of the pretrainer.",
                 UserWarning,
             )
 
 
-def warn_of_training_anew(pretrainer):
-    """Warn of a fitted stack whose training would be thrown away.
+def warn_of_retraining(pretrainer):
+    """Warn if a stack is fitted, because a clone is trained from scratch.
 
     Parameters
     ----------
@@ -126,15 +126,15 @@ def warn_of_training_anew(pretrainer):
     """
     if hasattr(pretrainer, "coefs_"):
         warnings.warn(
-            "pretrainer is a fitted BernoulliRBMStack, of which a clone is trained anew: what it "
-            "has learned is not used. Pass FrozenEstimator(stack) to keep its layers as they are, "
-            "WarmStart(stack) to fine-tune them, or clone(stack) to train them anew.",
+            "pretrainer is a fitted BernoulliRBMStack, but a clone of it is trained from scratch: "
+            "what it has learned is not used. Pass FrozenEstimator(stack) to keep its layers as "
+            "they are, WarmStart(stack) to fine-tune them, or clone(stack) to train from scratch.",
             UserWarning,
         )
 
 
 def fitted_stack(pretrainer, hidden, activation, n_features):
-    """The fitted stack inside a wrapper, if a network can take its layers.
+    """Get the fitted stack in a wrapper, and check that it fits the network.
 
     Parameters
     ----------
@@ -144,7 +144,7 @@ def fitted_stack(pretrainer, hidden, activation, n_features):
     activation : str
         Their activation.
     n_features : int
-        Features of the network's input.
+        Number of features of the network's input.
 
     Returns
     -------

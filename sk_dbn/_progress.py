@@ -1,4 +1,4 @@
-"""What is told of training while it goes on."""
+"""Messages about the progress of training."""
 
 import time
 
@@ -6,43 +6,43 @@ from sk_dbn.models.loop import Listener
 
 
 class Progress(Listener):
-    """Tells of each epoch where that is wanted.
+    """Prints a line for each epoch if verbose.
 
     Parameters
     ----------
     verbose : bool or int
-        Whether to tell.
+        Whether to print.
     estimator : object
-        Who tells.
+        Its class name begins each line.
     """
 
     def __init__(self, verbose, estimator):
-        self.verbose, self.who = verbose, type(estimator).__name__
+        self.verbose, self.name = verbose, type(estimator).__name__
 
     def task_began(self, task):
-        """Begin to measure the time."""
+        """Start the clock."""
         self._start = time.perf_counter()
 
     def epoch_ended(self, task):
-        """Tell which epoch of how many ended, what it came to, and the time that is left."""
+        """Print the number of the epoch, its results, and the elapsed and remaining time."""
         seconds = time.perf_counter() - self._start
         count = f"{task.name} {task.n_before + task.n_iter}"
-        told = [f"{name} = {value:.6g}" for name, value in task.measures.items()]
-        told.append(f"time = {seconds:.1f}s")
+        parts = [f"{name} = {value:.6g}" for name, value in task.measures.items()]
+        parts.append(f"time = {seconds:.1f}s")
         if task.n_epochs is not None:
             count += f" of {task.n_epochs}"
             left = seconds / task.n_iter * (task.n_epochs - task.n_iter)
-            told.append(f"left = {left:.1f}s")  # at most, since it may stop before
-        self.say(", ".join([count, *told]))
+            parts.append(f"left = {left:.1f}s")  # the maximum: training may stop earlier
+        self.say(", ".join([count, *parts]))
         if task.message:
             self.say(task.message)
 
-    def say(self, words):
-        """Print a message of another kind.
+    def say(self, message):
+        """Print a message if verbose.
 
         Parameters
         ----------
-        words : str
+        message : str
         """
         if self.verbose:
-            print(f"[{self.who}] {words[0].upper()}{words[1:]}")
+            print(f"[{self.name}] {message[0].upper()}{message[1:]}")

@@ -1,4 +1,4 @@
-"""How each complete epoch becomes fitted attributes, and what Ctrl-C leaves."""
+"""Listeners that set the fitted attributes after each epoch, so that Ctrl-C keeps them."""
 
 import warnings
 
@@ -9,7 +9,7 @@ from sk_dbn.models.loop import Listener
 
 
 class NetworkListener(Listener):
-    """Publishes each complete epoch, and makes it the one that Ctrl-C leaves.
+    """Sets the fitted attributes after each epoch, and saves them for Ctrl-C.
 
     Parameters
     ----------
@@ -37,10 +37,9 @@ class NetworkListener(Listener):
 
 
 class EpochCounts(list):
-    """Epochs of each layer, as a list that compares with a number as the least of them.
+    """Numbers of epochs of all layers, a list whose minimum is compared with a number.
 
-    So "were there at least as many epochs as this?" has one answer, which is what
-    scikit-learn asks of ``n_iter_``.
+    scikit-learn's checks evaluate ``n_iter_ >= 1``.
     """
 
     def __ge__(self, number):
@@ -48,16 +47,16 @@ class EpochCounts(list):
 
 
 class StackListener(Listener):
-    """Publishes each complete epoch of `fit`, and warns of layers that diverged.
+    """Sets the fitted attributes after each epoch of `fit`, and warns of divergence.
 
-    Calls of partial_fit are an epoch of all layers together, so they are published at their end.
+    `partial_fit` trains all layers for an epoch, so its attributes are set at the end.
 
     Parameters
     ----------
     estimator : BernoulliRBMStack
     training : StackTraining
     partial : bool
-        Whether it is a call of partial_fit.
+        Whether this is a call of `partial_fit`.
     checkpoint : Checkpoint or None
     """
 
@@ -66,14 +65,14 @@ class StackListener(Listener):
         self._partial, self._checkpoint = partial, checkpoint
 
     def epoch_ended(self, task):
-        """Make the present state the one that Ctrl-C leaves."""
+        """Set the attributes and save the present state for Ctrl-C."""
         if not self._partial:
             self._estimator._publish(self._training, partial=False)
             if self._checkpoint is not None:
                 self._checkpoint.keep()
 
     def task_ended(self, task):
-        """Publish, as early stopping may have returned to another epoch."""
+        """Set the attributes again, since early stopping may have restored an earlier epoch."""
         if any(self._training.n_iter) and not self._partial:
             self._estimator._publish(self._training, partial=False)
         if task.has_diverged:

@@ -37,7 +37,7 @@ from sk_dbn._stack_parameters import (
     stopping_rule_of,
     warn_of_range,
 )
-from sk_dbn.models.compilation import telling
+from sk_dbn.models.compilation import announce_compilation
 from sk_dbn.models.data import Data, canonical_order
 from sk_dbn.models.fitted_stack import FittedStack
 from sk_dbn.models.initialisers import NAMES, initial_weights
@@ -53,7 +53,7 @@ from sk_dbn.models.units import HIDDEN_KINDS, VISIBLE_KINDS
 from sk_dbn.models.visible import VisibleUnits
 
 FLOATS = np.float64, np.float32, np.float16
-OWN_SCALING = "scale X before, with scikit-learn's StandardScaler for one, and fit again"
+OWN_SCALING = "scale X before, for example with StandardScaler, and fit again"
 
 
 class BernoulliRBMStack(
@@ -139,7 +139,7 @@ class BernoulliRBMStack(
         Share of the hidden units that are left out in training, chosen anew for each sample and
         each chain; the others are scaled up [12]_. Not with ``algorithm='pt'``.
     batch_size : int, default=10
-        Number of samples in a minibatch; at most that of the training set.
+        Number of samples in a minibatch, at most all training samples.
     max_iter : int or array-like of shape (n_layers,), default=50
         Maximum number of epochs, for all layers or for each.
     tol : float, default=0.001
@@ -175,7 +175,7 @@ class BernoulliRBMStack(
         `sample` and `complete` use one thread.
     verbose : int, default=0
         Whether to print a line for each epoch: its number, the divergence of the reconstruction,
-        the time that has passed and the maximum of what remains.
+        the elapsed time and the maximum remaining time.
     random_state : int, RandomState instance or None, default=None
         Determines initial weights, the order of samples and all random draws of units.
 
@@ -203,7 +203,7 @@ class BernoulliRBMStack(
         Kind of the visible units: a string if they are all of one kind, else an array.
     visible_variance_ : ndarray of shape (n_features,) or None
         Variance of each Gaussian unit given the hidden units, in units of its feature's variance.
-        NaN for Bernoulli units beside Gaussian ones, None if all units are Bernoulli.
+        NaN for Bernoulli units; None if all units are Bernoulli.
     visible_mean_, visible_scale_ : ndarrays of shape (n_features,)
         `coefs_[0]` acts on ``v = (X - visible_mean_) / visible_scale_``, which Bernoulli
         units then clip to [0, 1]. For Gaussian units: the mean, and the standard deviation (1 for
@@ -387,17 +387,17 @@ class BernoulliRBMStack(
 
     @derived(OWN_SCALING)
     def visible_mean_(self):
-        """The value on the caller's scale that is 0 for `coefs_[0]`, for each feature."""
+        """The value of each feature that is 0 for `coefs_[0]`, in the units of X."""
         return self.model_.inputs.origin_and_unit(self.n_features_in_)[0]
 
     @derived(OWN_SCALING)
     def visible_scale_(self):
-        """The distance on the caller's scale that is 1 for `coefs_[0]`, for each feature."""
+        """The distance of each feature that is 1 for `coefs_[0]`, in the units of X."""
         return self.model_.inputs.origin_and_unit(self.n_features_in_)[1]
 
     @derived(OWN_SCALING)
     def visible_variance_(self):
-        """Variance of each Gaussian unit, NaN of the others; None where there are none."""
+        """Variance of each Gaussian unit, NaN for Bernoulli units; None if all are Bernoulli."""
         variance = self._stack.variance.copy()
         if len(variance) == 0:
             return None
@@ -455,7 +455,7 @@ class BernoulliRBMStack(
         self : BernoulliRBMStack
             The fitted stack.
         """
-        self._validate_params()  # which the decorator leaves out once the stack is fitted
+        self._validate_params()  # the decorator does so only before the first fit
         with transaction(self) as checkpoint:
             X = self._read(X, reset=not hasattr(self, "coefs_"))
             self._fit_rows(Data(X, self.dtype), partial=True, checkpoint=checkpoint)
@@ -472,7 +472,7 @@ class BernoulliRBMStack(
         Returns
         -------
         H : ndarray of shape (n_samples, hidden_layer_sizes[-1])
-            Of the dtype `dtype`.
+            Means, in the precision of `dtype`.
         """
         return self.model_.means_up(self._read(X, reset=False))
 
@@ -482,13 +482,13 @@ class BernoulliRBMStack(
         Parameters
         ----------
         X : array-like of shape (n_samples, hidden_layer_sizes[-1])
-            Activities of the last hidden layer, as `transform` returns them.
+            Means of the last hidden layer, as `transform` returns them.
 
         Returns
         -------
         X_original : ndarray of shape (n_samples, n_features)
-            In the units of the training data. An array whatever `set_output` says, as
-            scikit-learn's inverse transformations.
+            In the units of the training data. Always an array, whatever `set_output` says, as
+            in scikit-learn.
         """
         check_is_fitted(self)
         H = check_array(X, dtype=[np.float64, np.float32], input_name="X")
@@ -500,7 +500,7 @@ class BernoulliRBMStack(
         return self._means_down(H)
 
     def reconstruct(self, X):
-        """Show samples as the stack sees them: means up through all layers and down again.
+        """Reconstruct samples: means up through all layers and down again.
 
         Parameters
         ----------
@@ -537,10 +537,10 @@ class BernoulliRBMStack(
     def score_samples(self, X):
         """Compute the pseudo-log-likelihood of samples under the first RBM.
 
-        The sum over visible units of log P(v_i | all other units): exact for up to 64
-        features. Beyond, the sum is estimated from 64 units, one from each of as many equal
-        strata, chosen by a hash of the sample's content, so that the same sample always
-        gets the same score.
+        It is the sum over visible units of log P(v_i | all other units), exact for up to 64
+        features. With more features, it is estimated from 64 units, one from each of 64 equal
+        strata. A hash of the sample's content chooses them, so the same sample always gets the
+        same score.
 
         Parameters
         ----------
@@ -552,9 +552,9 @@ class BernoulliRBMStack(
         pseudo_likelihood : ndarray of shape (n_samples,)
             In nats; for Gaussian units a density in the standardised units. It is -inf if
             rectified linear units leave a Gaussian unit without a proper density, or if it is
-            beyond the range of floating-point numbers. If the density of a unit given the others
-            has peaks hundreds of standard deviations apart, as far outside the data, only the
-            highest peak counts.
+            beyond the range of floating-point numbers. Only the highest peak of a unit's density
+            counts if its peaks are hundreds of standard deviations apart, which may happen far
+            outside the data.
         """
         check_is_fitted(self)
         X = self._read(X, reset=False)
@@ -595,16 +595,16 @@ class BernoulliRBMStack(
                 "instance is not fitted yet."
             )
         of_stack, importances = self._importances
-        if of_stack is not self._stack:  # not asked for yet, or of parameters replaced since
+        if of_stack is not self._stack:  # not computed yet, or parameters were assigned since
             importances = self._stack.importances(self._background, self._means)
             self._importances = self._stack, importances
         return importances
 
-    # How a fit proceeds, in call order.
+    # Fitting, in call order.
 
     def _read(self, X, reset, allow_nan=False):
-        """X as scikit-learn accepts it, in the caller's dtype where kernels can read that."""
-        if allow_nan:  # which other numbers than floating-point ones do not have
+        """Check X by scikit-learn's rules; keep its dtype if kernels can read that."""
+        if allow_nan:  # needs floating-point numbers
             storage = {"ensure_all_finite": "allow-nan", "dtype": FLOATS}
             X = read_input(self, X, reset=reset, **storage)
         elif reset:
@@ -621,13 +621,13 @@ class BernoulliRBMStack(
         plain : Data
             In the precision of the stack.
         order : int64 ndarray, default=None
-            The rows to train on, a repeated one as often as it counts. By default all, in
-            an order that depends on their content only (with `shuffle`), or as they lie.
+            The rows to train on; a row is listed as often as it counts. By default all rows:
+            with `shuffle` in an order that depends only on their content, else as stored.
         partial : bool, default=False
-            Whether to go on from the present state, for one epoch.
+            Whether to continue from the present state, for one epoch.
         checkpoint : Checkpoint, default=None
-            Of the caller, told to keep what was reached when Ctrl-C comes after an epoch. None:
-            the stack is given up then.
+            The caller's, which keeps each complete epoch for Ctrl-C. None: Ctrl-C discards the
+            stack.
         """
         sizes, rates, max_iters = per_layer(self)
         units = [plain.shape[1], *sizes]
@@ -641,7 +641,7 @@ class BernoulliRBMStack(
         if checkpoint is not None:
             checkpoint.watch(random, getattr(self, "random_state_", None))
         progress = Progress(self.verbose, self)
-        with telling(progress.say), threads(self.n_jobs) as run:
+        with announce_compilation(progress.say), threads(self.n_jobs) as run:
             training = self._new_training(run, plain, order, units, random, continued, partial)
             training.rates = rates
             training.max_iters = [1] * len(sizes) if partial else max_iters
@@ -651,13 +651,13 @@ class BernoulliRBMStack(
             self._publish(training, partial)
 
     def _new_training(self, run, plain, order, units, random, continued, partial):
-        """What is trained on what: the samples, the stack, its units and its recorders."""
+        """Prepare the training: the samples, the stack, its units and its recorders."""
         n_samples, n_features = plain.shape
         if order is None:
             is_free = self.shuffle and not plain.together
             order = canonical_order(run, plain) if is_free else np.arange(n_samples)
         order, held_out = self._split(order, random, partial)
-        if not partial:  # a chunk may be of any size
+        if not partial:  # partial_fit takes any number of samples
             warn_of_batch_size(self.batch_size, len(order))
         moments = plain.moments(order)
         if continued:
@@ -668,7 +668,7 @@ class BernoulliRBMStack(
             self._input_scales = Scales.seen_by(visible, moments, scipy.sparse.issparse(plain.X))
         warn_of_range(self, visible, moments)
         fits = visible.can_take(moments)
-        clip = not fits or held_out is not None  # rows that are held out were not looked at
+        clip = not fits or held_out is not None  # moments leave out held-out rows
         data = visible.data(plain, clip=clip)
         return StackTraining(
             run=run,
@@ -688,7 +688,7 @@ class BernoulliRBMStack(
         )
 
     def _recorders_for(self, partial, n_layers):
-        """One recorder per layer; those of the previous calls where training goes on."""
+        """One recorder per layer; those of the previous calls if training continues."""
         if self.trace is None:
             return None
         each_batch = self.trace == "batch"
@@ -725,14 +725,14 @@ class BernoulliRBMStack(
         return stack
 
     def _initial_weights(self, stack):
-        """What `init` says of each layer, checked."""
+        """The initialisation of each layer, checked."""
         if isinstance(self.init, str | Real):
             init = "normal" if self.init == "auto" else self.init
             return [init] * stack.n_layers
         return first_weights(self.init, stack.units.tolist(), self.dtype)
 
     def _split(self, order, random, partial):
-        """The rows to train on, and those held out for early stopping or None."""
+        """The rows to train on, and those held out for early stopping, or None."""
         if partial or not self.early_stopping:
             return order, None
         n = len(order)
@@ -756,7 +756,7 @@ class BernoulliRBMStack(
         filled = [recorder.trace() for recorder in self._recorders if not recorder.is_empty]
         return join_layers(filled)
 
-    # What the public methods share.
+    # Used by the public methods.
 
     @property
     def model_(self):

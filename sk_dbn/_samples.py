@@ -1,4 +1,4 @@
-"""What a network's fit is given: samples, how much each counts, and which are held out."""
+"""The samples of a network's fit: their weights and the validation split."""
 
 import math
 from dataclasses import dataclass
@@ -11,13 +11,13 @@ from sklearn.utils.validation import check_array
 
 from sk_dbn.models.data import Data
 
-# Integer weights up to this mean stand for repeated rows, beyond it they multiply losses.
-MOST_REPEATS = 10
+# Integer weights with a mean up to this are counts of repeated rows; others multiply losses.
+MAX_REPEATS = 10
 
 
 @dataclass
 class Samples:
-    """What a call of fit was given, validated and encoded.
+    """The samples of a call of fit, validated and encoded.
 
     Parameters
     ----------
@@ -26,14 +26,14 @@ class Samples:
         X in the precision of the network.
     y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
     targets : ndarray of shape (n_samples, n_outputs) or (n_samples, 1)
-        y as the network's loss reads it.
+        Targets of the network's loss.
     labelled : bool ndarray of shape (n_samples,)
     repeats : int ndarray of shape (n_samples,)
-        How often a sample counts.
+        How often each sample counts.
     weight : ndarray of shape (n_samples,) or (0,)
-        What its loss is multiplied by besides.
+        Additional factor of each sample's loss; (0,) if all are one.
     order : int64 ndarray
-        The samples that count, once each.
+        Indices of the samples that count, each once.
     """
 
     X: object
@@ -46,7 +46,7 @@ class Samples:
     order: np.ndarray
 
     def repeated(self, rows):
-        """These rows, each as often as it counts."""
+        """The given rows, each as often as it counts."""
         is_plain = self.repeats.min() == self.repeats.max() == 1
         return rows if is_plain else np.repeat(rows, self.repeats[rows])
 
@@ -85,9 +85,9 @@ def check_sample_weight(sample_weight, n_samples):
 
 
 def weigh(network, X, y, labelled, sample_weight):
-    """Sample weights as counts where they are whole numbers, and as factors.
+    """Split sample weights into counts, if they are whole numbers, and factors.
 
-    A weight of 2 then is exactly the same as listing the sample twice.
+    So a weight of 2 is exactly the same as listing the sample twice.
 
     Parameters
     ----------
@@ -100,7 +100,7 @@ def weigh(network, X, y, labelled, sample_weight):
     Returns
     -------
     repeats : int ndarray of shape (n_samples,)
-    weight : ndarray of shape (n_samples,), or (0,) where all are one
+    weight : ndarray of shape (n_samples,), or (0,) if all are one
     """
     n_samples = X.shape[0]
     repeats, factors = np.ones(n_samples, dtype=np.int64), None
@@ -108,7 +108,7 @@ def weigh(network, X, y, labelled, sample_weight):
         w = check_sample_weight(sample_weight, n_samples)
         if not w[labelled].any():
             raise ValueError("Sample weights must contain at least one non-zero number.")
-        if np.all(w == np.floor(w)) and w.sum() <= MOST_REPEATS * n_samples:
+        if np.all(w == np.floor(w)) and w.sum() <= MAX_REPEATS * n_samples:
             repeats = w.astype(np.int64)
         else:
             repeats, factors = (w > 0).astype(np.int64), w
@@ -122,12 +122,12 @@ def weigh(network, X, y, labelled, sample_weight):
 
 
 def product(*factors):
-    """The elementwise product of some weights, up to a common factor that keeps it in range."""
+    """The elementwise product of weights, each divided by its maximum to avoid overflow."""
     return np.prod([w / (w.max() or 1.0) for w in factors], axis=0)
 
 
 def of_mean_one(weight, repeats):
-    """Weights divided by their mean over those that count.
+    """Divide weights by their mean over the samples that count.
 
     Parameters
     ----------
@@ -138,18 +138,18 @@ def of_mean_one(weight, repeats):
     Returns
     -------
     float64 ndarray of shape (n_samples,)
-        Zero for samples that do not count; all zero where none does.
+        Zero for samples that do not count; all zero if none does.
     """
     weight = np.where(repeats > 0, weight, 0.0)
-    weight = weight / (weight.max() or 1.0)  # whose sum then is a number
+    weight = weight / (weight.max() or 1.0)  # so that the sum is finite
     counted = np.repeat(weight, repeats)
-    # An exact sum: the same whatever the order, and whether samples are repeated or listed.
+    # fsum is exact, so it does not depend on the order of the samples.
     mean = math.fsum(counted) / max(np.count_nonzero(counted), 1)
     return weight / (mean or 1.0)
 
 
 def hold_out(network, rows, samples):
-    """Set a validation_fraction of the rows aside.
+    """Hold out a `validation_fraction` of the rows.
 
     Parameters
     ----------
@@ -160,12 +160,12 @@ def hold_out(network, rows, samples):
     Returns
     -------
     rows, held_out : int64 ndarrays
-        Ascending where they are read block by block.
+        Ascending if rows are read block by block.
 
     Raises
     ------
     ValueError
-        If either has too few.
+        If either has too few rows.
     """
     fraction, n = network.validation_fraction, len(rows)
     n_held_out = math.ceil(fraction * n)
@@ -185,9 +185,10 @@ def hold_out(network, rows, samples):
     rows, held_out = split(rows, labels, fraction, n_held_out, network._random_state)
     if len(held_out) < 2:
         raise ValueError(
-            f"early_stopping=True holds rows out, but most of the {len(np.unique(labels))} "
-            f"classes in y have a single one of the {n} labels, which is needed to train on. "
-            "Use more samples, give X_val and y_val, or set early_stopping=False."
+            f"early_stopping=True cannot hold out enough samples: most of the "
+            f"{len(np.unique(labels))} classes in y have only one of the {n} labelled samples, "
+            "which is needed for training. Use more samples, give X_val and y_val, or set "
+            "early_stopping=False."
         )
     if samples.data.together:
         rows, held_out = np.sort(rows), np.sort(held_out)
@@ -195,9 +196,9 @@ def hold_out(network, rows, samples):
 
 
 def split(rows, labels, fraction, n_held_out, random):
-    """Rows to train on and rows to hold out, with the same share of each class where it can be.
+    """Split rows into rows to train on and rows to hold out, stratified by class if possible.
 
-    Classes too rare to be shared out stay among the rows to train on.
+    If a class is too rare, rows are drawn at random, but one of each class is not held out.
 
     Parameters
     ----------
@@ -206,7 +207,7 @@ def split(rows, labels, fraction, n_held_out, random):
     fraction : float
         Share of the rows to hold out.
     n_held_out : int
-        That share of them, rounded up.
+        Their number.
     random : RandomState
 
     Returns

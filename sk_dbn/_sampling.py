@@ -1,4 +1,4 @@
-"""Samples of a stack, as of a generative model."""
+"""Samples from a stack as a generative model."""
 
 from numbers import Integral
 
@@ -13,7 +13,7 @@ from sk_dbn.models.threads import threads
 
 
 class SamplingMixin:
-    """What a stack generates: Gibbs steps, samples, and values that are missing."""
+    """The methods of a stack that generate values: `gibbs`, `sample` and `complete`."""
 
     def gibbs(self, X, n_steps=1, *, random_state=None):
         """Sample the visible units by Gibbs steps of the first RBM.
@@ -35,8 +35,8 @@ class SamplingMixin:
 
         See Also
         --------
-        sample : Samples of the whole stack, from nothing.
-        complete : Steps in which what was observed stays as it is.
+        sample : Samples of the whole stack.
+        complete : Steps in which observed values stay as they are.
         """
         check_is_fitted(self)
         _check_count("n_steps", n_steps, at_least=1)
@@ -60,10 +60,10 @@ class SamplingMixin:
             Gibbs steps of each chain. With ``algorithm='pcd'`` chains start at the persistent
             chains of training, each used equally often. Otherwise they start from independent
             units with the means of the last RBM's input, and need steps to become samples of the
-            RBM: the larger its weights, the more.
+            RBM. The larger its weights, the more steps they need.
         return_means : bool, default=False
             Whether to return the means of the visible units given the layer above instead of
-            samples. They have the same expectation and less noise, which suits images.
+            samples. They have the same expectation and less noise, so images look better.
         random_state : int, RandomState instance or None, default=None
             Determines the samples. None: continues `random_state_`.
 
@@ -74,8 +74,8 @@ class SamplingMixin:
 
         See Also
         --------
-        gibbs : Samples of the first RBM alone, from given ones.
-        complete : Missing values given those observed.
+        gibbs : Samples of the first RBM, from given samples.
+        complete : Missing values given the observed ones.
 
         References
         ----------
@@ -94,7 +94,9 @@ class SamplingMixin:
         check_is_fitted(self)
         _check_count("n_samples", n_samples, at_least=1)
         row_size = self.n_features_in_ * self._stack.theta.itemsize
-        memory.require(int(n_samples) * row_size, "n_samples", n_samples, "take fewer at a time")
+        memory.require(
+            int(n_samples) * row_size, "n_samples", n_samples, "generate fewer at a time"
+        )
         _check_count("n_steps", n_steps, at_least=0)
         stack, random = self._stack, self._generator(random_state)
         X = np.empty((n_samples, self.n_features_in_), stack.theta.dtype)
@@ -109,9 +111,9 @@ class SamplingMixin:
 
         Observed values stay as they are while the hidden units and the missing visible units are
         drawn in turn. In the long run the missing values are samples of their distribution given
-        the observed ones in the first RBM by itself, the model that `gibbs`, `free_energy` and
-        `score_samples` refer to as well. The layers above are not used: the first hidden layer
-        cannot be drawn in one step given the layers below and above it.
+        the observed ones under the first RBM, as in `gibbs`, `free_energy` and `score_samples`.
+        The layers above are not used, because the first hidden layer cannot be drawn in one step
+        given the layers below and above it.
 
         Parameters
         ----------
@@ -122,7 +124,7 @@ class SamplingMixin:
         n_steps : int, default=500
             Number of Gibbs steps that are averaged.
         n_burn_in : int, default=100
-            Number of Gibbs steps before these. They start from independent values with the
+            Number of Gibbs steps before these. Chains start from independent values with the
             means of the training data.
         sample_posterior : bool, default=False
             Whether to fill in the sample of the last step instead of the mean, for multiple
@@ -133,16 +135,16 @@ class SamplingMixin:
         Returns
         -------
         X_new : ndarray of shape (n_samples, n_features)
-            X, in its own floating-point dtype (float64 for others), with missing values
+            X, in its own dtype if that is floating-point, else float64. Missing values are
             replaced by the average over the steps of their mean given the hidden units, which
             has less noise than the average of samples. Observed values are returned unchanged.
-            After ``set_output(transform="pandas")`` a data frame with the names of the features,
-            as scikit-learn's imputers return it.
+            With ``set_output(transform="pandas")`` it is a data frame, as with scikit-learn's
+            imputers.
 
         See Also
         --------
         gibbs : Steps in which every feature is drawn.
-        sklearn.impute.IterativeImputer : Completes by regression on the other features.
+        sklearn.impute.IterativeImputer : Imputation by regression on the other features.
 
         Examples
         --------
@@ -175,13 +177,13 @@ class SamplingMixin:
         return self._in_container(X_new, X_given)
 
     def _in_container(self, X_new, X):
-        """X_new as a data frame like X, where `set_output` asks for one."""
+        """X_new as a data frame like X, if `set_output` asks for one."""
         like_input = _LikeInput()
-        vars(like_input).update(vars(self))  # what `set_output` chose, and the features' names
+        vars(like_input).update(vars(self))  # the choice of `set_output` and the features' names
         return like_input.transform(X, X_new)
 
     def _generator(self, random_state):
-        """The random numbers of samples: given by the caller, or continuing those of training."""
+        """The random generator of the caller, or the one that continues from training."""
         if random_state is None:
             return generation.generator(self.random_state_)
         return generation.generator(check_random_state(random_state))
@@ -200,6 +202,6 @@ class _LikeInput(TransformerMixin, BaseEstimator):
 
 
 def _check_count(name, value, at_least):
-    """A number of steps or samples must be an integer and large enough."""
+    """Check that a number of steps or samples is an integer and large enough."""
     if not isinstance(value, Integral) or value < at_least:
         raise ValueError(f"{name} must be an integer of at least {at_least}, got {value!r}.")

@@ -1,4 +1,4 @@
-"""What an estimator says of data that are not scaled, in a warning and in a diagnosis."""
+"""Warnings of data that are not scaled, and the words for the diagnosis."""
 
 import warnings
 
@@ -6,11 +6,11 @@ from sklearn.base import is_regressor
 
 from sk_dbn.models.scales import EXPONENTIAL, largest_size, off_scale_targets
 
-MOST_NAMED = 3  # features
+MAX_NAMED = 3  # features
 
 
 def off_scale_features(estimator):
-    """Which features keep a fitted estimator from learning by their scale.
+    """The features whose scale keeps a fitted estimator from learning.
 
     Parameters
     ----------
@@ -19,7 +19,7 @@ def off_scale_features(estimator):
     Returns
     -------
     columns : list of int
-        The worst first; empty where the scales are good.
+        The worst first; empty if the scales are good.
     what : str
         What is wrong with them.
     """
@@ -31,7 +31,7 @@ def off_scale_features(estimator):
 
 
 def off_scale_outputs(estimator):
-    """Which targets keep a fitted estimator from learning by their scale.
+    """The targets whose scale keeps a fitted estimator from learning.
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ def feature_words(estimator, columns):
     words = [
         f"{column if names is None else repr(str(names[column]))} "
         f"({scales.mean[column]:.3g} ± {scales.std[column]:.2g})"
-        for column in columns[:MOST_NAMED]
+        for column in columns[:MAX_NAMED]
     ]
     n_more = len(columns) - len(words)
     more = f" and {n_more} more" if n_more else ""
@@ -71,7 +71,7 @@ def feature_words(estimator, columns):
 
 
 def target_words(estimator, columns):
-    """The same of targets.
+    """The first few targets by index, with their means and standard deviations.
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ def target_words(estimator, columns):
     str
     """
     scales = estimator._target_scales
-    words = [f"{scales.mean[j]:.3g} ± {scales.std[j]:.2g}" for j in columns[:MOST_NAMED]]
+    words = [f"{scales.mean[j]:.3g} ± {scales.std[j]:.2g}" for j in columns[:MAX_NAMED]]
     if len(scales.mean) == 1:
         return f"y ({words[0]})"
     words = [f"{j} ({word})" for j, word in zip(columns, words, strict=False)]
@@ -92,7 +92,7 @@ def target_words(estimator, columns):
 
 
 def feature_remedy(estimator):
-    """What to put before an estimator, as code; and around it, where targets are off scale too.
+    """Code that scales X, and also y if its scale is bad too.
 
     Parameters
     ----------
@@ -106,14 +106,14 @@ def feature_remedy(estimator):
     scaler = "StandardScaler()"
     if getattr(stack, "visible_", "") == "bernoulli":
         scaler = "MinMaxScaler()"
-    if estimator._input_scales.is_sparse:  # whose zeros should stay zeros
+    if estimator._input_scales.is_sparse:  # zeros should stay zeros
         scaler = "MaxAbsScaler()"
     pipeline = f"make_pipeline({scaler}, {type(estimator).__name__}(...))"
     return _around(pipeline) if _are_both_off_scale(estimator) else pipeline
 
 
 def target_remedy(estimator):
-    """What to put around an estimator, as code or in words.
+    """Code or words that scale y.
 
     Parameters
     ----------
@@ -135,7 +135,7 @@ def _around(regressor):
 
 
 def _are_both_off_scale(estimator):
-    """Whether one scaler has to go around a regressor and another before it."""
+    """Whether both X and y of a regressor need a scaler."""
     if not off_scale_outputs(estimator) or estimator.loss in EXPONENTIAL:
         return False
     return bool(off_scale_features(estimator)[0]) and not estimator._input_scales.is_constant
@@ -153,7 +153,7 @@ def warn_of_features(estimator):
         warnings.warn(
             f"X is not scaled: {feature_words(estimator, columns)}, mean ± standard deviation, "
             f"{'is' if len(columns) == 1 else 'are'} {what}, and {type(estimator).__name__} often "
-            f"learns badly from that. {_in_use(feature_remedy(estimator))}.",
+            f"learns badly from such data. {_in_use(feature_remedy(estimator))}.",
             UserWarning,
         )
 
@@ -169,14 +169,14 @@ def warn_of_targets(estimator):
     if columns:
         warnings.warn(
             f"y is not scaled: {target_words(estimator, columns)}, mean ± standard deviation, is "
-            f"not of order 1, and {type(estimator).__name__} often learns badly from that. "
+            f"not of order 1, and {type(estimator).__name__} often learns badly from such data. "
             f"{_in_use(target_remedy(estimator))}.",
             UserWarning,
         )
 
 
 def _in_use(remedy):
-    """A remedy as a sentence, with where its parts are in scikit-learn."""
+    """A remedy as a sentence, with the modules to import from."""
     modules = {
         "TransformedTargetRegressor": "sklearn.compose",
         "make_pipeline": "sklearn.pipeline",

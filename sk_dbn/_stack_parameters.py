@@ -1,4 +1,4 @@
-"""What the parameters of a stack mean for its layers, and whether they go together."""
+"""Checks of a stack's parameters, and their values for each layer."""
 
 import warnings
 from itertools import pairwise
@@ -14,7 +14,7 @@ from sk_dbn.models.units import VISIBLE_KINDS
 
 
 def check_combinations(stack):
-    """Check parameters that do not go together, and warn of those without effect.
+    """Check that parameters can be combined, and warn of those without effect.
 
     Parameters
     ----------
@@ -23,19 +23,19 @@ def check_combinations(stack):
     Raises
     ------
     ValueError
-        If some do not.
+        If some cannot be combined.
     """
     warn_of_unused(stack, STACK)
     if stack.sparsity_target is not None and stack.sparsity_target >= 1:
         if stack.activation != "relu":
             raise ValueError(
-                "sparsity_target must be below 1, the share of 1 of binary hidden units, got "
+                "sparsity_target must be below 1 for binary hidden units, got "
                 f"{stack.sparsity_target!r} with activation={stack.activation!r}."
             )
     if stack.algorithm == "pt" and (stack.activation == "relu" or stack.dropout > 0):
         raise ValueError(
-            "algorithm='pt' exchanges states by their energy, which needs activation "
-            "'logistic' or 'tanh' and dropout=0, got "
+            "algorithm='pt' needs activation='logistic' or 'tanh' and dropout=0, because it "
+            "exchanges states by their energy, got "
             f"activation={stack.activation!r}, dropout={stack.dropout!r}."
         )
 
@@ -47,27 +47,26 @@ def check_memory(stack, units):
     ----------
     stack : BernoulliRBMStack
     units : list of int
-        Visible units and those of every hidden layer.
+        Number of visible units and of the units of each hidden layer.
 
     Raises
     ------
     ValueError
-        If they do not.
+        If they do not fit.
     """
     size = np.dtype(stack.dtype).itemsize
-    # Weights, their velocity and their gradient.
-    check_layers_fit(stack.hidden_layer_sizes, units, 3 * size)
+    check_layers_fit(stack.hidden_layer_sizes, units, 3 * size)  # weight, velocity, gradient
     if stack.algorithm != "cd":
         names, values, n_states = "n_chains", f"{stack.n_chains}", int(stack.n_chains)
         if stack.algorithm == "pt":
             names, values = f"{names} x n_temperatures", f"{values} x {stack.n_temperatures}"
             n_states *= int(stack.n_temperatures)
         widest = max(p + q for p, q in pairwise(units))
-        memory.require(n_states * widest * size, names, values, "take fewer")
+        memory.require(n_states * widest * size, names, values, "use fewer")
 
 
 def per_layer(stack):
-    """Sizes, learning rates and maximum numbers of epochs of every layer.
+    """Sizes, learning rates and maximum numbers of epochs of the layers.
 
     Parameters
     ----------
@@ -80,7 +79,7 @@ def per_layer(stack):
     Raises
     ------
     ValueError
-        If one of them is out of its range, or there are too many or too few.
+        If a value is out of range, or the number of values is wrong.
     """
     sizes = layer_sizes(stack.hidden_layer_sizes, at_least=1)
     rates = _spread("learning_rate", stack.learning_rate, len(sizes))
@@ -97,40 +96,40 @@ def per_layer(stack):
 
 
 def check_stack_continues(stack, units):
-    """Check that training can go on in the fitted stack.
+    """Check that training can continue in the fitted stack.
 
     Parameters
     ----------
     stack : BernoulliRBMStack
-        Fitted, perhaps with other parameters since.
+        Fitted. Its parameters may have been set since.
     units : list of int
-        Visible units and those of every hidden layer, as they are asked for now.
+        Number of visible units and of the units of each hidden layer, by these parameters.
 
     Raises
     ------
     ValueError
         If the fitted stack has another shape, precision or kind of units.
     """
-    begun = stack._stack
-    if begun.units.tolist() != units or begun.theta.dtype != stack.dtype:
+    fitted = stack._stack
+    if fitted.units.tolist() != units or fitted.theta.dtype != stack.dtype:
         raise ValueError(
-            f"training cannot go on: the fitted stack has units {begun.units.tolist()} of "
-            f"{begun.theta.dtype}, asked for are {units} of {np.dtype(stack.dtype)}. Call fit with "
-            "warm_start=False to begin anew."
+            f"training cannot continue: the fitted stack has units {fitted.units.tolist()} and "
+            f"dtype {fitted.theta.dtype}, got {units} and {np.dtype(stack.dtype)}. Call fit with "
+            "warm_start=False to start again."
         )
     if not (
-        begun.has_kinds(stack._visible.kind, stack.activation)
+        fitted.has_kinds(stack._visible.kind, stack.activation)
         and stack._visible.are(asked_kinds(stack.visible, units[0]))
     ):
         raise ValueError(
-            "training cannot go on: visible and activation must stay "
-            f"as they were, got visible={stack.visible!r}, activation={stack.activation!r}. "
-            "Call fit with warm_start=False to begin anew."
+            "training cannot continue: visible and activation must stay as they were, got "
+            f"visible={stack.visible!r}, activation={stack.activation!r}. Call fit with "
+            "warm_start=False to start again."
         )
 
 
 def asked_kinds(visible, n_features):
-    """The kinds of visible units that are asked for.
+    """The kinds of visible units by the parameter `visible`, checked.
 
     Parameters
     ----------
@@ -139,12 +138,12 @@ def asked_kinds(visible, n_features):
 
     Returns
     -------
-    str, or ndarray of one for each feature
+    str, or ndarray of str of shape (n_features,)
 
     Raises
     ------
     ValueError
-        If there are too many or too few, or one is not known.
+        If the number of kinds is wrong, or one is unknown.
     """
     if isinstance(visible, str):
         return visible
@@ -162,7 +161,7 @@ def asked_kinds(visible, n_features):
 
 
 def _spread(name, value, n_layers):
-    """A parameter that is one number, or one per layer, as a list of one per layer."""
+    """A parameter as a list with one number for each layer."""
     values = np.ravel(value)
     if values.dtype.kind not in "iuf":
         raise ValueError(f"{name} must be a number or one per layer, got {value!r}.")
@@ -183,7 +182,7 @@ def warn_of_range(stack, visible, moments):
     stack : BernoulliRBMStack
     visible : VisibleUnits
     moments : tuple
-        Of the features, as ``Data.moments`` returns them.
+        Moments of the features, as ``Data.moments`` returns them.
     """
     outside = visible.outside(moments)
     if outside.any():
@@ -191,18 +190,18 @@ def warn_of_range(stack, visible, moments):
         seen = f"[{visible.seen[0]:.4g}, {visible.seen[1]:.4g}]"
         scaled = "They are clipped"
         if visible.is_rescaled:
-            scaled = f"They are mapped to [0, 1] by the range seen first, {seen}, and clipped"
+            scaled = f"They are mapped to [0, 1] from {seen}, the first range seen, and clipped"
         warnings.warn(
             f"X has values in [{low:.4g}, {high:.4g}] in {_named(stack, outside)}, but Bernoulli "
             f"visible units take values in [0, 1]. {scaled}. Use "
             "sklearn.preprocessing.MinMaxScaler before, or visible='gaussian', for all "
-            "features or for each.",
+            "features or for some.",
             UserWarning,
         )
 
 
 def _named(stack, chosen):
-    """Some features by their names, or their numbers where they have none."""
+    """Some features by their names, or by their indices if they have no names."""
     if chosen.all():
         return f"all {len(chosen)} features"
     names = getattr(stack, "feature_names_in_", np.arange(len(chosen)))[chosen]
@@ -212,13 +211,13 @@ def _named(stack, chosen):
 
 
 def settings_of(stack, n_samples):
-    """How each RBM is trained, but for its learning rate.
+    """The settings of the training of each RBM, except its learning rate.
 
     Parameters
     ----------
     stack : BernoulliRBMStack
     n_samples : int
-        Samples to train on.
+        Number of samples to train on.
 
     Returns
     -------
@@ -243,7 +242,7 @@ def settings_of(stack, n_samples):
 
 
 def stopping_rule_of(stack, held_out, partial):
-    """When the training of each RBM ends.
+    """The rule that ends the training of each RBM.
 
     Parameters
     ----------
@@ -251,7 +250,7 @@ def stopping_rule_of(stack, held_out, partial):
     held_out : int64 ndarray or None
         Validation samples.
     partial : bool
-        Whether it is one epoch of many, of which nobody knows the last.
+        Whether this is a call of `partial_fit`.
 
     Returns
     -------

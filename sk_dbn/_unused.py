@@ -1,4 +1,4 @@
-"""Parameters that have no effect because of others, and a warning that says so."""
+"""A warning of parameters that have no effect because of other parameters."""
 
 import inspect
 import warnings
@@ -11,8 +11,8 @@ ADAPTIVE = tuple(name for name in SOLVERS if name != "sgd")
 HELD_OUT = (True, "reconstruction", "free_energy")
 UNPLANNED = tuple(name for name in SCHEDULES if name not in PLANNED)
 
-# What a parameter is used with: others, and the values that they have to have; one of several such
-# where they are in a tuple. A pair of a name and a value: that value alone.
+# For each parameter, or for one of its values: the values of other parameters that it needs.
+# A tuple lists alternatives.
 NETWORK = {
     "batch_size": {"solver": (*SOLVERS,)},
     "learning_rate": {"solver": (*SOLVERS,)},
@@ -30,7 +30,7 @@ NETWORK = {
     "max_fun": {"solver": ("lbfgs",)},
     "delta": {"loss": ("huber",)},
 }
-# Of what ends training, which a schedule with a plan does not but where scores are watched.
+# The same for parameters of stopping. Planned schedules run to their end without early stopping.
 STOPPING = {
     "tol": (
         {"learning_rate": UNPLANNED},
@@ -48,17 +48,17 @@ STACK = {
     "sparsity_cost": {"sparsity_target": SET},
     "validation_fraction": {"early_stopping": HELD_OUT},
 }
-# What is done in place of a value that has no effect.
+# What happens instead if a value has no effect.
 INSTEAD = {("learning_rate", name): "the rate is constant" for name in ("invscaling", "adaptive")}
 
 
 def warn_of_unused(estimator, table):
-    """Warn of parameters that were set, and that others leave without effect.
+    """Warn of parameters that were set but have no effect.
 
     Parameters
     ----------
     estimator : object
-        What it has by default was not set.
+        There is no warning of its default values.
     table : dict
         ``NETWORK``, ``NETWORK | STOPPING`` or ``STACK``.
     """
@@ -76,12 +76,12 @@ def warn_of_unused(estimator, table):
             instead = f" ({INSTEAD[key]})" if key in INSTEAD else ""
             found.setdefault(f"{name}={value!r}", f"{', or '.join(lacking)}{instead}")
     if found:
-        said = "; ".join(f"{what} needs {lacking}" for what, lacking in found.items())
-        warnings.warn(f"Parameters that have no effect: {said}.", UserWarning)
+        unused = "; ".join(f"{what} needs {lacking}" for what, lacking in found.items())
+        warnings.warn(f"Parameters that have no effect: {unused}.", UserWarning)
 
 
 def _lacking(params, needs):
-    """Which parameters do not have what is needed, in words; empty where all have."""
+    """The needs that the parameters do not meet, in words; empty if they meet all."""
     return " and ".join(
         f"{other}={SET if values is SET else ' or '.join(map(repr, values))}, not {params[other]!r}"
         for other, values in needs.items()

@@ -1,24 +1,24 @@
-"""A fitted stack as a start: what says that its layers are to be trained further."""
+"""A wrapper of a fitted stack whose layers a network fine-tunes."""
 
 from sklearn.base import BaseEstimator
 
 
 class WarmStart(BaseEstimator):
-    """A fitted stack from whose layers a network starts, all of which are then trained.
+    """A fitted stack whose layers a network starts from and then fine-tunes.
 
-    For the `pretrainer` of :class:`DBNClassifier` and :class:`DeepMLPRegressor`. The stack is not
-    changed: the network trains a copy of its layers [1]_. Unlike a stack by itself it is not
-    trained anew, and unlike one in a :class:`~sklearn.frozen.FrozenEstimator` its layers do not
-    stay as they are.
+    It is a value of `pretrainer` of :class:`DBNClassifier` and :class:`DeepMLPRegressor`. The
+    network trains a copy of the stack's layers [1]_; the stack does not change. In contrast, a
+    :class:`BernoulliRBMStack` as `pretrainer` is trained from scratch, and with a
+    :class:`~sklearn.frozen.FrozenEstimator` the layers stay as they are.
 
     Parameters
     ----------
     estimator : BernoulliRBMStack
-        Fitted. Clones of this object, as searches make them, hold the same stack.
+        A fitted stack. Clones of this object, as in searches, hold the same stack.
 
     See Also
     --------
-    sklearn.frozen.FrozenEstimator : For hidden layers that stay as they are.
+    sklearn.frozen.FrozenEstimator : Keeps the hidden layers as they are.
 
     References
     ----------
@@ -44,7 +44,7 @@ class WarmStart(BaseEstimator):
         return type(self)(self.estimator)
 
     def get_params(self, deep=True):
-        """Get the stack; its own parameters are not to be set any more.
+        """Get the stack, but not its parameters, which have no effect after fitting.
 
         Parameters
         ----------
@@ -64,7 +64,7 @@ class WarmStart(BaseEstimator):
         Parameters
         ----------
         **params : dict
-            Only ``estimator``: parameters of a stack that is fitted have no effect any more.
+            Only ``estimator``; parameters of a fitted stack have no effect.
 
         Returns
         -------
@@ -80,6 +80,6 @@ class WarmStart(BaseEstimator):
         if others:
             raise ValueError(
                 f"a WarmStart has the parameter estimator only, got {others}; parameters of a "
-                "fitted stack have no effect, set those of a stack that is still to be trained."
+                "fitted stack have no effect, set them before the stack is fitted."
             )
         return super().set_params(**params)

@@ -1,9 +1,9 @@
 """Compile ahead of time, so that no fit has to: ``python -m sk_dbn.compile``.
 
-For images of containers and for continuous integration. What is compiled lies where a first fit
-would have put it, and serves the same versions of sk_dbn, numba and Python on the same kind of
-processor. By default that is what networks and stacks need with their default settings, in single
-precision; data of any type, dense or sparse, need the same.
+This is useful for container images and continuous integration. Compiled code is stored in the same
+cache as by a first fit, and can be used by the same versions of sk_dbn, numba and Python on the
+same kind of processor. By default it is the code that networks and stacks need with their default
+settings in single precision, for data of any type, dense or sparse.
 """
 
 import argparse
@@ -21,7 +21,7 @@ N_ROWS, N_FEATURES = 256, 64  # enough for several threads
 
 
 def tasks(dtype, everything):
-    """What is done to have it compiled, by name.
+    """The calls that compile the code, by name.
 
     Parameters
     ----------
@@ -50,13 +50,13 @@ def tasks(dtype, everything):
 
 
 def main(arguments=None):
-    """Compile, and say what took how long and where it lies."""
+    """Compile, and print where the code is stored and how long it took."""
     parser = argparse.ArgumentParser(prog="python -m sk_dbn.compile", description=__doc__)
     parser.add_argument("--float64", action="store_true", help="double precision as well")
     parser.add_argument("--everything", action="store_true", help="L-BFGS and scores as well")
     options = parser.parse_args(arguments)
-    where = "nowhere: no folder can be trusted" if CACHE_FOLDER is None else CACHE_FOLDER
-    print(f"compiled code is kept in {where}")
+    where = "no folder, since none is safe" if CACHE_FOLDER is None else CACHE_FOLDER
+    print(f"compiled code is stored in {where}")
     compile_sharing()
     for dtype in ("float32", "float64")[: 1 + options.float64]:
         for name, task in tasks(dtype, options.everything).items():

@@ -257,9 +257,9 @@ def test_the_form_of_labels_stays():
     """From labels to indicator matrices, or back, is another problem."""
     X, y = data()
     _, Y = labels_matrix()
-    assert_refused(make(warm_start=True).fit(X, y), X, Y, "y must be one label a row")
+    assert_refused(make(warm_start=True).fit(X, y), X, Y, "y must have one label per sample")
     assert_refused(make(warm_start=True).fit(X, Y), X, y, "y must have 3 columns")
-    assert_refused(make().fit(X, y), X, Y, "y must be one label a row", method="partial_fit")
+    assert_refused(make().fit(X, y), X, Y, "y must have one label per sample", method="partial_fit")
 
 
 @pytest.mark.parametrize(
@@ -355,7 +355,7 @@ def test_class_weights_of_a_chunk():
         ({"a": 1}, "not in class_weight"),
         ({0: -1}, "class_weight must be finite and at least 0"),
         ({0: np.inf}, "class_weight must be finite"),
-        ({0: 0, 1: 0, 2: 0}, "leave no row with a label"),
+        ({0: 0, 1: 0, 2: 0}, "leave no sample with a label"),
         ([{0: 1}], "class_weight"),
     ],
     ids=str,
@@ -767,7 +767,7 @@ def test_auto_pre_trains_where_a_stack_is_possible(params, is_pretrained):
     if is_pretrained:
         np.testing.assert_array_equal(parameters(explicit.fit(X, y)), parameters(estimator))
     else:
-        assert_refused(explicit, X, y, "set pretrainer=None|needs pretrainer=None")
+        assert_refused(explicit, X, y, "set pretrainer=None|pretrainer must be None")
 
 
 @pytest.mark.parametrize(("n_labelled", "is_pretrained"), [(90, False), (45, False), (44, True)])

@@ -192,14 +192,14 @@ def test_refitting_is_a_fit_of_so_many_epochs(kind, params, monkeypatch):
     refitted = make(kind, max_iter=60, **params).fit(X, y)
     assert refitted.max_iter_ < 60
     states = []
-    rehearse = kind._rehearse
+    first_pass = kind._first_pass
 
     def listen(self, *args):
-        found = rehearse(self, *args)
+        found = first_pass(self, *args)
         states.append(self._random_state.get_state())
         return found
 
-    monkeypatch.setattr(kind, "_rehearse", listen)
+    monkeypatch.setattr(kind, "_first_pass", listen)
     make(kind, max_iter=60, **params).fit(X, y)
     monkeypatch.setattr(
         kind,

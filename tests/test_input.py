@@ -167,9 +167,9 @@ def table(n_words, **columns):
 @pytest.mark.parametrize(
     ("n_words", "said"),
     [
-        (1, "column 'w0', and"),
-        (2, "columns 'w0', 'w1', and"),
-        (7, "columns 'w0'.*, 'w4' and 2 more, and"),
+        (1, "column 'w0', but"),
+        (2, "columns 'w0', 'w1', but"),
+        (7, "columns 'w0'.*, 'w4' and 2 more, but"),
     ],
 )
 def test_words_are_named_by_their_columns(dtype, n_words, said):
@@ -184,9 +184,7 @@ def test_words_are_named_by_their_columns(dtype, n_words, said):
         lambda: DeepMLPRegressor((2,)).fit(X, y),
         lambda: DeepMLPRegressor((2,), max_iter=1).partial_fit(X, y),
     ):
-        with pytest.raises(
-            ValueError, match=f"X has words in {said} must have numbers: could"
-        ) as e:
+        with pytest.raises(ValueError, match=f"X has text in {said} must have numbers: could") as e:
             fit()
         assert "OneHotEncoder" in str(e.value) and "'n'" not in str(e.value)
 
@@ -201,7 +199,7 @@ def test_other_errors_of_a_table_are_scikit_learns():
         network.fit(table(1).to_numpy(), y)
     with pytest.raises(ValueError, match="^The feature names should match"):
         network.predict(table(1))
-    with pytest.raises(ValueError, match="X has words in column 'x'"):
+    with pytest.raises(ValueError, match="X has text in column 'x'"):
         network.predict(X.assign(x="a"))
 
 

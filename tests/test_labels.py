@@ -132,7 +132,7 @@ def test_minus_one_among_many_labels(dtype, unlabeled):
     Y = np.c_[cycle(0, 1, 0), cycle(0, 1)].astype(dtype)
     partly, without = Y.copy(), Y.copy()
     partly[2, 0] = partly[5, 1] = without[3] = -1
-    rule = "has -1 in {} rows .* set unlabeled=-1, and all labels of such a row to -1"
+    rule = "has -1 in {} rows .* set unlabeled=-1, and set all labels of such a row to -1"
     with pytest.raises(ValueError, match="^y " + rule.format(2)):
         network(unlabeled=unlabeled).fit(X, partly)
     with pytest.raises(ValueError, match="^y_val " + rule.format(2)):

@@ -7,7 +7,7 @@ import pytest
 from sklearn.utils._param_validation import InvalidParameterError
 
 from sk_dbn import BernoulliRBMStack, DBNClassifier, DeepMLPRegressor
-from sk_dbn._names import SYNONYMS, Names, meant_by
+from sk_dbn._names import SYNONYMS, Names, suggestions
 
 X = np.random.default_rng(0).uniform(size=(20, 3))
 Y = {DBNClassifier: (X[:, 0] > 0.5).astype(int), DeepMLPRegressor: X[:, 0], BernoulliRBMStack: None}
@@ -86,4 +86,4 @@ def test_synonyms_lead_somewhere():
     for synonym, names in SYNONYMS.items():
         of = [c.options for c in constraints if set(names) <= c.options]
         assert of, synonym
-        assert all(meant_by(synonym, options) for options in of)
+        assert all(suggestions(synonym, options) for options in of)

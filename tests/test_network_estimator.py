@@ -529,10 +529,10 @@ def test_a_stack_starts_no_network_with_shortcuts(kind):
     estimator = make(kind, shortcut=True, pretrainer="auto")
     assert estimator.fit(X, y).pretrainer_ is None
     estimator = make(kind, shortcut=True, pretrainer=BernoulliRBMStack(max_iter=1))
-    assert_refused(estimator, X, y, "shortcut=True needs pretrainer=None or 'auto': .* got ")
+    assert_refused(estimator, X, y, "pretrainer must be None or 'auto' with shortcut=True, .* got ")
     fitted = BernoulliRBMStack((8, 6), activation="tanh", max_iter=1).fit(X)
     frozen = FrozenEstimator(fitted)
-    assert_refused(estimator.set_params(pretrainer=frozen), X, y, "shortcut=True needs")
+    assert_refused(estimator.set_params(pretrainer=frozen), X, y, "'auto' with shortcut=True")
 
 
 # ---------------------------------------------------------------------------
@@ -649,7 +649,7 @@ def test_partial_fit_listens_to_new_bounds(kind):
 def test_lbfgs_has_no_bounds(kind, name):
     """An option that could not act is an error that names it, its value and the remedy."""
     X, y = data(kind)
-    rule = rf"{name} must be .* for solver='lbfgs', .* got {BOUNDS[name]}; take .* 'adam'"
+    rule = rf"{name} must be .* for solver='lbfgs', .* got {BOUNDS[name]}; use .* 'adam'"
     assert_refused(make(kind, solver="lbfgs", **{name: BOUNDS[name]}), X, y, rule)
 
 
@@ -750,9 +750,7 @@ def test_partial_fit_beyond_the_end_of_a_schedule(kind, name):
     """It warns that the rate is at its last, and goes on where max_iter puts the end off."""
     X, y = data(kind)
     estimator = make(kind, learning_rate=name, max_iter=4).fit(X, y)
-    with pytest.warns(
-        ConvergenceWarning, match=f"learning_rate='{name}' came to its end after max_"
-    ):
+    with pytest.warns(ConvergenceWarning, match=f"learning_rate='{name}' ended after max_"):
         estimator.partial_fit(X, y)
     before = parameters(estimator)
     with warnings.catch_warnings():
@@ -908,7 +906,7 @@ def test_dropout_keeps_a_network_from_learning_noise_by_heart():
 def test_lbfgs_has_no_dropout(kind, dropout):
     """Its loss would be another one at each look."""
     X, y = data(kind)
-    rule = "dropout must be 0.0 for solver='lbfgs', .* got .*0.1.*; take"
+    rule = "dropout must be 0.0 for solver='lbfgs', .* got .*0.1.*; use"
     assert_refused(make(kind, solver="lbfgs", dropout=dropout), X, y, rule)
     make(kind, solver="lbfgs", dropout=(0, 0)).fit(X, y)
 
@@ -1193,7 +1191,7 @@ def test_divergence_is_a_warning(rate, dtype, early_stopping):
     with pytest.warns(ConvergenceWarning, match="Training diverged in epoch") as record:
         estimator.set_params(n_iter_no_change=np.inf).fit(X, y)
     assert len(record) == 1
-    kept = "of the last good epoch were kept" if estimator.n_iter_ else "that it began with"
+    kept = "of the last good epoch were kept" if estimator.n_iter_ else "before training"
     assert kept in str(record[0].message)
     assert estimator.n_iter_ < 500
     assert np.isfinite(parameters(estimator)).all()
@@ -1277,7 +1275,7 @@ def test_input_beyond_the_range_of_numbers(solver):
     """Finite in float64, infinite in float32: nothing is learnt, and that is said."""
     X, y = data("regressor")
     estimator = make("regressor", solver=solver)
-    with pytest.warns(ConvergenceWarning, match="weights that it began with .* or scale X and y"):
+    with pytest.warns(ConvergenceWarning, match="weights before training .* or scale X and y"):
         estimator.fit(X * 1e300, y)
     assert np.isfinite(parameters(estimator)).all()
     assert np.isfinite(estimator.predict(X)).all()
@@ -1532,7 +1530,7 @@ def test_a_cold_fit_forgets(kind):
         ({"hidden_layer_sizes": (8, 7)}, r"hidden_layer_sizes must stay \(8, 6\)"),
         ({"dtype": "float64"}, "dtype must stay 'float32'"),
         ({"activation": "relu"}, "activation of each layer must stay .*'relu'"),
-        ({"shortcut": True}, "shortcut must stay False while training goes on, got True"),
+        ({"shortcut": True}, "shortcut must stay False when training continues, got True"),
     ],
     ids=["sizes", "dtype", "activation", "shortcut"],
 )
@@ -2047,8 +2045,8 @@ BAD_PARAMETERS = {
     "unknown among them": ({"activation": ["tanh", "sigmoid"]}, "activation .* 'sigmoid'"),
     "a list in the list": ({"activation": ["tanh", ["tanh"]]}, "activation must be one of"),
     "too many activations": ({"activation": ["tanh"] * 3}, "each of the 2 hidden layers, got 3"),
-    "step": ({"activation": "step"}, "'step' cannot be trained through"),
-    "step among them": ({"activation": ["tanh", "step"]}, "'step' cannot be trained through"),
+    "step": ({"activation": "step"}, "'step' cannot be trained, because"),
+    "step among them": ({"activation": ["tanh", "step"]}, "'step' cannot be trained, because"),
     "unknown init": ({"init": "xavier"}, "'init' .* 'xavier'"),
     "negative init": ({"init": -0.1}, "'init' .* -0.1"),
     "init of infinity": ({"init": np.inf}, "'init' .* inf"),
@@ -2066,7 +2064,10 @@ BAD_PARAMETERS = {
     "a warmup back in time": ({"warmup_epochs": -1}, "'warmup_epochs' .* -1"),
     "a share of 2": ({"l1_ratio": 2}, "'l1_ratio' .* 2"),
     "every unit dropped": ({"dropout": 1.0}, "'dropout' .* 1.0"),
-    "three rates": ({"dropout": (0.1, 0.2, 0.3)}, r"dropout must be a float in \[0, 1\) or a pair"),
+    "three rates": (
+        {"dropout": (0.1, 0.2, 0.3)},
+        r"dropout must be a float in \[0, 1\), or a pair",
+    ),
     "a rate of 1": ({"dropout": (0.1, 1.0)}, r"dropout must be a float .* got \(0.1, 1.0\)"),
     "a rate in words": ({"dropout": ["none", 0.5]}, "dropout must be a float .* got .'none'"),
     "a shortcut in words": ({"shortcut": "yes"}, "'shortcut' .* 'yes'"),
@@ -2091,11 +2092,11 @@ BAD_PARAMETERS = {
     "other pretrainer": ({"pretrainer": StandardScaler()}, "pretrainer must be .* StandardScaler"),
     "activation of no stack": (
         {"pretrainer": BernoulliRBMStack(), "activation": "selu"},
-        "pre-training exists .* 'selu'.*pretrainer=None",
+        "pre-training needs .* 'selu'.*pretrainer=None",
     ),
     "activations of no stack": (
         {"pretrainer": BernoulliRBMStack(), "activation": ["tanh", "logistic"]},
-        "one activation in all hidden layers",
+        "the same activation in all hidden layers",
     ),
     "nothing to pre-train": (
         {"pretrainer": BernoulliRBMStack(), "hidden_layer_sizes": ()},

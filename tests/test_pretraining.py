@@ -45,7 +45,7 @@ def test_what_a_stack_has_can_be_pre_trained(activation):
             ["selu"],
             r"one of \['logistic', 'tanh', 'relu'\], got \['selu'\]; set pretrainer=None",
         ),
-        ([4, 3], ["tanh", "logistic"], r"one activation in all .* got \['tanh', 'logistic'\]"),
+        ([4, 3], ["tanh", "logistic"], r"the same activation in all .* got \['tanh', 'logistic'\]"),
     ],
 )
 def test_other_networks_cannot(hidden, activations, rule):
@@ -92,10 +92,14 @@ def pretrained(network=None, **params):
 @pytest.mark.parametrize(
     ("params", "network", "said"),
     [
-        ({"hidden_layer_sizes": [5, 3]}, {}, r"=\(5, 3\) of the pretrainer .* is: \(4, 3\)\. Set"),
-        ({"activation": "tanh"}, {}, "activation='tanh' of .* network is: 'logistic'"),
-        ({"dtype": np.float64}, {}, "dtype='float64' of .* network is: 'float32'"),
-        ({"init": 0.1}, {"init": "orthogonal"}, "init=0.1 of .* network is: 'orthogonal'"),
+        (
+            {"hidden_layer_sizes": [5, 3]},
+            {},
+            r"=\(5, 3\) of the pretrainer .* network's .*=\(4, 3\) is used\. Set",
+        ),
+        ({"activation": "tanh"}, {}, "activation='tanh' of .* network's activation='logistic'"),
+        ({"dtype": np.float64}, {}, "dtype='float64' of .* network's dtype='float32'"),
+        ({"init": 0.1}, {"init": "orthogonal"}, "init=0.1 of .* network's init='orthogonal'"),
         ({"init": [np.ones((5, 4)), np.ones((4, 3))]}, {"init": "zeros"}, "init='arrays' of"),
     ],
 )

@@ -173,7 +173,7 @@ def test_what_partial_fit_goes_on_with(kind, change):
     estimator = network(kind).fit(X, y).partial_fit(X, y)
     (name, value), plain = next(iter(change.items())), network(kind).fit(X, y).partial_fit(X, y)
     estimator.set_params(**change)
-    with pytest.warns(UserWarning, match=f"goes on with {name}=.*{name}={value!r} has no effect"):
+    with pytest.warns(UserWarning, match=f"continues with {name}=.*{name}={value!r} has no effect"):
         estimator.partial_fit(X, y)
     np.testing.assert_array_equal(estimator.coefs_[0], plain.partial_fit(X, y).coefs_[0])
     with warnings.catch_warnings():
@@ -186,7 +186,7 @@ def test_frozen_layers_have_no_dropout_of_the_input():
     """Which is said; that of the hidden units concerns the output layer."""
     stack = BernoulliRBMStack((2,), max_iter=1, random_state=0).fit(X)
     dbn = DBNClassifier((2,), pretrainer=FrozenEstimator(stack), max_iter=1)
-    assert "that of the input has no effect" in unused(
+    assert "dropout of the input has no effect" in unused(
         dbn.set_params(dropout=(0.2, 0.5)), Y[DBNClassifier]
     )
     assert unused(dbn.set_params(dropout=0.5), Y[DBNClassifier]) == ""

@@ -1,30 +1,30 @@
-"""Telling that kernels are being compiled: a first fit is silent for long otherwise."""
+"""Messages that kernels are being compiled, which makes a first fit slow."""
 
 import contextlib
 
 from sk_dbn.kernels.blocks import team_address
 from sk_dbn.kernels.compile import CACHE_FOLDER, LISTENERS
 
-__all__ = ["CACHE_FOLDER", "compile_sharing", "telling"]
+__all__ = ["CACHE_FOLDER", "announce_compilation", "compile_sharing"]
 
 
 @contextlib.contextmanager
-def telling(tell):
+def announce_compilation(say):
     """Report the first compilation of a fit, if there is one.
 
     Parameters
     ----------
-    tell : callable
+    say : callable
         Called with a sentence.
     """
-    LISTENERS.append(tell)
+    LISTENERS.append(say)
     try:
         yield
     finally:
-        if tell in LISTENERS:
-            LISTENERS.remove(tell)
+        if say in LISTENERS:
+            LISTENERS.remove(say)
 
 
 def compile_sharing():
-    """Compile what threads share their work by, which a process of one thread does not use."""
+    """Compile the code by which threads share work. A process with one thread does not need it."""
     team_address()

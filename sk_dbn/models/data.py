@@ -1,4 +1,4 @@
-"""The caller's data as the kernels read it: in place, in any dtype, dense or CSR."""
+"""Access of kernels to the caller's data: in place, of any dtype, dense or CSR."""
 
 from functools import cached_property
 
@@ -11,18 +11,18 @@ from sk_dbn.models.orders import rows_together
 from sk_dbn.models.pace import Pace
 from sk_dbn.models.threads import run_serial
 
-MANY_VALUES = 2e6  # worth waking another thread for
-BLOCK_VALUES = 2**22  # most that are read together
-SORTED_TOGETHER = 2**20  # most hashes that are sorted in one call
+MANY_VALUES = 2e6  # enough to use a second thread
+BLOCK_VALUES = 2**22  # maximum number of values read in one call
+SORTED_TOGETHER = 2**20  # maximum number of hashes sorted in one call
 
-_AS_IT_IS = (np.empty(0),) * 4  # shift, scale and limits of values that are read unchanged
+_AS_IT_IS = (np.empty(0),) * 4  # shift, scale and limits of values read unchanged
 _CODES = {np.dtype(dtype): code for code, dtype in enumerate(DTYPES)}
 _CODES[np.dtype(bool)] = _CODES[np.dtype(np.uint8)]
 _CODES[np.dtype(np.float16)] = FLOAT16
 
 
 def _readable(X):
-    """X where kernels can read it in place, else a copy where they can."""
+    """X if kernels can read it in place, else a copy that they can read."""
     aligned = all(s >= 0 and s % X.itemsize == 0 for s in X.strides)
     known = X.dtype in _CODES and X.dtype.isnative and X.flags.aligned
     if aligned and known:
@@ -32,10 +32,9 @@ def _readable(X):
 
 
 def for_kernels(x):
-    """An array as kernels are compiled for: contiguous, aligned, native, writable.
+    """Make an array contiguous, aligned, writable and of native byte order, as kernels need it.
 
-    What comes out of a pickle may be a read-only memory map, which training would write to, or
-    have the byte order of another processor.
+    An array from a pickle may be a read-only memory map or have another byte order.
 
     Parameters
     ----------
@@ -44,18 +43,18 @@ def for_kernels(x):
     Returns
     -------
     ndarray
-        The argument, or a copy where it is not so.
+        The argument, or a copy if needed.
     """
     return np.require(x, x.dtype.newbyteorder("="), ["C", "A", "W", "E"])
 
 
 def arrays_for_kernels(state):
-    """The attributes of an object out of a pickle, its arrays as `for_kernels` gives them."""
+    """The attributes of an object from a pickle, with `for_kernels` applied to arrays."""
     return {name: for_kernels(x) if isinstance(x, np.ndarray) else x for name, x in state.items()}
 
 
 class Data:
-    """Rows of a matrix, described by a `Source` and kept alive with it.
+    """Rows of a matrix for kernels, described by a `Source`. Keeps the matrix alive.
 
     Parameters
     ----------
@@ -66,7 +65,7 @@ class Data:
     shift, scale : ndarray of shape (n_features,), default=None
         A value is read as (value - shift) * scale.
     limits : tuple of two floats or ndarrays of shape (n_features,), default=(-inf, inf)
-        Values are clipped to these when there is a shift.
+        Values are clipped to these if there is a shift.
     """
 
     def __init__(self, X, dtype, shift=None, scale=None, limits=(-np.inf, np.inf)):
@@ -84,7 +83,7 @@ class Data:
 
     @cached_property
     def together(self):
-        """How many rows are to be read together, see `rows_together`."""
+        """Number of rows to read together, see `rows_together`."""
         return rows_together(self.X)
 
     def _describe_dense(self):
@@ -149,16 +148,16 @@ class Data:
 
 
 def canonical_order(run, *matrices):
-    """An order of the samples that depends on what they are, not on where they are.
+    """An order of the samples that depends only on their contents.
 
-    Training from this order makes a model a function of the set of samples: shuffled
-    storage, or a sample listed twice instead of weighing two, changes nothing.
+    So the model does not depend on how samples are stored: shuffling them, or listing a sample
+    twice instead of giving it a weight of 2, changes nothing.
 
     Parameters
     ----------
     run : callable, from `threads`
     *matrices : Data
-        Inputs, and targets where there are any, with one row per sample.
+        Inputs, and targets if there are any, with one row per sample.
 
     Returns
     -------
@@ -170,7 +169,7 @@ def canonical_order(run, *matrices):
 
 
 def _sorted_order(hashes):
-    """What sorts 64-bit hashes, equal ones by their place, in calls that are short."""
+    """The stable order that sorts 64-bit hashes, found in short calls."""
     n_bits = max(0, int(np.ceil(np.log2(max(len(hashes), 1) / SORTED_TOGETHER))))
     if n_bits == 0:
         return np.argsort(hashes, kind="stable")

@@ -1,6 +1,6 @@
 """Initial weights: each entry of ``INITIALISERS`` is a formula from a paper.
 
-To add one: a function (random, fan_in, fan_out) -> array in ``INITIALISERS``.
+To add one, add a function (random, fan_in, fan_out) -> array to ``INITIALISERS``.
 """
 
 import numbers
@@ -9,7 +9,7 @@ import numpy as np
 
 from sk_dbn.kernels.activations import FACTS
 
-LOGISTIC_GAIN = 4.0  # of the weights of logistic units, see `auto`
+LOGISTIC_GAIN = 4.0  # factor of the weights of logistic units, see `auto`
 
 
 def _normal(variance):
@@ -72,19 +72,18 @@ VARIANCES = {"glorot_uniform": glorot, "he_normal": he, "lecun_normal": lecun}
 
 
 def auto_std(activation, fan_in, fan_out):
-    """The standard deviation of weights by 'auto', given the layer's activation."""
+    """The standard deviation of weights with 'auto', given the layer's activation."""
     std = np.sqrt(VARIANCES[FACTS[activation].init](fan_in, fan_out))
     return LOGISTIC_GAIN * std if activation == "logistic" else std
 
 
 def auto(random, fan_in, fan_out, activation, below):
-    """What 'auto' stands for: weights and biases of one layer.
+    """Weights and biases of one layer with 'auto'.
 
-    With ``logistic(z) = (1 + tanh(z / 2)) / 2`` a layer of logistic units on another one computes
-    what one of tanh units does, ``tanh(W (2 h - 1))``, if its weights are 4 W and its biases minus
-    half of their sums. So logistic units have Glorot's weights times 4, and on logistic
-    units the biases that take away their mean of 1/2: deep networks of them then pass gradients
-    as those of tanh units do.
+    Since ``logistic(z) = (1 + tanh(z / 2)) / 2``, a layer of logistic units above another one is
+    equivalent to tanh units, ``tanh(W (2 h - 1))``, if its weights are 4 W and its biases are minus
+    half of their sums. So logistic units have Glorot's weights times 4, and above logistic units
+    their biases subtract the mean of 1/2. Deep networks then pass gradients as with tanh units.
     """
     W = INITIALISERS[FACTS[activation].init](random, fan_in, fan_out)
     if activation != "logistic":
@@ -104,15 +103,15 @@ def initial_weights(init, random, fan_in, fan_out, activation, below=None):
     random : numpy.random.RandomState
     fan_in, fan_out : int
     activation : str
-        The layer's activation, which 'auto' and 'sklearn' go by.
+        The layer's activation, which 'auto' and 'sklearn' depend on.
     below : str, default=None
-        That of the hidden layer below; None for the first layer.
+        Activation of the hidden layer below; None for the first layer.
 
     Returns
     -------
     weights : ndarray of shape (fan_in, fan_out)
     biases : ndarray of shape (fan_out,)
-        Zeros, except with 'sklearn', and with 'auto' for logistic units on logistic ones.
+        Zeros, except with 'sklearn', and with 'auto' for logistic units above logistic units.
     """
     zeros = np.zeros(fan_out)
     if isinstance(init, str):

@@ -1,4 +1,4 @@
-"""L-BFGS: the loss over all samples and its gradient, as SciPy minimises it."""
+"""L-BFGS: minimisation of the loss over all samples by SciPy."""
 
 import numpy as np
 import scipy.optimize
@@ -6,21 +6,21 @@ import scipy.optimize
 from sk_dbn.models.network_training import NetworkBuffers, loss_and_gradient
 from sk_dbn.models.pace import TeamPace
 
-GRADIENT_ROWS = 512  # rows of a piece of the full gradient
-LARGE_GAIN = 0.1  # share of the loss that may be left undone, going by the slope at the end
+GRADIENT_ROWS = 512  # rows whose gradient is computed together
+LARGE_GAIN = 0.1  # share of the loss; a larger expected gain at the end is no convergence
 
 
 class LbfgsObjective:
-    """Loss over all rows and its gradient as functions of one float64 vector.
+    """The loss over all samples and its gradient as a function of one float64 vector.
 
     Parameters
     ----------
     run : callable, from `threads`
     network : Network
-        Its parameters are overwritten by each evaluation.
+        Each evaluation overwrites its parameters.
     training_set : TrainingSet
     alpha : float
-        L2 penalty of the weights, divided by the sum of the samples' weights.
+        Strength of the L2 penalty, which is divided by the total sample weight.
     recorder : NetworkRecorder or None
     """
 
@@ -33,7 +33,7 @@ class LbfgsObjective:
         self.loss = np.inf
 
     def __call__(self, theta):
-        """Loss (summed over outputs) and gradient at theta."""
+        """The loss, summed over outputs, and its gradient at theta."""
         network = self.network
         network.theta[:] = theta
         train = self.training_set
@@ -51,12 +51,12 @@ class LbfgsObjective:
         return loss + penalty, gradient
 
     def reported(self, theta):
-        """The loss as it is reported, a mean over outputs."""
+        """The reported loss, a mean over outputs."""
         self(theta)
         return self.loss
 
     def end_iteration(self, theta):
-        """Record the trace's row of an iteration that ended at theta."""
+        """Add a row to the trace for an iteration that ended at theta."""
         network = self.network
         network.theta[:] = theta
         if self.recorder is not None:
@@ -72,27 +72,27 @@ class LbfgsObjective:
 
 
 class LbfgsTask:
-    """Iterations of L-BFGS-B (Byrd, Lu, Nocedal & Zhu, 1995), of which SciPy has the loop.
+    """Training by L-BFGS-B (Byrd, Lu, Nocedal & Zhu, 1995), as implemented in SciPy.
 
     Parameters
     ----------
     objective : LbfgsObjective
     network : Network
-        That is trained, in its own precision.
+        The network to train, in its own precision.
     max_iter, max_fun : int
         Maximum number of iterations, and of evaluations of the loss.
     tol : float
-        The largest component that the gradient may have at the end.
+        Maximum absolute value of the gradient's components at the end.
     validation : Validation or None
     checkpoint : Checkpoint
         Keeps the last complete iteration.
     n_seen : int
-        Samples that minibatches have seen in calls before.
+        Number of samples that minibatches have seen in previous calls.
 
     Attributes
     ----------
     loss, score, validation_loss : float
-        Of the last iteration; the latter two NaN without validation samples.
+        Of the last iteration; the last two are NaN without validation samples.
     divergence : see `FineTuning`
     result : scipy.optimize.OptimizeResult
     """
@@ -108,7 +108,7 @@ class LbfgsTask:
         self.divergence = self.result = None
 
     def train(self, listeners):
-        """Minimise the loss; listeners are told of iterations as of epochs.
+        """Minimise the loss; for listeners, iterations are epochs.
 
         Parameters
         ----------
@@ -136,7 +136,7 @@ class LbfgsTask:
             listener.task_ended(self)
 
     def _end_iteration(self, x):
-        """Take over the parameters; whether they and their loss are finite."""
+        """Store the parameters and measures; return whether parameters and loss are finite."""
         self.objective.end_iteration(x)
         self.theta[:] = x
         if not (np.isfinite(self.objective.loss) and np.isfinite(self.theta).all()):
@@ -150,7 +150,7 @@ class LbfgsTask:
         return True
 
     def _finish(self):
-        """The parameters at the end, or those of the last iteration where they are lost."""
+        """Store the final parameters, or those of the last good iteration if they diverged."""
         self.loss = float(self.objective.reported(self.result.x))
         self.theta[:] = self.result.x
         if not (np.isfinite(self.loss) and np.isfinite(self.theta).all()):
@@ -159,16 +159,16 @@ class LbfgsTask:
 
 
 def is_steep(result, tol):
-    """Whether L-BFGS-B ended on a slope, by taking the last step's poor gain for the end of all.
+    """Whether L-BFGS-B stopped although the gradient is still large.
 
-    A gradient is large or small beside the loss: by that much the step that was to come next
-    would have lowered it, by its slope. This does not depend on the units of X and y.
+    The gradient is large if the next step would reduce the loss by more than a share of it,
+    estimated from the gradient. This does not depend on the units of X and y.
 
     Parameters
     ----------
     result : scipy.optimize.OptimizeResult
     tol : float
-        The largest component that a gradient may have at the end in any case.
+        A gradient with no component larger than this is never large.
 
     Returns
     -------

@@ -1,37 +1,36 @@
-"""The loop over epochs, which is one for networks and stacks, and what is told of it."""
+"""The loop over epochs, shared by networks and stacks, and its listeners."""
 
 import numpy as np
 
 
 class Listener:
-    """Is told of a task, such as the training of a network or of one layer of a stack.
+    """Receives the events of a task: the training of a network or of one layer of a stack.
 
-    A task has a name, such as "epoch" or "layer 2 of 3, epoch"; `n_epochs`, the maximum number of
-    its epochs, or None where nobody knows it; `n_iter`, those that are complete; `n_before`, those
-    of calls before; `measures`, what the last one came to by name; and `message`, what else is
-    to be said of it, or None. Methods are called in the thread of the fit; what they raise ends
-    it.
+    A task has a `name`, such as "epoch" or "layer 2 of 3, epoch"; `n_epochs`, the maximum number
+    of epochs, or None if unknown; `n_iter`, the number of complete epochs; `n_before`, those of
+    previous calls; `measures`, a dict of the last epoch's results; and `message`, a str or None.
+    The methods are called in the thread of the fit. If they raise an error, the fit ends.
     """
 
     def task_began(self, task):
-        """Before the first epoch."""
+        """Called before the first epoch."""
 
     def epoch_ended(self, task):
-        """After an epoch that is to be kept; True ends the task."""
+        """Called after each successful epoch; return True to end the task."""
 
     def task_ended(self, task):
-        """When the parameters are what the task leaves, whether it converged or not."""
+        """Called when the task has set the final parameters, converged or not."""
 
 
 def train(task, listeners=()):
-    """Work at a task, epoch after epoch.
+    """Run a task, epoch after epoch.
 
     Parameters
     ----------
     task : object
-        Has `is_over`; `run_epoch`, which returns False and leaves the parameters of the epoch
-        before where one went wrong; and `finish`, which decides on the parameters that stay.
-        See `Listener` for what else it has.
+        Has `is_over`; `run_epoch`, which returns False if the epoch failed and restores the
+        parameters before it; `finish`, which sets the final parameters; and the attributes
+        listed in `Listener`.
     listeners : sequence of Listener
     """
     for listener in listeners:
@@ -46,18 +45,18 @@ def train(task, listeners=()):
 
 
 class Patience:
-    """Counts the epochs since a value last fell, and remembers the smallest one.
+    """Counts the epochs since a value last improved, and remembers the smallest value.
 
     Parameters
     ----------
     n_iter_no_change : int or float
-        How many such epochs are too many.
+        Maximum number of epochs without improvement.
 
     Attributes
     ----------
     best : float
     n_waiting : int
-        Epochs without an improvement up to now.
+        Number of epochs since the last improvement.
     """
 
     def __init__(self, n_iter_no_change):
@@ -65,15 +64,15 @@ class Patience:
         self.best, self.n_waiting = np.inf, 0
 
     def improved(self, value, margin):
-        """Count an epoch; return whether it is to be kept as the best so far.
+        """Count an epoch; return whether it is the best so far.
 
         Parameters
         ----------
         value : float
-            What is to fall; NaN is no improvement.
+            The value to minimise; NaN is no improvement.
         margin : float
-            By how much it must fall to count. If negative, by how much it may rise: a value
-            that grows only when training has gone too far.
+            The smallest decrease that counts. If negative, the largest increase that still
+            counts, for a value that grows only if training lasts too long.
 
         Returns
         -------
@@ -87,5 +86,5 @@ class Patience:
 
     @property
     def is_exhausted(self):
-        """Whether too many epochs have passed without an improvement."""
+        """Whether more than `n_iter_no_change` epochs have passed without an improvement."""
         return self.n_waiting > self.n_iter_no_change

@@ -1,17 +1,17 @@
-"""How much memory is asked for, told before the asking fails somewhere within."""
+"""A check that parameters do not need more memory than the computer has."""
 
 import os
 from pathlib import Path
 
-# What a process can address on the processors of today, where nobody says what there is.
+# Bytes that a process can address, used if the computer's memory is unknown.
 ADDRESSABLE = 2**47
 
-GROUPS = Path("/sys/fs/cgroup")  # in which Linux limits what containers and jobs may take
-MEMBERSHIP = Path("/proc/self/cgroup")  # which of them this process belongs to
+GROUPS = Path("/sys/fs/cgroup")  # Linux limits the memory of containers and jobs here
+MEMBERSHIP = Path("/proc/self/cgroup")  # the control groups of this process
 
 
 def of_this_computer():
-    """Bytes of memory that there are, or that the container or job may take of them."""
+    """Bytes of memory of the computer, or the limit of its container or job if that is less."""
     try:
         n_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):  # Windows has no sysconf
@@ -20,7 +20,7 @@ def of_this_computer():
 
 
 def _limits():
-    """What each control group that this process is in may take, in bytes."""
+    """The memory limits of this process's control groups, in bytes."""
     try:
         lines = MEMBERSHIP.read_text(errors="replace").splitlines()
     except OSError:  # not Linux
@@ -33,28 +33,25 @@ def _limits():
             folder, name = GROUPS / "memory", "memory.limit_in_bytes"
         else:
             continue
-        inside = Path(path.strip("/"))  # as it is called outside of a container, maybe
-        for group in (inside, *inside.parents):  # each of which limits those in it
+        inside = Path(path.strip("/"))  # perhaps the path outside of the container
+        for group in (inside, *inside.parents):  # parents limit their children
             try:
                 yield int((folder / group / name).read_text())
-            except (OSError, ValueError):  # there is none, or it says "max"
+            except (OSError, ValueError):  # no such file, or "max"
                 continue
 
 
 def require(n_bytes, name, value, remedy):
-    """Check that there is enough memory for what a parameter asks for.
-
-    A ValueError, not a MemoryError: it is the parameter that is wrong, on a computer that is
-    not short of memory, and nothing was allocated.
+    """Check that the computer has enough memory for the value of a parameter.
 
     Parameters
     ----------
     n_bytes : int
-        The least that it needs; a Python int, which no size overflows.
+        The memory that it needs at least, as a Python int, which cannot overflow.
     name, value : str
-        Of the parameter; with the value, what else decides.
+        Name and value of the parameter, for the message.
     remedy : str
-        What to do.
+        What to do, for the message.
 
     Raises
     ------

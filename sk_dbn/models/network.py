@@ -1,4 +1,4 @@
-"""The feed-forward network: its parameters in one vector, and what it computes."""
+"""The feed-forward network: its parameters in one vector, and its outputs."""
 
 import numpy as np
 
@@ -11,17 +11,17 @@ TABLES = ACTIVATIONS, OUTPUT_ACTIVATIONS
 
 
 def branch_factor(n_hidden):
-    """What a layer's own activations are multiplied by beside a shortcut, see `Network`.
+    """The factor of a layer's own activations if it has a shortcut, see `Network`.
 
     Parameters
     ----------
     n_hidden : int
-        Hidden layers.
+        Number of hidden layers.
 
     Returns
     -------
     float
-        One over the number of shortcuts; 0 where there are none.
+        One over the number of shortcuts; 0 if there are none.
     """
     return 1.0 / (n_hidden - 1) if n_hidden > 1 else 0.0
 
@@ -38,15 +38,15 @@ class Network:
     out_activation : {'identity', 'logistic', 'exp', 'softmax'}
     dtype : dtype
     shortcut : bool, default=False
-        Whether what a hidden layer passes on is added to the activations of the next one.
+        Whether the output of each hidden layer is added to the activations of the next one.
 
     Attributes
     ----------
     branch : float
-        What these activations are multiplied by: one over the number of shortcuts, or 0 where
-        there are none. In a sum of L terms of a mean that is not zero, as rectified ones have,
-        1 / L is what keeps it bounded; 1 / sqrt(L) does for independent terms of mean zero
-        alone (Marion, Fermanian, Biau & Vert, 2025).
+        Factor of these activations: one over the number of shortcuts, or 0 if there are none.
+        1 / L keeps a sum of L terms bounded even if their mean is not zero, as with rectified
+        units; 1 / sqrt(L) needs independent terms of mean zero (Marion, Fermanian, Biau & Vert,
+        2025).
     theta : ndarray of shape (n_parameters,)
     coefs, intercepts : lists of views, (fan_in, fan_out) and (fan_out,)
     """
@@ -84,7 +84,7 @@ class Network:
 
     @property
     def activations(self):
-        """Names of every layer's activation, that of the output last."""
+        """The name of each layer's activation, output layer last."""
         hidden, out = ({code: name for name, code in table.items()} for table in TABLES)
         return [*(hidden[code] for code in self.codes[:-1]), out[self.codes[-1]]]
 
@@ -94,20 +94,20 @@ class Network:
         return len(self.codes)
 
     def replaced(self, name, arrays):
-        """A copy with other weights (`coefs`) or biases (`intercepts`); this one stays."""
-        twin = object.__new__(Network)
-        twin.__setstate__({**self.__getstate__(), "theta": self.theta.copy()})
-        for mine, given in zip(getattr(twin, name), arrays, strict=True):
+        """A copy with other weights (`coefs`) or biases (`intercepts`)."""
+        copy = object.__new__(Network)
+        copy.__setstate__({**self.__getstate__(), "theta": self.theta.copy()})
+        for mine, given in zip(getattr(copy, name), arrays, strict=True):
             mine[:] = given
-        return twin
+        return copy
 
     def output_layer(self):
-        """The output layer as a network of its own, whose input are the top hidden units.
+        """The output layer as a network whose input is the top hidden layer.
 
         Returns
         -------
         Network
-            Its theta is a view of this one's: to train it is to train the output layer.
+            Its theta is a view of this network's theta, so training it trains the output layer.
         """
         top = object.__new__(Network)
         top.shortcut, top.branch = False, 0.0
@@ -125,16 +125,16 @@ class Network:
         return Layers(self.theta, self.units, *at, self.codes, self.branch)
 
     def astype(self, dtype):
-        """The same network in another precision; itself when that is the present one."""
+        """The network in another precision; itself if the precision is the same."""
         if self.theta.dtype == dtype:
             return self
         return self.with_parameters(self.theta.astype(dtype))
 
     def with_parameters(self, theta):
-        """A network of the same layers with other parameters, of which no copy is made."""
-        twin = object.__new__(Network)
-        twin.__setstate__({**self.__getstate__(), "theta": theta})
-        return twin
+        """A network with the same layers and other parameters, which are not copied."""
+        copy = object.__new__(Network)
+        copy.__setstate__({**self.__getstate__(), "theta": theta})
+        return copy
 
     def outputs(self, run, data, n_layers=None, rows=None):
         """The activations of a layer for every row.
@@ -144,7 +144,7 @@ class Network:
         run : callable, from `threads`
         data : Data
         n_layers : int, default=None
-            How many layers the rows pass; all by default.
+            Number of layers to apply; all by default.
         rows : int64 ndarray of shape (n_rows,), default=None
             Which rows; all by default.
 
@@ -156,7 +156,7 @@ class Network:
         return forward(run, data, self.layers, n_layers, rows)
 
     def parts_of(self, vector):
-        """The weights' and the biases' parts of a vector that is laid out like the parameters.
+        """The parts of a vector that has the layout of `theta`.
 
         Parameters
         ----------

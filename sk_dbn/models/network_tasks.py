@@ -1,4 +1,4 @@
-"""The training of a network epoch by epoch: when it ends, and what it returns to."""
+"""The training of a network epoch by epoch: when it ends, and which parameters it keeps."""
 
 from dataclasses import dataclass
 
@@ -15,12 +15,12 @@ class Validation:
     ----------
     samples : TrainingSet
     y : ndarray
-        What the score compares with, for the samples in their order.
+        Their targets, in the order of the samples.
     score : callable
         ``score(outputs, y, sample_weight)``.
     by_loss : bool
-        Whether it is their loss that decides which epoch is the best, as there is nothing to
-        explain where all targets are equal.
+        Whether their loss, not their score, decides which epoch is the best. R^2 cannot do so
+        if all targets are equal.
     """
 
     samples: TrainingSet
@@ -29,7 +29,7 @@ class Validation:
     by_loss: bool
 
     def measure(self, run, network):
-        """Score and loss of a network.
+        """Compute the score and the loss of a network.
 
         Parameters
         ----------
@@ -39,27 +39,27 @@ class Validation:
         Returns
         -------
         score, loss : float
-            The score is NaN where an output is not finite or there is nothing to explain.
+            The score is NaN if an output is not finite, or if `by_loss` and there is one sample.
         """
         samples = self.samples
         outputs = samples.outputs(run, network, samples.order)
         weight = samples.sample_weight
         weight = None if weight.size == 0 else weight[samples.order]
-        score = np.nan  # a regressor may have left the range of numbers
+        score = np.nan  # scikit-learn's scores need finite outputs
         if np.isfinite(outputs).all() and (len(outputs) > 1 or not self.by_loss):
             score = self.score(outputs, self.y, weight)
         return float(score), float(samples.loss_of(outputs))
 
 
 class NetworkTask:
-    """Backpropagation in minibatches, as `loop.train` works at it.
+    """Backpropagation in minibatches, a task for `loop.train`.
 
     Parameters
     ----------
     run : callable, from `threads`
     training : Training
     orders : Orders
-        Of the samples to train on.
+        Orders of the samples to train on.
     schedule : Schedule
     n_epochs : int
         Maximum number of epochs.
@@ -74,21 +74,21 @@ class NetworkTask:
 
     @property
     def is_over(self):
-        """Whether there is no epoch to follow."""
+        """Whether the last epoch is complete."""
         return self.n_iter >= self.n_epochs
 
     def visit(self, recorder=None):
-        """Visit the samples once; the mean loss and the learning rates of the updates."""
+        """Train on each sample once; return the mean loss and the learning rates."""
         order = self.orders.next()
         rates = self.schedule.rates(self.training.n_updates(order))
         return float(self.training.epoch(self.run, order, rates, recorder)), rates
 
     def finish(self):
-        """Leave the parameters as they are."""
+        """Keep the parameters as they are."""
 
 
-class Rehearsal(NetworkTask):
-    """The training of a copy of a network without some samples, whose loss is taken each time.
+class FirstPass(NetworkTask):
+    """The first pass of early_stopping='refit', which measures the loss of held-out samples.
 
     Parameters
     ----------
@@ -99,7 +99,7 @@ class Rehearsal(NetworkTask):
     Attributes
     ----------
     losses, rates : lists of float
-        Loss of the samples held out, and mean learning rate, of every epoch.
+        Loss of the held-out samples and mean learning rate, for each epoch.
     """
 
     name = "held-out samples, epoch"
@@ -109,7 +109,7 @@ class Rehearsal(NetworkTask):
         self.held_out, self.losses, self.rates = held_out, [], []
 
     def run_epoch(self):
-        """One epoch; False if the loss is not finite, which then is the last one."""
+        """Run one epoch; return False if the loss of the held-out samples is not finite."""
         _, rates = self.visit()
         network, held_out = self.training.network, self.held_out
         outputs = network.outputs(self.run, held_out.data, rows=held_out.order)
@@ -128,44 +128,42 @@ class FineTuning(NetworkTask):
     ----------
     *task
         See `NetworkTask`.
-    yardstick : Yardstick
+    divergence_check : DivergenceCheck
     patience : Patience
-        Of the loss, or of what is watched of the validation samples, which is then to fall.
+        Counts the epochs without improvement of the loss or of the validation score.
     tol : float
         The smallest improvement that counts.
     validation : Validation or None
     stops_early : bool
         Whether the validation samples decide when training ends and which epoch is the best.
     best : ndarray of shape (n_parameters,) or None
-        The best parameters of calls before.
+        The best parameters of previous calls.
     checkpoint : Checkpoint
         Keeps the last complete epoch.
     recorder : NetworkRecorder or None
     n_seen : int
-        Samples seen in calls before.
+        Number of samples seen in previous calls.
     n_before : int or None
-        Epochs of calls before where this is one epoch of many.
+        Number of epochs of previous calls, if this is a call of `partial_fit`.
 
     Attributes
     ----------
     loss, score, validation_loss : float
-        Of the last complete epoch; the latter two NaN without validation samples.
+        Of the last complete epoch; the last two are NaN without validation samples.
     t : int
-        Samples seen, those of calls before included.
+        Number of samples seen, including previous calls.
     has_converged : bool
-        Whether training ended since nothing improved.
+        Whether training ended because nothing improved.
     divergence : tuple of int, float and bool, or None
-        Where training went wrong: the epoch, its loss, and whether the parameters are those
-        that training began with, rather than of a later epoch.
+        If training diverged: the epoch, its loss, and whether the parameters are the initial ones.
     is_reset : bool
-        Whether it then returned to an epoch before the last one, to which the optimiser does not
-        belong.
+        Whether the parameters are of an earlier epoch, so the optimiser must start again.
     """
 
     def __init__(
         self,
         *task,
-        yardstick,
+        divergence_check,
         patience,
         tol,
         validation,
@@ -177,11 +175,11 @@ class FineTuning(NetworkTask):
         n_before,
     ):
         super().__init__(*task)
-        self.is_one_of_many = n_before is not None
+        self.is_incremental = n_before is not None
         self.limit, self.n_before = self.n_epochs, n_before or 0
-        if self.is_one_of_many:
+        if self.is_incremental:
             self.limit, self.n_epochs = 1, None
-        self.yardstick, self.patience, self.tol = yardstick, patience, tol
+        self.divergence_check, self.patience, self.tol = divergence_check, patience, tol
         self.validation, self.stops_early, self.best = validation, stops_early, best
         self.checkpoint, self.recorder, self.t = checkpoint, recorder, n_seen
         self.loss = self.score = self.validation_loss = np.nan
@@ -189,53 +187,55 @@ class FineTuning(NetworkTask):
 
     @property
     def theta(self):
-        """The parameters that are trained."""
+        """The parameters."""
         return self.training.network.theta
 
     @property
     def is_over(self):
-        """Whether there is no epoch to follow."""
+        """Whether training has converged or the last epoch is complete."""
         return self.n_iter >= self.limit or self.has_converged
 
     def run_epoch(self):
-        """One epoch; False if it ruined the parameters, which then are as before."""
+        """Run one epoch; if it diverged, restore the parameters and return False."""
         before = self.theta.copy()
         loss, _ = self.visit(self.recorder)
-        if self._is_lost(loss):
-            self._retreat(loss)
+        if self._has_diverged(loss):
+            self._restore_last_epoch(loss)
             return False
-        self.yardstick.end_epoch(loss, before)
+        self.divergence_check.end_epoch(loss, before)
         self.n_iter, self.t = self.n_iter + 1, self.t + len(self.orders.rows)
         self.loss = loss
         if self._improved() and self.stops_early:
             self.best = self.theta.copy()
         self.schedule.end_epoch(self.t)
-        self._look_at_patience()
+        self._check_patience()
         return True
 
-    def _is_lost(self, loss):
-        """Whether an epoch ruined the weights. Of many, a later one shows what the last did."""
-        if not np.isfinite(self.theta).all() or self.yardstick.is_hopeless(loss):
+    def _has_diverged(self, loss):
+        """Whether an epoch ruined the weights."""
+        check = self.divergence_check
+        if not np.isfinite(self.theta).all() or check.is_unrecoverable(loss):
             return True
-        yardstick = self.yardstick
-        return self.is_one_of_many and yardstick.is_hopeless(yardstick.loss_of(self.theta))
+        # In fit, the next epoch or `finish` computes the loss of these weights.
+        return self.is_incremental and check.is_unrecoverable(check.loss_of(self.theta))
 
-    def _retreat(self, loss):
-        """Return to the weights of the last good epoch; the trace shows what happened."""
+    def _restore_last_epoch(self, loss):
+        """Restore the weights of the last good epoch, but keep the trace."""
         self.checkpoint.restore(self.recorder)
         is_first = self.n_iter == 0
-        if not is_first and self.yardstick.is_worse(self.yardstick.loss_of(self.theta)):
-            # That epoch's loss was measured before its last updates, which were bad.
-            is_first = self._return_to_good()
+        check = self.divergence_check
+        if not is_first and check.is_too_large(check.loss_of(self.theta)):
+            # The loss of that epoch did not include its last updates, which were bad.
+            is_first = self._restore_good()
         self.divergence = self.n_iter + 1, loss, is_first
 
-    def _return_to_good(self):
-        """Take the last good weights, and no momentum; whether training began with them."""
-        self.theta[:], self.is_reset = self.yardstick.good, True
-        return self.yardstick.is_first
+    def _restore_good(self):
+        """Restore the last good weights; return whether they are the initial ones."""
+        self.theta[:], self.is_reset = self.divergence_check.good, True
+        return self.divergence_check.is_first
 
     def _improved(self):
-        """Count an epoch for the patience; whether it is the best so far."""
+        """Validate, count the epoch, and return whether it is the best so far."""
         self.measures, watched = {"loss": self.loss}, self.loss
         if self.validation is not None:
             score, loss = self.validation.measure(self.run, self.training.network)
@@ -245,8 +245,8 @@ class FineTuning(NetworkTask):
                 watched = loss if self.validation.by_loss else -score
         return self.patience.improved(watched, self.tol)
 
-    def _look_at_patience(self):
-        """End training, or let the schedule go on to smaller rates, where nothing improves."""
+    def _check_patience(self):
+        """End training, or reduce the learning rate, if nothing improves."""
         self.message, schedule = None, self.schedule
         if not self.patience.is_exhausted or (schedule.is_under_way and not self.stops_early):
             return
@@ -261,12 +261,12 @@ class FineTuning(NetworkTask):
             self.patience.n_waiting = 0
 
     def finish(self):
-        """Return to the best epoch where that was asked for, and to a good one in any case."""
-        yardstick = self.yardstick
-        if self.best is not None and not yardstick.is_worse(yardstick.loss_of(self.best)):
+        """Restore the best parameters with early stopping; restore good ones if they diverged."""
+        check = self.divergence_check
+        if self.best is not None and not check.is_too_large(check.loss_of(self.best)):
             self.theta[:] = self.best
-        if self.is_one_of_many or self.divergence is not None:
+        if self.is_incremental or self.divergence is not None:
             return
-        loss = yardstick.loss_of(self.theta)
-        if yardstick.is_worse(loss):
-            self.divergence = self.n_iter, loss, self._return_to_good()
+        loss = check.loss_of(self.theta)
+        if check.is_too_large(loss):
+            self.divergence = self.n_iter, loss, self._restore_good()

@@ -1,4 +1,4 @@
-"""The gradient trace of a network: one row after the other."""
+"""The recorder of a network's gradient trace."""
 
 import numpy as np
 
@@ -12,22 +12,21 @@ class NetworkRecorder(Recorder):
 
     Attributes
     ----------
-    below : dict of str to ndarray of shape (n_layers - 1,)
-        Measures of hidden layers that are frozen, with which each row begins; empty where all
-        layers are trained.
+    frozen : dict of str to ndarray of shape (n_layers - 1,)
+        Measures of frozen hidden layers, the same in each row; empty if all layers are trained.
     """
 
-    below = {}
+    frozen = {}
 
-    def look_below(self, network, data, probe):
-        """Measure frozen layers, once: there are no gradients and no steps of theirs, so NaN."""
-        seen = {name: values[:-1] for name, values in _health(network, data, probe).items()}
-        unseen = ("weight_grad_norm", "bias_grad_norm", "update_ratio")
-        nothing = np.full(network.n_layers - 1, np.nan)
-        self.below = {**dict.fromkeys(unseen, nothing), **seen}
+    def measure_frozen(self, network, data, probe):
+        """Measure the frozen layers once; their gradients and steps are NaN."""
+        measured = {name: x[:-1] for name, x in _layer_statistics(network, data, probe).items()}
+        undefined = ("weight_grad_norm", "bias_grad_norm", "update_ratio")
+        nan = np.full(network.n_layers - 1, np.nan)
+        self.frozen = {**dict.fromkeys(undefined, nan), **measured}
 
     def record_start(self, run, network, training_set, batch_size):
-        """Row 0: the state before the first update, its gradient over the probe."""
+        """Add row 0: the state before the first update, with the gradient over the probe."""
         probe, no_steps = training_set.probe, OptimiserState(None, network)
         training = Training(network, training_set, no_steps, min(batch_size, len(probe)))
         training.epoch(run, probe, 0.0)
@@ -36,14 +35,14 @@ class NetworkRecorder(Recorder):
         self._append(0.0, network, training_set, w_norm, b_norm, update_ratio)
 
     def record_gradient(self, network, training_set, gradient, update_ratio):
-        """One row for an iteration over all rows, from its gradient."""
+        """Add a row for an iteration over all samples, from its gradient."""
         self.n_epochs += 1
         w, b = zip(*network.parts_of(gradient), strict=True)
         norms = [np.array([np.linalg.norm(x) for x in part]) for part in (w, b)]
         self._append(self.n_epochs, network, training_set, *norms, update_ratio)
 
     def record(self, training, progress, n_batches):
-        """One row from what the last n_batches minibatches left in `training.norms`."""
+        """Add a row from the sums over n_batches minibatches in `training.norms`."""
         means = training.norms.T / n_batches
         training.norms[:] = 0.0
         epoch = self.advance(progress)
@@ -54,18 +53,18 @@ class NetworkRecorder(Recorder):
             "weight_grad_norm": w_norm,
             "bias_grad_norm": b_norm,
             "update_ratio": update_ratio,
-            **_health(network, training_set.data, training_set.probe),
+            **_layer_statistics(network, training_set.data, training_set.probe),
         }
-        if self.below:
-            row = {name: np.concatenate([self.below[name], row[name]]) for name in row}
+        if self.frozen:
+            row = {name: np.concatenate([self.frozen[name], row[name]]) for name in row}
         self.add(epoch, row)
 
 
-def _health(network, data, probe):
-    """What a network's weights and activations are, one value a layer."""
-    health = np.zeros((network.n_layers, 4))
-    probe_layers(data.source, probe, network.layers, health)
-    mean, std, saturated, dead = health.T.copy()
+def _layer_statistics(network, data, probe):
+    """Statistics of the weights and activations, one value per layer."""
+    statistics = np.zeros((network.n_layers, 4))
+    probe_layers(data.source, probe, network.layers, statistics)
+    mean, std, saturated, dead = statistics.T.copy()
     return {
         "weight_norm": np.array([np.linalg.norm(W) for W in network.coefs], float),
         "activation_mean": mean,

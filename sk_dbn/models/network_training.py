@@ -1,4 +1,4 @@
-"""Minibatch training of a network: its samples, its optimiser, its buffers, its epochs."""
+"""Minibatch training of a network: samples, optimiser, buffers and epochs."""
 
 from dataclasses import dataclass
 
@@ -27,22 +27,22 @@ from sk_dbn.models.work import (
     weight_blocks,
 )
 
-LEAST_PROBED = 32  # rows that a trace is measured on, where there are as many
+MIN_PROBED = 32  # samples on which the trace measures activations, if there are as many
 
-# Losses that are reported as a mean over outputs, as scikit-learn's networks do it; others as
-# their sum. What is minimised is the sum in any case.
+# Losses that are reported as a mean over outputs, as in scikit-learn; others are reported as a
+# sum. The sum is minimised in all cases.
 MEANS_OF_OUTPUTS = ("squared_error", "absolute_error", "huber", "quantile")
 
 NO_DROPOUT = Dropout(np.empty(0), 0)
 
 
 class OptimiserState:
-    """What an optimiser remembers between updates.
+    """The state of an optimiser between updates.
 
     Parameters
     ----------
     solver : {'sgd', 'adam', 'adamw', 'nadam', 'rmsprop', 'adagrad'} or None
-        None: gradients are formed, parameters stay as they are.
+        None: gradients are computed, but parameters do not change.
     network : Network
     momentum, beta_1, beta_2, epsilon : float
     nesterov : bool
@@ -52,9 +52,9 @@ class OptimiserState:
     Attributes
     ----------
     n_steps : int
-        Updates made so far.
+        Number of updates so far.
     seed : int or None
-        Key of the random bits that belong to the steps, where they need any.
+        Seed of the random bits for dropout.
     """
 
     def __init__(
@@ -89,18 +89,18 @@ class OptimiserState:
         self.set_bounds(**bounds)
 
     def set_bounds(self, alpha=0.0, l1_ratio=0.0, clip_value=None, clip_norm=None, max_norm=None):
-        """Say what holds gradients and weights back from now on.
+        """Set the penalty of the weights and the bounds of gradients and weights.
 
         Parameters
         ----------
         alpha : float
-            Penalty of the weights; for adamw the decoupled decay.
+            Strength of the penalty; for adamw the decoupled weight decay.
         l1_ratio : float
-            Share of the L1 norm in the penalty, the rest being half the squares.
+            Share of the L1 norm in the penalty; the rest is half the squared L2 norm.
         clip_value, clip_norm : float or None
-            The most that a component of the gradient, and its norm, may be in size.
+            Maximum absolute value of a component of the gradient, and maximum of its L2 norm.
         max_norm : float or None
-            The most that a unit's incoming weights may have as norm.
+            Maximum L2 norm of a unit's incoming weights.
         """
         self.kernel_state = self.kernel_state._replace(
             alpha=alpha * (1.0 - l1_ratio),
@@ -117,20 +117,19 @@ class OptimiserState:
 
 @dataclass
 class TrainingSet:
-    """Inputs, targets and weights, as a network is trained on them.
+    """Inputs, targets and weights to train a network on.
 
     Parameters
     ----------
     data : Data
     targets : ndarray of shape (n_samples, n_outputs), or (n_samples, 1) class numbers; or None
-        None: the input itself, which is read a minibatch at a time.
+        None: the targets are the input, which is read a minibatch at a time.
     sample_weight : ndarray of shape (n_samples,), or (0,) for all ones
     loss : str
     order : int64 ndarray
-        The samples to train on, a repeated one as often as it counts.
+        Indices of the samples to train on; a sample is listed as often as it counts.
     option : float, default=0.0
-        What the loss has to be told: the quantile, where huber turns linear, or how much the
-        log losses smooth the labels.
+        Parameter of the loss: the quantile, delta of huber, or the label smoothing of log losses.
     """
 
     data: object
@@ -142,7 +141,7 @@ class TrainingSet:
 
     @property
     def examples(self):
-        """The kernels' view."""
+        """The kernels' view of the targets."""
         targets = np.empty((0, 0), self.data.dtype) if self.targets is None else self.targets
         return Examples(targets, self.sample_weight, LOSSES[self.loss], float(self.option))
 
@@ -155,16 +154,16 @@ class TrainingSet:
 
     @property
     def loss_factor(self):
-        """What the loss, summed over outputs, is multiplied by to be reported."""
+        """The factor between the loss summed over outputs and the reported loss."""
         n_outputs = self.data.shape[1] if self.targets is None else self.targets.shape[1]
         return 1.0 / n_outputs if self.loss in MEANS_OF_OUTPUTS else 1.0
 
     def outputs(self, run, network, rows):
-        """What a network says of some rows, computed in the precision of the data."""
+        """The outputs of a network for some rows, in the precision of the data."""
         return network.astype(self.data.dtype).outputs(run, self.data, rows=rows)
 
     def loss_of(self, outputs, rows=None):
-        """The reported loss of the network's outputs for some rows, those of `order` by default."""
+        """The reported loss of outputs for some rows, those of `order` by default."""
         rows = self.order if rows is None else rows
         of_loss, weight = (LOSSES[self.loss], float(self.option)), self.sample_weight
         total = weights = 0.0
@@ -175,32 +174,32 @@ class TrainingSet:
                 args = y, np.arange(len(y)), weight[rows[part]] if weight.size else weight
             loss, sum_of_weights = sum_loss(*of_loss, outputs[part], *args)
             total, weights = total + loss, weights + sum_of_weights
-        return self.loss_factor * total / (weights or 1.0)  # zero where no row counts
+        return self.loss_factor * total / (weights or 1.0)  # zero if no row counts
 
     def probe_loss(self, run, network):
-        """The reported loss of the probe, without penalty; not finite where an output is not."""
+        """The reported loss of the probe, without penalty; infinite if an output is not finite."""
         outputs = self.outputs(run, network, self.probe)
         return float(self.loss_of(outputs, self.probe)) if np.isfinite(outputs).all() else np.inf
 
     @property
     def probe(self):
-        """A fixed sample of rows that the trace's activations are measured on."""
-        size = min(MOST_PROBED, max(LEAST_PROBED, len(self.order) // 32))
+        """The fixed rows on which the trace measures activations."""
+        size = min(MOST_PROBED, max(MIN_PROBED, len(self.order) // 32))
         return evenly_spaced(self.order, size)
 
 
 class NetworkBuffers:
-    """The buffers of a training run and the cuts of its work, which depend on its shape.
+    """The buffers of a training run, whose sizes also define how threads share its work.
 
     Parameters
     ----------
     network : Network
     batch : int
-        Most rows that are worked on together.
+        Maximum number of rows of a minibatch.
     has_max_norm : bool, default=False
-        Whether the norm of each unit's weights is to be bounded.
+        Whether the norm of each unit's weights is bounded.
     drops : bool, default=False
-        Whether units are to be dropped.
+        Whether there is dropout.
     """
 
     def __init__(self, network, batch, has_max_norm=False, drops=False):
@@ -228,7 +227,7 @@ class NetworkBuffers:
         )
 
     def call(self, run):
-        """How to call a kernel on this amount of work."""
+        """`run`, or `run_serial` if the work is too small to share."""
         return run_serial if self.is_small else run
 
 
@@ -243,7 +242,7 @@ class Training:
         With a seed if there is dropout.
     batch_size : int
     dropout : pair of floats, default=(0.0, 0.0)
-        Share of the input's and of the hidden units that is dropped in each step.
+        Shares of the input's and of the hidden units that are dropped in each step.
     """
 
     def __init__(self, network, training_set, optimiser, batch_size, dropout=(0.0, 0.0)):
@@ -260,7 +259,7 @@ class Training:
         self._pace = TeamPace()
 
     def n_updates(self, order):
-        """Minibatches of an epoch."""
+        """Number of minibatches of an epoch."""
         return -(-len(order) // self.buffers.batch)
 
     def epoch(self, run, order, rates, recorder=None):
@@ -276,8 +275,7 @@ class Training:
         Returns
         -------
         float
-            Mean loss over the epoch's minibatches, penalty included, each taken before
-            its update.
+            Mean loss over the minibatches, penalty included, each before its update.
         """
         batch, loss = self.buffers.batch, np.zeros(3)
         n_batches = self.n_updates(order)
@@ -293,7 +291,7 @@ class Training:
         return (self.training_set.loss_factor * data_loss + penalty) / n_rows
 
     def _minibatches(self, run, order, rates, loss):
-        """One compiled call."""
+        """Train on some minibatches in one compiled call."""
         run(
             train_minibatches,
             self.training_set.data.source,
@@ -313,7 +311,7 @@ class Training:
 
 
 def loss_and_gradient(run, network, training_set, order, buffers, pace):
-    """The data's loss and its gradient over many rows, without penalty.
+    """The loss of many rows and its gradient, without penalty.
 
     Parameters
     ----------
@@ -321,9 +319,9 @@ def loss_and_gradient(run, network, training_set, order, buffers, pace):
     network : Network
     training_set : TrainingSet
     order : int64 ndarray
-        The rows, a repeated one as often as it counts.
+        The rows; a row is listed as often as it counts.
     buffers : NetworkBuffers
-        Its gradient is the result and stays valid until its next use.
+        The returned gradient is a view of them, valid until their next use.
     pace : TeamPace
 
     Returns
@@ -334,7 +332,7 @@ def loss_and_gradient(run, network, training_set, order, buffers, pace):
     """
     weight = training_set.sample_weight
     total = len(order) if weight.size == 0 else float(weight[order].sum(dtype=float))
-    total = total or 1.0  # where no row counts, loss and gradient are zero
+    total = total or 1.0  # if no row counts, loss and gradient are zero
     buffers.work.gradient[:] = 0
     sums, batch = np.zeros(2), buffers.batch
     for way, first, end in pace.team_calls(buffers.call(run), -(-len(order) // batch)):

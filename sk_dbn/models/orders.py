@@ -8,15 +8,15 @@ import scipy.sparse
 from sk_dbn.models import memory
 
 LARGE_FILE = 0.5  # share of the computer's memory; larger files are read block by block
-BLOCK_BYTES = 2**20  # of rows beside each other, which are read together
-BLOCKS_MIXED = 64  # blocks whose rows are visited in turns
+BLOCK_BYTES = 2**20  # of a block of consecutive rows
+BLOCKS_MIXED = 64  # number of blocks whose rows are shuffled together
 
 
 def rows_together(X):
-    """How many rows beside each other are to be read together.
+    """The number of consecutive rows to read together.
 
-    A memory-mapped file stays on the disk as far as it does not fit into memory. Visited at random,
-    each row would be read from there by itself, a whole page for it and the pages around.
+    A memory-mapped file that does not fit into memory is read from disk. In random order, each row
+    would cause a separate read of at least one page.
 
     Parameters
     ----------
@@ -25,8 +25,8 @@ def rows_together(X):
     Returns
     -------
     int
-        0: the rows may be visited in any order. Otherwise X is memory-mapped and larger than half
-        of the memory that there is.
+        0: rows can be visited in any order. It is larger only if X is memory-mapped and exceeds
+        half of the computer's memory.
     """
     arrays = (X.data, X.indices) if scipy.sparse.issparse(X) else (X,)
     n_bytes = sum(array.nbytes for array in arrays if _is_mapped(array))
@@ -43,13 +43,13 @@ def _is_mapped(x):
 
 
 class Orders:
-    """The samples of a training set in one order after another.
+    """The order of the training samples in each epoch.
 
     Parameters
     ----------
     random : RandomState
     rows : int64 ndarray
-        The samples, ascending where rows are read together.
+        The samples, in ascending order if rows are read together.
     shuffle : bool
         Whether each epoch has a new order.
     together : int
@@ -61,21 +61,21 @@ class Orders:
         self.shuffle, self.together = shuffle, together
 
     def next(self):
-        """That of the next epoch, an int64 ndarray."""
+        """The order of the next epoch, an int64 ndarray."""
         return shuffled(self.random, self.rows, self.together) if self.shuffle else self.rows
 
 
 def shuffled(random, order, together=0):
-    """The samples in another order, for one epoch.
+    """Shuffle the samples for one epoch.
 
-    Where rows are read together, whole blocks of them are shuffled, and then the rows of some
-    blocks at a time, which memory can hold meanwhile: one pass through the file in large pieces.
+    If rows are read together, blocks of rows are shuffled, and then the rows of a few blocks at a
+    time, which fit into memory. So an epoch reads each block of the file once.
 
     Parameters
     ----------
     random : RandomState
     order : int64 ndarray of shape (n_rows,)
-        Ascending where rows are read together.
+        In ascending order if rows are read together.
     together : int, default=0
         See `rows_together`.
 

@@ -1,38 +1,38 @@
-"""How long compiled calls are, and whether they share their work: both are found out by trying."""
+"""The length of compiled calls and whether they use threads, both chosen by measurement."""
 
 import math
 import time
 
 from sk_dbn.models.threads import run_parallel, run_serial
 
-LONGEST_CALL = 0.1  # seconds in compiled code, so that Ctrl-C is heard
-TRIAL_CALL = 2e-3  # seconds of each call that two ways of calling are compared by
-N_TRIAL_CALLS = 3  # of each way, in turns; the least time counts
+LONGEST_CALL = 0.1  # seconds in compiled code, so that Ctrl-C works
+TRIAL_CALL = 2e-3  # seconds of each call of a trial, which compares serial and parallel calls
+N_TRIAL_CALLS = 3  # of each kind, alternating; the shortest time counts
 FIRST_PAUSE, LONGEST_PAUSE = 0.25, 4.0  # seconds between two trials
-LONG_UNIT = 5e-3  # seconds; work so large is worth sharing on any processor
-CLEARLY_LESS = 0.95  # of the other way's time, for changing over
+LONG_UNIT = 5e-3  # seconds; such a unit is worth sharing on any processor
+CLEARLY_LESS = 0.95  # share of the other kind's time; change only if the time is shorter
 
 
 class Pace:
-    """Learns how many minibatches, or other units of work, a compiled call can take.
+    """Adapts the number of minibatches, or other units of work, in a compiled call.
 
     Parameters
     ----------
     first : int, default=1
-        Units of the first call, which is not to be long either, whatever their size.
+        Number of units in the first call, small enough for a short call.
     """
 
     def __init__(self, first=1):
         self._per_call = max(1, first)
 
     def calls(self, n_units, each=False):
-        """Cut some units into calls; the time between two of them is measured.
+        """Divide units of work into calls, and measure the time of each call.
 
         Parameters
         ----------
         n_units : int
         each : bool, default=False
-            Whether every unit is to be a call of its own.
+            Whether each unit is a separate call.
 
         Yields
         ------
@@ -55,35 +55,35 @@ class Pace:
 
 
 class TeamPace(Pace):
-    """The same for work that threads may share, in calls that do so where it takes less time.
+    """Adapts the calls, and also chooses between serial and parallel ones.
 
-    Whether two cores are faster than one at work of a tenth of a millisecond depends on whether
-    they share a cache. A virtual machine does not tell, and its host may change it at any time.
-    So short calls of both kinds are compared, at the beginning and now and then. The results
-    are the same bits.
+    Whether two cores are faster than one for a tenth of a millisecond depends on whether they
+    share a cache. A virtual machine cannot know that, and its host may change it at any time. So
+    trials compare short calls of both kinds, at the beginning and from time to time. The results
+    are the same to the bit.
     """
 
     def __init__(self):
         super().__init__()
         self._way, self._tried = run_parallel, {}
-        self._left = []  # ways of the calls that are left of a trial
-        self._unit = math.inf  # seconds, the least that one was seen to take
+        self._left = []  # kinds of the remaining calls of a trial
+        self._unit = math.inf  # seconds, the shortest time of a unit so far
         self._due, self._pause = 0.0, FIRST_PAUSE
 
     def team_calls(self, run, n_units, each=False):
-        """Cut some units into calls, and choose how each is made.
+        """Divide units of work into calls, and choose the kind of each call.
 
         Parameters
         ----------
         run : callable, from `threads`
         n_units : int
         each : bool, default=False
-            Whether every unit is to be a call of its own.
+            Whether each unit is a separate call.
 
         Yields
         ------
         run : callable
-            As it is given; that for one thread where this is faster than several.
+            The argument, or `run_serial` if that is faster.
         first, end : int
             The units of one call.
         """

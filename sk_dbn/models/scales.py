@@ -1,8 +1,7 @@
-"""The scales of what a network reads and of what it is to predict.
+"""The scales of inputs and targets, and whether they are bad for learning.
 
-First weights, learning rates and penalties are made for values of order 1. From which scale on
-the held-out score falls was measured; the bounds below lie where it begins to, and
-docs/diagnosis.rst tells of it.
+First weights, learning rates and penalties are made for values of order 1. The bounds below are the
+scales at which held-out scores begin to fall, see docs/diagnosis.rst.
 """
 
 from dataclasses import dataclass
@@ -10,30 +9,30 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse
 
-SCANNED_VALUES = 2**15  # of a matrix that are looked at together
+SCANNED_VALUES = 2**15  # values of a matrix that are read together
 
-# Root mean square of all features together: where outputs or steps grow with it without a bound,
-# in regression and gradient descent, and elsewhere.
+# Maximum root mean square of all features: in regression and gradient descent, where outputs or
+# steps grow with it without bound, and otherwise.
 LARGE_UNBOUNDED, LARGE_BOUNDED = 5.0, 9.0
-FAR = 4.0  # how far from zero values are, over how much they vary
-NARROW = 0.02  # standard deviation over that of the median feature
-RARE = 10.0  # a range of so many standard deviations: nearly always the same value
-SMALL = 0.1  # typical norm of a row
-# Standard deviation of a target; where gradients grow with it, gradient descent takes less.
+FAR = 4.0  # maximum distance from zero, divided by the standard deviation
+NARROW = 0.02  # minimum standard deviation, divided by that of the median feature
+RARE = 10.0  # range / standard deviation; if larger, nearly all values are the same
+SMALL = 0.1  # minimum of a row's typical norm
+# Bounds of a target's standard deviation; smaller if gradients grow with it in gradient descent.
 SMALL_TARGET, LARGE_TARGET_UNBOUNDED, LARGE_TARGET = 0.2, 10.0, 100.0
-SMALL_MEAN, LARGE_MEAN = 0.1, 10.0  # mean of a target whose logarithm is the output
-EXPONENTIAL = ("poisson", "gamma")  # losses of such targets
+SMALL_MEAN, LARGE_MEAN = 0.1, 10.0  # bounds of a target's mean with an exponential output
+EXPONENTIAL = ("poisson", "gamma")  # losses with an exponential output
 
 
 @dataclass
 class Scales:
-    """Where the values of each column lie.
+    """Mean, standard deviation and range of each column.
 
     Parameters
     ----------
     mean, std, low, high : float64 ndarrays of shape (n_columns,)
     is_sparse : bool, default=False
-        Whether the matrix is, so that zeros should stay zeros.
+        Whether the matrix is sparse, so that zeros should stay zeros.
     """
 
     mean: np.ndarray
@@ -44,13 +43,13 @@ class Scales:
 
     @classmethod
     def of(cls, X, rows):
-        """Those of some rows of a matrix, which is read block by block.
+        """Compute the scales of some rows of a matrix, block by block.
 
         Parameters
         ----------
         X : ndarray or CSR matrix of shape (n_samples, n_columns)
         rows : int64 ndarray
-            Which rows; one that is listed twice counts once.
+            Which rows; a row that is listed twice counts once.
 
         Returns
         -------
@@ -58,7 +57,7 @@ class Scales:
         """
         counts = np.zeros(X.shape[0], dtype=bool)
         counts[rows] = True
-        rows = np.flatnonzero(counts)  # in time that is linear in their number, unlike sorting
+        rows = np.flatnonzero(counts)  # linear time, unlike sorting
         if scipy.sparse.issparse(X):
             return cls(*_sparse_moments(X, rows), is_sparse=True)
         n_columns = X.shape[1]
@@ -68,7 +67,7 @@ class Scales:
         for start in range(0, len(rows), step):
             block = X[rows[start : start + step]].astype(np.float64, copy=False)
             low, high = np.minimum(low, block.min(axis=0)), np.maximum(high, block.max(axis=0))
-            # Chan, Golub & LeVeque (1979): a large mean does not cancel the variance away.
+            # Chan, Golub & LeVeque (1979): no cancellation if the mean is large.
             gap, share = block.mean(axis=0) - mean, len(block) / (start + len(block))
             squares += len(block) * block.var(axis=0) + gap**2 * start * share
             mean += gap * share
@@ -76,13 +75,13 @@ class Scales:
 
     @classmethod
     def seen_by(cls, visible, moments, is_sparse):
-        """Those of features as visible units see them.
+        """The scales of features as visible units read them.
 
         Parameters
         ----------
         visible : VisibleUnits
         moments : tuple
-            Of the features, as ``Data.moments`` returns them.
+            Moments of the features, as ``Data.moments`` returns them.
         is_sparse : bool
 
         Returns
@@ -106,7 +105,7 @@ class Scales:
 
     @property
     def distance(self):
-        """How far from zero the columns are that do not reach it, over how much all vary."""
+        """Distance from zero of the columns that exclude it, over the spread of all columns."""
         center, spread = np.linalg.norm(self.mean[self._is_off_zero]), np.linalg.norm(self.std)
         return float(center / spread) if spread > 0 else 0.0
 
@@ -121,7 +120,7 @@ class Scales:
 
     @property
     def _is_narrow(self):
-        """Columns that hardly vary beside the others, though not because they rarely do."""
+        """Columns that vary much less than the others, unless nearly all their values are equal."""
         varies = self.high > self.low
         if not varies.any():
             return varies
@@ -129,17 +128,17 @@ class Scales:
         return varies & is_small & (self.high - self.low < RARE * self.std)
 
     def off_scale(self, bound):
-        """Which columns keep a network from learning, the worst first.
+        """The columns that keep a network from learning, the worst first.
 
         Parameters
         ----------
         bound : float
-            From which size on values are too large.
+            Maximum size of the values.
 
         Returns
         -------
         columns : list of int
-            Empty where the scales are good.
+            Empty if the scales are good.
         what : str
             What is wrong with them.
         """
@@ -150,14 +149,14 @@ class Scales:
         if self.distance > FAR:
             return _largest(np.abs(self.mean), self._is_off_zero), "far from zero"
         if self._is_narrow.any():
-            return _largest(-self.std, self._is_narrow), "nearly constant beside the others"
+            return _largest(-self.std, self._is_narrow), "nearly constant compared with the others"
         if self.size * np.sqrt(len(self.rms)) < SMALL:
             return _largest(self.rms, self.rms > 0), "small"
         return [], ""
 
 
 def largest_size(solver, is_regressor):
-    """From which size on features are too large for a network.
+    """The maximum root mean square of the features of a network.
 
     Parameters
     ----------
@@ -172,26 +171,26 @@ def largest_size(solver, is_regressor):
 
 
 def off_scale_targets(scales, solver, loss):
-    """Which targets are of a scale that keeps a network from learning.
+    """The targets whose scale keeps a network from learning.
 
     Parameters
     ----------
     scales : Scales
-        Of the targets of a regressor.
+        Scales of the targets of a regressor.
     solver : str
     loss : str
 
     Returns
     -------
     list of int
-        A target that never varies is not among them.
+        Constant targets are not among them.
     """
     varies = scales.high > scales.low
     if loss in EXPONENTIAL:
         is_off = (scales.mean < SMALL_MEAN) | (scales.mean > LARGE_MEAN)
         return np.flatnonzero(is_off & varies).tolist()
     is_off = scales.std < SMALL_TARGET
-    if solver != "lbfgs":  # whose line search finds the length of its steps
+    if solver != "lbfgs":  # its line search adapts the steps to the scale
         is_unbounded = solver == "sgd" and loss == "squared_error"
         is_off |= scales.std > (LARGE_TARGET_UNBOUNDED if is_unbounded else LARGE_TARGET)
         is_off |= np.abs(scales.mean) > FAR * scales.std
@@ -199,16 +198,13 @@ def off_scale_targets(scales, solver, loss):
 
 
 def _largest(values, among):
-    """Where the largest values are, among those that are asked for."""
+    """The indices of the values among those chosen, the largest first."""
     columns = np.flatnonzero(among)
     return columns[np.argsort(-values[columns], kind="stable")].tolist()
 
 
 def _sparse_moments(X, rows):
-    """Mean, standard deviation, minimum and maximum of the columns of a CSR matrix.
-
-    The work is that of the values that are stored.
-    """
+    """Mean, standard deviation, minimum and maximum of the columns of a CSR matrix."""
     n_columns = X.shape[1]
     count, total, squares = (np.zeros(n_columns) for _ in range(3))
     low, high = np.full(n_columns, np.inf), np.full(n_columns, -np.inf)

@@ -1,15 +1,15 @@
-"""Learning-rate schedules of networks and stacks, and what a plateau does to them."""
+"""Learning rate schedules of networks and stacks."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
-PLANNED = ("cosine", "one_cycle")  # these know from the start when they will end
+PLANNED = ("cosine", "one_cycle")  # schedules whose end is known from the start
 SCHEDULES = ("constant", "invscaling", "adaptive", *PLANNED)
-SMALLEST_RATE = 1e-6  # 'adaptive' gives up below it
+SMALLEST_RATE = 1e-6  # 'adaptive' stops training below it
 PLATEAU_FACTOR = 5.0
 
-# Smith & Topin (2019), with the numbers that torch's OneCycleLR has.
+# Smith & Topin (2019), with the numbers of torch's OneCycleLR.
 RISING_SHARE, FIRST_SHARE, LAST_SHARE = 0.3, 1 / 25, 1 / 25e4
 
 
@@ -19,7 +19,7 @@ def cosine(step, n_steps):
 
 
 def one_cycle(step, n_steps):
-    """From 1/25 up to 1 over three tenths of the steps, then down to 1/250000, by cosines."""
+    """Rise from 1/25 to 1 over 30% of the steps, then fall to 1/250000, along cosines."""
     top, last = RISING_SHARE * n_steps - 1, n_steps - 1
     rising = FIRST_SHARE + (1 - FIRST_SHARE) * (1.0 - cosine(step, top))
     falling = LAST_SHARE + (1 - LAST_SHARE) * cosine(step - top, last - top)
@@ -28,19 +28,19 @@ def one_cycle(step, n_steps):
 
 @dataclass
 class Schedule:
-    """The learning rate of a run and how it changes.
+    """The learning rate of a training run.
 
     Parameters
     ----------
     name : {'constant', 'invscaling', 'adaptive', 'cosine', 'one_cycle'}
     initial : float
-        The first rate; the highest of those that are planned.
+        The first rate; the highest rate of a planned schedule.
     power_t : float
         Exponent of 'invscaling'.
     max_iter : int
-        Epochs at whose end a planned schedule has come to its own.
+        Number of epochs of a planned schedule.
     warmup_epochs : float
-        Epochs over which the rate rises linearly from zero to the schedule's first one.
+        Number of epochs over which the rate rises linearly from zero to its first value.
     """
 
     name: str
@@ -59,18 +59,16 @@ class Schedule:
 
     @property
     def is_over(self):
-        """Whether a planned end has been reached; the last rate then stays."""
+        """Whether a planned schedule has ended; its last rate then stays."""
         return self.is_planned and self.n_epochs >= self.max_iter
 
     @property
     def is_under_way(self):
-        """Whether the rate is still to change as planned; a loss that stalls then says little."""
+        """Whether the rate will still change as planned, so that training should not stop."""
         return self.n_epochs < self.warmup_epochs or (self.is_planned and not self.is_over)
 
     def rates(self, n_updates):
-        """The rates of the next epoch's updates.
-
-        Time is counted in epochs, so epochs may have different numbers of updates.
+        """The rates of the next epoch's updates, whose number may differ between epochs.
 
         Parameters
         ----------
@@ -90,13 +88,13 @@ class Schedule:
         return rates * {"cosine": cosine, "one_cycle": one_cycle}[self.name](step, n_steps)
 
     def end_epoch(self, n_samples_seen):
-        """Update the rate after an epoch; n_samples_seen counts from the start."""
+        """Update the rate after an epoch; n_samples_seen is the total of all epochs."""
         self.n_epochs += 1
         if self.name == "invscaling":
             self.rate = self.initial / (n_samples_seen + 1) ** self.power_t
 
     def on_plateau(self):
-        """React to a loss that no longer falls; True when training should stop."""
+        """Reduce the rate if the loss no longer falls; return True if training should stop."""
         if self.name != "adaptive" or self.rate <= SMALLEST_RATE:
             return True
         self.rate /= PLATEAU_FACTOR
@@ -104,17 +102,16 @@ class Schedule:
 
 
 class Annealing:
-    """The learning rate of an RBM, epoch by epoch: constant, then falling linearly to zero.
+    """The learning rate of an RBM: constant, then falling linearly to zero.
 
-    It begins to fall so that it ends after `max_iter` epochs, or as soon as it has come to a
-    plateau.
+    It reaches zero after `max_iter` epochs, or begins to fall earlier if there is a plateau.
 
     Parameters
     ----------
     max_iter : int
         Maximum number of epochs.
     share : float
-        Share of them over which the rate falls; 0: it is constant to the end.
+        Share of these epochs over which the rate falls; 0: it is constant.
     """
 
     def __init__(self, max_iter, share):
@@ -124,19 +121,19 @@ class Annealing:
 
     @property
     def max_iter(self):
-        """Epochs there are at most, as far as is known by now."""
+        """Maximum number of epochs, which a plateau reduces."""
         return self.fall + self.n_falling
 
     @property
     def factor(self):
-        """What the learning rate of the next epoch is multiplied by."""
+        """Factor of the learning rate in the next epoch."""
         if self.n_epochs < self.fall:
             return 1.0
         return 1.0 - (self.n_epochs - self.fall + 0.5) / self.n_falling
 
     @property
     def is_over(self):
-        """Whether there is no epoch to follow."""
+        """Whether the last epoch is complete."""
         return self.n_epochs >= self.max_iter
 
     def end_epoch(self):
@@ -144,5 +141,5 @@ class Annealing:
         self.n_epochs += 1
 
     def on_plateau(self):
-        """Begin to fall, unless it has begun."""
+        """Let the rate fall from now on, if it does not fall yet."""
         self.fall = min(self.fall, self.n_epochs)

@@ -1,4 +1,4 @@
-"""The gradient trace: what each layer's gradients, weights and activations did."""
+"""The gradient trace: gradients, weights and activations of each layer in training."""
 
 from dataclasses import dataclass, fields
 
@@ -11,37 +11,36 @@ MOST_PROBED = 256  # rows that a trace is measured on
 class GradientTrace:
     """Gradients, weights and activations of every layer while a model was trained.
 
-    Every array has shape (n_rows, n_layers). Row 0 is the state before the first
-    update, followed by one row an epoch (or a minibatch). Layers that stopped earlier are
-    padded with NaN; frozen ones have NaN as gradients and steps, which they have none of. Norms
-    are Euclidean.
+    Every array has shape (n_rows, n_layers). Row 0 is the state before the first update, followed
+    by one row for each epoch (or minibatch). Layers that stopped earlier are padded with NaN.
+    Gradients and steps of frozen layers are NaN. Norms are Euclidean.
 
     Parameters
     ----------
     epoch : ndarray of shape (n_rows,)
-        Epochs completed, a fraction inside an epoch.
+        Number of epochs completed, a fraction within an epoch.
     weight_grad_norm, bias_grad_norm : ndarray of shape (n_rows, n_layers)
-        Norm of the loss's gradient with respect to a layer's weights and biases, before
-        penalties and clipping, mean over the row's minibatches. With dropout these are of the
-        units left, but in row 0.
+        Norm of the loss's gradient with respect to a layer's weights and biases, without
+        penalties and before clipping, mean over the row's minibatches. They are computed with
+        dropout, except in row 0.
     update_ratio : ndarray of shape (n_rows, n_layers)
-        Norm of the weights' step over the norm of the weights, mean likewise; before
-        `max_norm`.
+        Norm of the weights' step divided by the norm of the weights, mean over the row's
+        minibatches, before `max_norm` is applied.
     weight_norm : ndarray of shape (n_rows, n_layers)
         Norm of the weights at the end of the row.
     activation_mean, activation_std : ndarray of shape (n_rows, n_layers)
-        Over units and a fixed sample of training rows, at the end of the row; of what a layer
-        passes on, where it has shortcuts.
+        Mean and standard deviation over units and a fixed set of training samples, at the end of
+        the row. With shortcuts they are those of the layer's output, including its input.
     saturated_fraction : ndarray of shape (n_rows, n_layers)
-        Share of the units' own activations within 1 % of the end of a bounded range.
+        Share of activations, without shortcuts, within 1 % of the end of a bounded range.
     dead_fraction : ndarray of shape (n_rows, n_layers)
-        Share of the units that say the same for every row of the sample.
+        Share of the units whose activation is the same for all samples of the set.
     reconstruction_kl, reconstruction_mse : ndarray of shape (n_rows, n_layers) or None
-        Of an RBM: how far the mean-field reconstruction is from a sample of its input, in
-        nats of Kullback-Leibler divergence a row, and in mean squared error a unit.
+        For an RBM: difference between samples of its input and their mean-field reconstruction,
+        as Kullback-Leibler divergence in nats per sample, and as mean squared error per unit.
     free_energy_gap : ndarray of shape (n_rows, n_layers) or None
-        Of an RBM with validation rows: their mean free energy minus that of training
-        rows, in nats; it grows when the RBM overfits.
+        For an RBM with validation samples: their mean free energy minus that of training
+        samples, in nats; it grows when the RBM overfits.
 
     References
     ----------
@@ -92,13 +91,12 @@ class GradientTrace:
         return self.weight_grad_norm.shape[1]
 
     def to_frame(self):
-        """The trace as a table with one line per row and layer.
+        """Convert the trace to a table with one line per row and layer.
 
         Returns
         -------
         pandas.DataFrame
-            Columns ``epoch``, ``layer`` (from 0, as the arrays' columns) and one for each
-            quantity.
+            Columns ``epoch``, ``layer`` (from 0) and one for each quantity.
 
         Raises
         ------
@@ -129,12 +127,12 @@ MEASURES = [field.name for field in fields(GradientTrace)[1:]]
 
 
 class Recorder:
-    """Collects the rows of a gradient trace, of one RBM or one network.
+    """Collects the rows of the gradient trace of one RBM or one network.
 
     Parameters
     ----------
     each_batch : bool
-        One row a minibatch instead of one an epoch.
+        Whether there is one row per minibatch instead of one per epoch.
     """
 
     def __init__(self, each_batch):
@@ -144,7 +142,7 @@ class Recorder:
 
     @property
     def is_empty(self):
-        """Whether nothing was recorded so far."""
+        """Whether there are no rows yet."""
         return not self._rows
 
     def has(self, name):
@@ -152,24 +150,24 @@ class Recorder:
         return bool(self._rows) and name in self._rows[0]
 
     def advance(self, progress):
-        """The epoch of a row recorded at this share of the present one."""
+        """The epoch of a new row, given the completed share of the present epoch."""
         epoch = self.n_epochs + progress
         if progress == 1.0:
             self.n_epochs += 1
         return epoch
 
     def add(self, epoch, row):
-        """Add a row: name of each field to an array of one value a layer."""
+        """Add a row: a dict from each field to an array with one value per layer."""
         self._epochs.append(epoch)
         self._rows.append(row)
 
     def trace(self):
-        """What was recorded so far."""
+        """The trace of the rows so far."""
         return build_trace(self._epochs, self._rows)
 
 
 def build_trace(epochs, rows):
-    """A GradientTrace from what was recorded.
+    """Make a GradientTrace of recorded rows.
 
     Parameters
     ----------
@@ -187,7 +185,7 @@ def build_trace(epochs, rows):
 
 
 def join_layers(traces):
-    """One trace of several layers that were trained one after another.
+    """Join the traces of layers that were trained one after another.
 
     Parameters
     ----------

@@ -1,47 +1,47 @@
-"""All or nothing: what training changes in place, and how to return to what it was."""
+"""Restoring an estimator after an error or Ctrl-C."""
 
 import numpy as np
 
 
 class Snapshot:
-    """The contents of some objects, to return to.
+    """A copy of the contents of objects, to restore them.
 
-    Of an array its values, of a random state where it stands, of a plain object its attributes,
-    with the contents of those that are arrays, tuples of them or lists. What is appended to a
-    list later is taken off again.
+    It copies the values of an array, the state of a random generator, and the attributes of other
+    objects, including the contents of attributes that are arrays, tuples of them or lists. Of a
+    list only its length is restored, which removes items that were appended later.
 
     Parameters
     ----------
     *objects : objects
-        None among them is left out.
+        None is ignored.
     """
 
     def __init__(self, *objects):
         self._watched = [(x, _contents(x)) for x in objects if x is not None]
 
     def extended(self, *objects):
-        """A snapshot of other objects as well, those that are in this one as they were."""
+        """A snapshot with further objects; the contents of the present ones stay as stored."""
         known = {id(x) for x, _ in self._watched}
         new = Snapshot(*(x for x in objects if id(x) not in known))
         new._watched = [*self._watched, *new._watched]
         return new
 
     def renewed(self):
-        """A snapshot of the same objects as they are now."""
+        """A snapshot of the same objects with their present contents."""
         return Snapshot(*(x for x, _ in self._watched))
 
     def restore(self, *except_for):
-        """Return the objects, but for these, to their contents."""
+        """Restore all objects except these."""
         for x, kept in self._watched:
             if not any(x is other for other in except_for):
                 _restore(x, kept)
 
 
 class Checkpoint:
-    """States of an estimator to return to: before a call, and after its last complete epoch.
+    """The states of an estimator before a call and after its last complete epoch.
 
-    An interrupt may come at any moment, while this is written as well. So there is one reference
-    to each state, which becomes another one when that is complete.
+    Ctrl-C may come at any moment, even while a state is saved. So each state has one reference,
+    which is replaced only when the new state is complete.
 
     Parameters
     ----------
@@ -54,28 +54,25 @@ class Checkpoint:
         self._kept = None
 
     def watch(self, *objects):
-        """From now on remember the contents of these objects too, see `Snapshot`."""
+        """Save and restore these objects too, see `Snapshot`."""
         attributes, contents = self._before
         self._before = attributes, contents.extended(*objects)
 
     def keep(self):
-        """Make the present state the one that an interrupt returns to.
-
-        After an epoch, say, so that Ctrl-C costs no more than the epoch it interrupted.
-        """
+        """Save the present state, which Ctrl-C then restores."""
         self._kept = vars(self._estimator).copy(), self._before[1].renewed()
 
     def restore(self, *except_for):
-        """Return the watched objects, but for these, to what was kept, or else was before."""
+        """Restore the watched objects, except these, from the last saved state."""
         (self._kept or self._before)[1].restore(*except_for)
 
     def restore_all(self, *, interrupted=False):
-        """Return watched objects and attributes to what they were before.
+        """Restore the watched objects and the attributes from before the call.
 
         Parameters
         ----------
         interrupted : bool, default=False
-            Whether what was kept since is to stay.
+            Whether to restore the last saved state instead, if there is one.
         """
         attributes, contents = (interrupted and self._kept) or self._before
         contents.restore()
@@ -84,18 +81,18 @@ class Checkpoint:
 
 
 class transaction:
-    """Undo what a block did to an estimator if the block raises.
+    """Context that undoes the changes of an estimator if its block raises an error.
 
-    An error undoes all of it, Ctrl-C what came after the last complete epoch. The block gets a
-    `Checkpoint`, which it tells of these.
+    After an error all changes are undone; after Ctrl-C those since the last complete epoch. The
+    block gets a `Checkpoint`, which saves the epochs.
 
     Parameters
     ----------
     estimator : object
     """
 
-    # No generator: one that an interrupt keeps from being resumed is closed when the traceback is
-    # dropped, at any later time, and would undo then what was not to be undone.
+    # A class, not a generator: an interrupted generator is closed when the traceback is deleted,
+    # perhaps much later, and would then undo changes that should stay.
 
     def __init__(self, estimator):
         self._checkpoint = Checkpoint(estimator)
@@ -110,12 +107,12 @@ class transaction:
         try:
             self._checkpoint.restore_all(interrupted=interrupted)
         except KeyboardInterrupt:
-            self._checkpoint.restore_all(interrupted=interrupted)  # twice changes nothing
+            self._checkpoint.restore_all(interrupted=interrupted)  # doing it twice is safe
             raise
 
 
 def _contents(x):
-    """A copy of what is in an array, a random state or a plain object."""
+    """A copy of the contents of an array, a random state or another object."""
     if isinstance(x, np.ndarray | np.random.RandomState | tuple | list):
         return _values(x)
     return {name: (value, _values(value)) for name, value in vars(x).items()}

@@ -1,4 +1,4 @@
-"""Visible units: how the caller's values are read, and how the units' are given back."""
+"""Visible units: conversion between the caller's values and those of the units."""
 
 from dataclasses import dataclass, replace
 
@@ -9,7 +9,7 @@ from sk_dbn.models.data import Data
 
 @dataclass
 class VisibleUnits:
-    """The kinds of a stack's visible units and the scale on which they see the data.
+    """The kinds of a stack's visible units and the scale on which they read the data.
 
     Parameters
     ----------
@@ -19,7 +19,7 @@ class VisibleUnits:
         A unit takes the value (x - shift) * scale; None: x itself. Bernoulli units clip it
         to [0, 1].
     seen : tuple of two floats
-        Smallest and largest value of the Bernoulli units that the scale was made from.
+        Smallest and largest value of the Bernoulli units in the data that set the scale.
     """
 
     gaussian: np.ndarray
@@ -45,14 +45,14 @@ class VisibleUnits:
         Raises
         ------
         ValueError
-            If the largest value less the smallest is infinite.
+            If the range of the values is infinite in double precision.
         """
         mean, variance, low, high = moments
         lowest, highest = float(low.min()), float(high.max())
         if not np.isfinite(highest - lowest):
             raise ValueError(
-                f"X must have a range that double precision holds, got values from {lowest:.4g} "
-                f"to {highest:.4g}; divide them by {highest:.1g}."
+                f"X must have a range that is finite in double precision, got values from "
+                f"{lowest:.4g} to {highest:.4g}; divide them by {highest:.1g}."
             )
         if isinstance(kind, str) and kind == "auto":
             gaussian = gaussian_features(moments)
@@ -65,7 +65,7 @@ class VisibleUnits:
         if fits and not gaussian.any():
             return cls(gaussian, None, None, seen)
         origin, width = (0.0, 1.0) if fits else (seen[0], seen[1] - seen[0])
-        if width < np.finfo(float).tiny:  # too narrow to be divided by, as good as none
+        if width < np.finfo(float).tiny:  # too narrow to divide by
             width = 1.0
         std = np.where(is_constant(moments), 1.0, np.sqrt(variance))
         scale = np.where(gaussian, 1.0 / np.where(std > 0.0, std, 1.0), 1.0 / width)
@@ -73,12 +73,12 @@ class VisibleUnits:
 
     @property
     def kind(self):
-        """The units' kind, or that of each as an ndarray of str where they differ."""
+        """The kind of the units; if they differ, an ndarray of str with the kind of each."""
         kinds = np.where(self.gaussian, "gaussian", "bernoulli")
         return str(kinds[0]) if (kinds == kinds[0]).all() else kinds
 
     def are(self, kind):
-        """Whether the units are of the kind, or the kinds, that are asked for."""
+        """Whether the units are of this kind, or these kinds; always True for 'auto'."""
         if isinstance(kind, str) and kind == "auto":
             return True
         asked = np.broadcast_to(np.equal(kind, "gaussian"), self.gaussian.shape)
@@ -86,7 +86,7 @@ class VisibleUnits:
 
     @property
     def is_rescaled(self):
-        """Whether values outside [0, 1] were squeezed into it."""
+        """Whether values outside [0, 1] were mapped to it."""
         return not (0.0 <= self.seen[0] and self.seen[1] <= 1.0)
 
     def outside(self, moments):
@@ -100,14 +100,14 @@ class VisibleUnits:
         return bool((low >= 0.0).all() and (high <= 1.0).all())
 
     def data(self, plain, clip=True):
-        """The data as these units read them.
+        """The data as these units read it.
 
         Parameters
         ----------
         plain : Data
-            As they are given, for a model of some precision.
+            The caller's data, for a model of some precision.
         clip : bool, default=True
-            False saves the work where all values are known to be those of the units.
+            Whether to clip; False is faster if all values are known to be in range.
 
         Returns
         -------
@@ -122,11 +122,11 @@ class VisibleUnits:
         return Data(plain.X, plain.dtype, shift, scale, limits)
 
     def over(self, variance):
-        """The units' values divided by their variance: what the first layer's weights act on.
+        """Units whose values are divided by their variance, the input of the first weights.
 
         Parameters
         ----------
-        variance : ndarray of shape (n_features,), or (0,) where no unit has one
+        variance : ndarray of shape (n_features,), or (0,) if no unit is Gaussian
 
         Returns
         -------
@@ -147,7 +147,7 @@ class VisibleUnits:
         return (moments[0] - self.shift) * self.scale
 
     def origin_and_unit(self, n_features):
-        """Where on the caller's scale a unit's values are 0, and what is 1 long.
+        """The caller's value at which a unit is 0, and the caller's distance that is 1.
 
         Parameters
         ----------
@@ -156,14 +156,14 @@ class VisibleUnits:
         Returns
         -------
         origin, unit : float64 ndarrays of shape (n_features,)
-            A unit takes the value (x - origin) / unit. The arrays are the caller's own.
+            A unit takes the value (x - origin) / unit. The arrays are copies.
         """
         if self.shift is None:
             return np.zeros(n_features), np.ones(n_features)
         return self.shift.copy(), 1.0 / self.scale
 
     def to_data(self, v):
-        """The units' values in the caller's units, in place.
+        """Convert values of the units to the caller's scale, in place.
 
         Parameters
         ----------
@@ -181,24 +181,24 @@ class VisibleUnits:
 
 
 def is_constant(moments):
-    """Which features have one value only, (n_features,)."""
+    """Which features are constant, (n_features,)."""
     low, high = moments[2:]
     return high - low <= 1e-12 * np.maximum(np.abs(low), np.abs(high))
 
 
 def is_binary(moments):
-    """Which features, of those within [0, 1], have no value between 0 and 1, (n_features,)."""
+    """Which features within [0, 1] have only the values 0 and 1, (n_features,)."""
     mean, variance = moments[:2]
-    # Of binary values, and no others in [0, 1], the variance is p (1 - p).
+    # For values in [0, 1] the variance is p (1 - p) only if they are binary.
     return mean * (1.0 - mean) - variance <= 1e-9
 
 
 def gaussian_features(moments):
     """Which features 'auto' gives Gaussian units, (n_features,).
 
-    None where all values lie in [0, 1]. Elsewhere all but those of 0 and 1: a number that lies in
-    [0, 1] beside standardised ones varies little there, and is better standardised too. A
-    feature of zeros alone, or ones, is taken for a rare category where there are others.
+    If all values lie in [0, 1], none. Otherwise all except binary features: a feature with other
+    values in [0, 1] varies less than standardised ones, so it is standardised too. If there are
+    binary features, a feature that is always 0 or always 1 is taken for a rare category.
     """
     _, _, low, high = moments
     if low.min() >= 0.0 and high.max() <= 1.0:

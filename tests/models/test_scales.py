@@ -76,7 +76,7 @@ def test_what_networks_learn_from_is_left_alone():
         (lambda X: X * np.r_[1, 300, np.ones(8)], "large"),
         (lambda X: X + 30, "large"),
         (lambda X: (X + 30) / 30, "far from zero"),
-        (lambda X: X * np.r_[1, 0.005, np.ones(8)], "nearly constant beside the others"),
+        (lambda X: X * np.r_[1, 0.005, np.ones(8)], "nearly constant compared with the others"),
         (lambda X: 0.001 * X, "small"),
     ],
 )
