@@ -18,9 +18,9 @@ from sk_dbn._input import check_real, read_input_again
 from sk_dbn._rbm_stack import BernoulliRBMStack
 from sk_dbn.models import memory, partition
 from sk_dbn.models.fitted_stack import CHUNK_ROWS
-from sk_dbn.models.partition import MOST_ENUMERATED, BinaryRBM
+from sk_dbn.models.partition import MAX_ENUMERATED, BinaryRBM
 from sk_dbn.models.threads import threads
-from sk_dbn.models.variational import MOST_LISTED, exact_bound, sampled_bound
+from sk_dbn.models.variational import MAX_LISTED, exact_bound, sampled_bound
 
 __all__ = [
     "AnnealingResult",
@@ -438,14 +438,14 @@ def _warn_of_means(model, X):
 
 def _check_enumerable(rbm, layer):
     """Only a small number of units can be enumerated."""
-    if rbm.n_enumerated > MOST_ENUMERATED:
+    if rbm.n_enumerated > MAX_ENUMERATED:
         n_visible, n_hidden = rbm.W.shape
         n_gaussian = rbm.gaussian.sum()
         kind = "Gaussian visible" if n_gaussian == n_visible else "visible"
         if 0 < n_gaussian < n_visible:
             kind += f" ({n_gaussian} of them Gaussian)"
         raise ValueError(
-            f"exact_log_partition needs at most {MOST_ENUMERATED} hidden units, or as few visible "
+            f"exact_log_partition needs at most {MAX_ENUMERATED} hidden units, or as few visible "
             f"units of which none is Gaussian; the RBM with layer={layer} has {n_visible} {kind} "
             f"and {n_hidden} hidden units. Use annealed_importance_sampling."
         )
@@ -454,9 +454,9 @@ def _check_enumerable(rbm, layer):
 def _check_listable(stack):
     """The exact bound needs small inner layers."""
     inner = [len(c) for c in stack.intercepts_hidden_[:-1]]
-    if max(inner, default=0) > MOST_LISTED:
+    if max(inner, default=0) > MAX_LISTED:
         raise ValueError(
-            f"n_samples=None takes at most {MOST_LISTED} units in each hidden layer except the "
+            f"n_samples=None takes at most {MAX_LISTED} units in each hidden layer except the "
             f"last; the stack has {inner}. Set n_samples to a number of samples."
         )
 
@@ -495,7 +495,7 @@ def _base_biases(stack, layer, X):
 
 def _log_partition(stack, layer, rbm, given, random_state, n_jobs):
     """log Z of an RBM: the given one, else the exact one if possible, else an estimate."""
-    if given is None and rbm.n_enumerated <= MOST_ENUMERATED:
+    if given is None and rbm.n_enumerated <= MAX_ENUMERATED:
         return exact_log_partition(stack, layer, n_jobs=n_jobs)
     if given is None:
         given = annealed_importance_sampling(stack, layer, random_state=random_state, n_jobs=n_jobs)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from sk_dbn.inspection.canvas import MOST_NAMED, OKABE_ITO, axes_for
+from sk_dbn.inspection.canvas import MAX_LAYER_NAMES, OKABE_ITO, axes_for
 from sk_dbn.inspection.fitted import layer_names, trace_of
 
 WIDTH = 0.3  # of a bar
@@ -133,14 +133,14 @@ class ActivationDisplay:
         ax.patch.set_visible(False)
         fractions = {"saturated": self.saturated_fraction, "dead": self.dead_fraction}
         # Bars narrower than a pixel would disappear if they were snapped to whole pixels.
-        snap = None if len(layers) <= MOST_NAMED else False
+        snap = None if len(layers) <= MAX_LAYER_NAMES else False
         self.saturated_bars_, self.dead_bars_ = (
             self.fraction_ax_.bar(layers + at, values, WIDTH, color=color, label=name, snap=snap)
             for (name, values), color, at in zip(
                 fractions.items(), OKABE_ITO[1:3], (-WIDTH / 2, WIDTH / 2), strict=True
             )
         )
-        if len(layers) <= MOST_NAMED:
+        if len(layers) <= MAX_LAYER_NAMES:
             ax.set_xticks(layers, self.layer_names, rotation=45 if len(layers) > 5 else 0)
         else:
             ax.set_xlabel("layer")

@@ -5,7 +5,7 @@ import numpy as np
 # The palette of Okabe & Ito (2008), "Color universal design", whose colours people with colour
 # blindness can distinguish; without its yellow, which is hard to see on white.
 OKABE_ITO = ("#000000", "#E69F00", "#56B4E9", "#009E73", "#0072B2", "#D55E00", "#CC79A7")
-MOST_NAMED = 16  # layers; of more, no names are drawn
+MAX_LAYER_NAMES = 16  # layers; of more, no names are drawn
 
 
 def axes_for(display, ax):

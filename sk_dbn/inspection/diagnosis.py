@@ -16,10 +16,10 @@ from sk_dbn.inspection.fitted import hint_at_inner
 from sk_dbn.inspection.history import History, resolved
 from sk_dbn.inspection.problems import find_problems, without_gradient
 
-LEAST_RATE = float(np.finfo(float).tiny)  # changes no weight in float32 or float64
+MIN_RATE = float(np.finfo(float).tiny)  # changes no weight in float32 or float64
 SCALE_WARNING = ".* is not scaled"
 STILL = {"max_iter": 1, "trace": "epoch", "early_stopping": False, "verbose": 0}
-STILL_NETWORK = {"solver": "sgd", "learning_rate": "constant", "learning_rate_init": LEAST_RATE}
+STILL_NETWORK = {"solver": "sgd", "learning_rate": "constant", "learning_rate_init": MIN_RATE}
 
 
 def diagnose(estimator, X=None, y=None):
@@ -128,7 +128,7 @@ def _before(estimator, X, y):
         )
     parameters = estimator.get_params(deep=False)
     if isinstance(estimator, BernoulliRBMStack):
-        copy = clone(estimator).set_params(**STILL, learning_rate=LEAST_RATE)
+        copy = clone(estimator).set_params(**STILL, learning_rate=MIN_RATE)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", SCALE_WARNING)  # it is a finding
             copy.fit(X)
@@ -138,7 +138,7 @@ def _before(estimator, X, y):
     is_auto = isinstance(stack, str)
     stack = BernoulliRBMStack() if is_auto else stack
     if isinstance(stack, BernoulliRBMStack):
-        still = clone(stack).set_params(**STILL, learning_rate=LEAST_RATE)
+        still = clone(stack).set_params(**STILL, learning_rate=MIN_RATE)
         if is_auto:
             copy._auto_stack = lambda: still  # `fit` decides whether to use it
         else:

@@ -4,7 +4,7 @@ from dataclasses import fields
 
 import numpy as np
 
-from sk_dbn.inspection.canvas import MOST_NAMED, axes_for, colors_for, count_epochs
+from sk_dbn.inspection.canvas import MAX_LAYER_NAMES, axes_for, colors_for, count_epochs
 from sk_dbn.inspection.fitted import layer_names, trace_of
 
 # Quantities drawn on a logarithmic scale.
@@ -167,7 +167,7 @@ class GradientTraceDisplay:
         edges = cell_edges(self.trace.epoch), np.arange(n_layers + 1) + 0.5
         self.mesh_ = ax.pcolormesh(*edges, values.T, **{"cmap": "viridis"} | kwargs)
         self.colorbar_ = ax.figure.colorbar(self.mesh_, ax=ax, label=LABELS[field])
-        if n_layers <= MOST_NAMED:
+        if n_layers <= MAX_LAYER_NAMES:
             ax.set_yticks(np.arange(1, n_layers + 1), self.layer_names)
         else:
             ax.set_ylabel("layer")
@@ -182,7 +182,7 @@ class GradientTraceDisplay:
         if is_logarithmic:
             ax.set_yscale("log")
         ax.set_ylabel(LABELS[field])
-        if values.shape[1] <= MOST_NAMED:
+        if values.shape[1] <= MAX_LAYER_NAMES:
             ax.legend()
 
 

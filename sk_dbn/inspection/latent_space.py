@@ -7,7 +7,7 @@ from sklearn.utils.validation import check_array, check_consistent_length, colum
 from sk_dbn.inspection.canvas import axes_for, colors_for
 from sk_dbn.inspection.fitted import check_has
 
-MOST_CLASSES = 20  # numbers with more distinct values are a quantity, not labels
+MAX_CLASSES = 20  # numbers with more distinct values are a quantity, not labels
 
 
 class LatentSpaceDisplay:
@@ -171,4 +171,4 @@ def _are_numbers(y):
     """Whether y is a quantity and not a class."""
     if y.dtype.kind not in "iuf":
         return False
-    return bool((y != np.floor(y)).any()) or len(np.unique(y)) > MOST_CLASSES
+    return bool((y != np.floor(y)).any()) or len(np.unique(y)) > MAX_CLASSES

@@ -72,7 +72,7 @@ def train_rbm(team, source, order, batch, layers, rbm, rule, rate, first_step, w
         in_blocks(team, n_phases, phases_block, arguments)
         begin_update(rbm, rule, update, work)
         in_blocks(team, n_unit_blocks, update_block, (rbm, rule, update, work))
-        if rule.most_step > 0.0:
+        if rule.max_step > 0.0:
             work.update.share[0] = share_of_step(rule, work.update.sums)
             in_blocks(team, n_unit_blocks, step_block, (rbm, rule, update, work))
         end_update(rbm, rule, update, work, norms)

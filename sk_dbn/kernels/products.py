@@ -12,10 +12,10 @@ longer than the product: they read the second factor where it lies.
 from sk_dbn.kernels.compile import EXACT, kernel, routine
 from sk_dbn.kernels.tiles import (
     LINE_BYTES,
-    MOST_DOT_COLUMNS,
-    MOST_DOT_ROWS,
-    MOST_ROWS,
-    MOST_VECTORS,
+    MAX_DOT_COLUMNS,
+    MAX_DOT_ROWS,
+    MAX_ROWS,
+    MAX_VECTORS,
     SQUARE_BYTES,
     VECTOR_BYTES,
     copy_columns,
@@ -35,14 +35,14 @@ ROWS_AT_ONCE = 48  # of the first factor in `_dots`, which stay in cache while t
 
 # Fewer rows do not repay the copy of a panel. A wide vector reads four times as many columns of a
 # row at once as a narrow one, so that it needs the copy less.
-LEAST_ROWS = 24 if VECTOR_BYTES == 32 else 64
+MIN_ROWS = 24 if VECTOR_BYTES == 32 else 64
 # Nor does a second factor whose rows lie near each other: bytes of a block of its terms.
-LEAST_BYTES = 2**16
+MIN_BYTES = 2**16
 
-PANEL_LINES = (MOST_VECTORS * VECTOR_BYTES - 1) // LINE_BYTES + 2  # that a row of a panel touches
+PANEL_LINES = (MAX_VECTORS * VECTOR_BYTES - 1) // LINE_BYTES + 2  # that a row of a panel touches
 FAR_BYTES = 2**20  # of a second factor that the second cache does not hold: it is prefetched
 
-panel_memory = scratch(TERMS_AT_ONCE * MOST_VECTORS * VECTOR_BYTES)
+panel_memory = scratch(TERMS_AT_ONCE * MAX_VECTORS * VECTOR_BYTES)
 copy_memory = scratch(COPY_BYTES)
 
 
@@ -101,8 +101,8 @@ def _multiply_rows(alpha, A, B, first, C, adds, copies, panel):
     """C = alpha A B[first : first + n_terms] (+ C), for A (m, n_terms), panel by panel."""
     (m, n_terms), n = A.shape, C.shape[1]
     lanes = VECTOR_BYTES // C.itemsize
-    n_vectors, n_row_tiles = _pieces(n, lanes), _pieces(m, MOST_ROWS)
-    n_panels = _pieces(n_vectors, MOST_VECTORS)
+    n_vectors, n_row_tiles = _pieces(n, lanes), _pieces(m, MAX_ROWS)
+    n_panels = _pieces(n_vectors, MAX_VECTORS)
     is_far = copies and B.size * B.itemsize > FAR_BYTES
     for s in range(n_panels):
         j = n_vectors * s // n_panels * lanes
@@ -133,9 +133,9 @@ def _multiply(alpha, A, B, C, adds):
     """
     m, n_terms = A.shape
     block_bytes = min(n_terms, TERMS_AT_ONCE) * B.strides[0]
-    copies = _is_transposed(B) or (m >= LEAST_ROWS and block_bytes >= LEAST_BYTES)
+    copies = _is_transposed(B) or (m >= MIN_ROWS and block_bytes >= MIN_BYTES)
     copies_rows = copies and _is_transposed(A)
-    width = MOST_VECTORS * VECTOR_BYTES // C.itemsize
+    width = MAX_VECTORS * VECTOR_BYTES // C.itemsize
     panels, rows_space = panel_memory(C).reshape(TERMS_AT_ONCE, width), copy_memory(C)
     for first in range(0, max(n_terms, 1), TERMS_AT_ONCE):
         size = min(TERMS_AT_ONCE, n_terms - first)
@@ -156,9 +156,9 @@ def _dots(A, B, C):
     m, n = C.shape
     for first in range(0, m, ROWS_AT_ONCE):
         n_rows = min(ROWS_AT_ONCE, m - first)
-        n_row_tiles = _pieces(n_rows, MOST_DOT_ROWS)
-        for j in range(0, n, MOST_DOT_COLUMNS):
-            n_columns = min(MOST_DOT_COLUMNS, n - j)
+        n_row_tiles = _pieces(n_rows, MAX_DOT_ROWS)
+        for j in range(0, n, MAX_DOT_COLUMNS):
+            n_columns = min(MAX_DOT_COLUMNS, n - j)
             for t in range(n_row_tiles):
                 i = first + n_rows * t // n_row_tiles
                 end = first + n_rows * (t + 1) // n_row_tiles
@@ -193,7 +193,7 @@ def product_nt(A, B, C):
     Few rows take sums over vectors of terms, since to transpose B takes twice as long as to copy
     it. The order of the sums, and so their rounding, depends on which way they go.
     """
-    if A.shape[0] < 2 * LEAST_ROWS and not _is_vector(B):
+    if A.shape[0] < 2 * MIN_ROWS and not _is_vector(B):
         _dots(strided(A), strided(B), strided(C))
     else:
         _multiply(C.dtype.type(1.0), strided(A), strided(B).T, strided(C), False)

@@ -21,15 +21,15 @@ u32 = np.uint32
 # Quadrature over a Gaussian unit. Its density given the others is a mixture of normal ones
 # of unit variance, for which the trapezoidal rule errs by 2 exp(-2 pi^2 / STEP^2) < 2e-15.
 STEP, TAIL = 0.75, 8.25
-LEAST_CURVATURE = 1e-3  # of a log-density far out; below it the unit is taken to have none
+MIN_CURVATURE = 1e-3  # of a log-density far out; below it the unit is taken to have none
 
 # Rows far out push a unit of rectified linear hidden ones as far as they are. Where its density
 # is somewhere in an interval of more than so many nodes, as many as the least curvature needs,
 # only its peak is integrated over. Hidden units of two values have intervals that do not depend
 # on the row, and peaks that may be far apart and of one height.
-SPAN = TAIL / math.sqrt(LEAST_CURVATURE)
-MOST_RECTIFIED_NODES = 2.0 * SPAN / STEP
-MOST_BINARY_NODES = 64.0 * MOST_RECTIFIED_NODES
+SPAN = TAIL / math.sqrt(MIN_CURVATURE)
+MAX_RECTIFIED_NODES = 2.0 * SPAN / STEP
+MAX_BINARY_NODES = 64.0 * MAX_RECTIFIED_NODES
 HALVINGS = 100  # that find a peak
 
 
@@ -127,7 +127,7 @@ def reach(hidden, x, w, change, sign):
         elif hidden != RELU:
             # A hidden unit's values are 0 and 1, or -1 and 1.
             force += max(push, 0.0 if hidden == LOGISTIC else -push)
-    if curvature < LEAST_CURVATURE:
+    if curvature < MIN_CURVATURE:
         return math.inf
     return force / curvature + TAIL / math.sqrt(curvature)
 
@@ -182,7 +182,7 @@ def highest_of_segments(hidden, x, w, change, low, high):
                 curvature -= w[k] * w[k]
             elif hidden != RELU:
                 push += w[k] if on else (0.0 if hidden == LOGISTIC else -w[k])
-        if curvature >= LEAST_CURVATURE:
+        if curvature >= MIN_CURVATURE:
             at = min(max(push / curvature, low), high)
             height = -0.5 * at * at
             for k in range(w.shape[0]):
@@ -211,7 +211,7 @@ def around_peak(hidden, x, w, change, low, high):
     curvature = 1.0
     for j in range(w.shape[0]):
         curvature -= w[j] * w[j] * (0.25 if hidden == LOGISTIC else 1.0)
-    if curvature < LEAST_CURVATURE:
+    if curvature < MIN_CURVATURE:
         place = highest_of_segments(hidden, x, w, change, low, high)
         return max(low, place - SPAN), min(high, place + SPAN)
     a, b = low, high
@@ -244,7 +244,7 @@ def log_density(hidden, value, b, x, w):
     low, high = -reach(hidden, x, w, home, -1.0), reach(hidden, x, w, home, 1.0)
     if not high - low < math.inf:
         return -math.inf
-    most = MOST_RECTIFIED_NODES if hidden == RELU else MOST_BINARY_NODES
+    most = MAX_RECTIFIED_NODES if hidden == RELU else MAX_BINARY_NODES
     if (high - low) / STEP > most:
         low, high = around_peak(hidden, x, w, home, low, high)
     n_nodes = math.ceil((high - low) / STEP) + 1

@@ -42,7 +42,7 @@ layer : int, how many layers lie below
 Rule = namedtuple(
     "Rule",
     "steps persistent mean_field n_gibbs_steps seed momentum l2 l1 offset_rate fast_rate "
-    "sparsity_target sparsity_cost dropout max_norm variance_rate most_step",
+    "sparsity_target sparsity_cost dropout max_norm variance_rate max_step",
 )
 Rule.__doc__ = """How an RBM is trained.
 
@@ -60,7 +60,7 @@ sparsity_cost : float, how strongly; 0 for not at all
 dropout : float, share of the hidden units dropped for each row; the others count for more
 max_norm : float, maximum norm of a hidden unit's weights; 0 for no maximum
 variance_rate : float, learning rate of the variances' logarithms over that of the weights
-most_step : float, maximum change of the weights by a minibatch, as a share of their norm; 0 for
+max_step : float, maximum change of the weights by a minibatch, as a share of their norm; 0 for
     no maximum
 """
 

@@ -20,9 +20,9 @@ from sk_dbn.kernels.compile import generated
 # as large. The 32 registers of 16 bytes that ARM has hold the same in halves.
 CPU_FEATURES = cpu_target.target_context.codegen().magic_tuple()[2].split(",")
 if "+avx512f" in CPU_FEATURES:
-    VECTOR_BYTES, MOST_ROWS, MOST_VECTORS, MOST_DOT_ROWS, MOST_DOT_COLUMNS = 64, 6, 4, 6, 4
+    VECTOR_BYTES, MAX_ROWS, MAX_VECTORS, MAX_DOT_ROWS, MAX_DOT_COLUMNS = 64, 6, 4, 6, 4
 else:
-    VECTOR_BYTES, MOST_ROWS, MOST_VECTORS, MOST_DOT_ROWS, MOST_DOT_COLUMNS = 32, 4, 3, 2, 4
+    VECTOR_BYTES, MAX_ROWS, MAX_VECTORS, MAX_DOT_ROWS, MAX_DOT_COLUMNS = 32, 4, 3, 2, 4
 LINE_BYTES = 64  # that memory is read in
 SQUARE_BYTES = 16  # of a row of the squares that are transposed: all processors have such vectors
 
@@ -295,7 +295,7 @@ def write_multiply(context, builder, signature, arguments):
 
         whole_or_part(builder, whole, n_columns, m, last, write)
 
-    each_size(builder, n_rows, n_vectors, (MOST_ROWS, MOST_VECTORS), tile)
+    each_size(builder, n_rows, n_vectors, (MAX_ROWS, MAX_VECTORS), tile)
 
 
 def cut(builder, vectors, n_columns):
@@ -352,10 +352,10 @@ def multiply_tile(alpha, A, i, n_rows, B, from_, j, n_columns, C, is_added):
     ----------
     alpha : scalar of the matrices' dtype
     A : array (m, n_terms)
-    i, n_rows : int, first row and how many, at most MOST_ROWS
+    i, n_rows : int, first row and how many, at most MAX_ROWS
     B : array of n_terms rows, contiguous
     from_ : int, the first column of B
-    j, n_columns : int, the first column of C and how many, at most MOST_VECTORS times the
+    j, n_columns : int, the first column of C and how many, at most MAX_VECTORS times the
         numbers in VECTOR_BYTES
     C : array (m, n), rows contiguous, written
     is_added : bool, whether to what C holds
@@ -386,7 +386,7 @@ def write_copy(context, builder, signature, arguments):
     def size(_, m):
         whole_or_part(builder, whole, n_columns, m, last, copy)
 
-    each_size(builder, INT64(1), n_vectors, (1, MOST_VECTORS), size)
+    each_size(builder, INT64(1), n_vectors, (1, MAX_VECTORS), size)
 
 
 def type_copy(B, first, j, n_columns, panel):
@@ -404,7 +404,7 @@ def copy_columns(B, first, j, n_columns, panel):
     B : array (n_terms, n), rows contiguous
     first : int, the first row
     j, n_columns : int, likewise, at most the panel's
-    panel : array (n_rows, MOST_VECTORS times the numbers in VECTOR_BYTES), written; what is
+    panel : array (n_rows, MAX_VECTORS times the numbers in VECTOR_BYTES), written; what is
         written beyond n_columns does not matter
     """
     panel[:, :n_columns] = B[first : first + panel.shape[0], j : j + n_columns]
@@ -491,7 +491,7 @@ def write_dots(context, builder, signature, arguments):
                 x = builder.extract_element(total, INT32(c))
                 vectors.write(x, C.address(row, column))
 
-    each_size(builder, n_rows, n_columns, (MOST_DOT_ROWS, MOST_DOT_COLUMNS), tile)
+    each_size(builder, n_rows, n_columns, (MAX_DOT_ROWS, MAX_DOT_COLUMNS), tile)
 
 
 def type_dots(A, i, n_rows, B, j, n_columns, C):
@@ -507,9 +507,9 @@ def dot_tile(A, i, n_rows, B, j, n_columns, C):
     Parameters
     ----------
     A : array (m, n_terms), rows contiguous
-    i, n_rows : int, first row and how many, at most MOST_DOT_ROWS
+    i, n_rows : int, first row and how many, at most MAX_DOT_ROWS
     B : array (n, n_terms), rows contiguous
-    j, n_columns : int, likewise, at most MOST_DOT_COLUMNS
+    j, n_columns : int, likewise, at most MAX_DOT_COLUMNS
     C : array (m, n), rows contiguous, written
     """
     rows, columns = slice(i, i + n_rows), slice(j, j + n_columns)

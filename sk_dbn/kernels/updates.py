@@ -19,7 +19,7 @@ CENTERING_ROWS = 2  # of the product that the gradient is, see `gradient_block`
 MOMENTUM_PERIOD = 250  # updates, see `momentum_at`
 ACTIVITY_DECAY = 0.95  # of the running mean of activities (Hinton, 2012, section 11)
 FAST_DECAY = 0.95  # of the fast weights (Tieleman & Hinton, 2009, section 3)
-LEAST_VARIANCE = 1e-2  # of a standardised feature, given the hidden units; 1 is the most
+MIN_VARIANCE = 1e-2  # of a standardised feature, given the hidden units; 1 is the most
 
 
 @kernel
@@ -140,7 +140,7 @@ def gradient_block(rbm, rule, update, work, block):
         center_block(rbm, update, work, scale, lo, hi, gradient.v_mu[block])
     g = gradient.W[lo:hi]
     product_tn(scale, v[:n_rows, lo:hi], h[:n_rows], real(0.0), g)
-    if rule.most_step > 0.0:
+    if rule.max_step > 0.0:
         velocity, sums = rbm.velocity.W[lo:hi], work.update.sums[block]
         sums[0] = sum_step_squares(velocity, g, real(update.rate), real(update.momentum))
         sums[1] = sum_step_squares(W[lo:hi], g, real(0.0), real(1.0))
@@ -167,7 +167,7 @@ def share_of_step(rule, sums):
     for block in range(sums.shape[0]):
         step_squares += sums[block, 0]
         w_squares += sums[block, 1]
-    most, step = rule.most_step * math.sqrt(max(w_squares, 1.0)), math.sqrt(step_squares)
+    most, step = rule.max_step * math.sqrt(max(w_squares, 1.0)), math.sqrt(step_squares)
     return most / step if most < step < math.inf else 1.0
 
 
@@ -210,7 +210,7 @@ def step_variances(rbm, rule, update, rate, momentum, work, lo, hi):
     """
     theta, velocity, gradient = rbm.parameters, rbm.velocity.variance, work.gradient
     v_squares, real = gradient.v_squares, theta.W.dtype.type
-    half, most, least = real(0.5), real(0.1), real(LEAST_VARIANCE)
+    half, most, least = real(0.5), real(0.1), real(MIN_VARIANCE)
     v_squares[lo:hi] = 0
     for k in range(update.size + update.n_chains):
         share = real(1.0 / update.size if k < update.size else -1.0 / update.n_chains)
@@ -302,7 +302,7 @@ def step_block(rbm, rule, update, work, block):
 def update_block(rbm, rule, update, work, block):
     """Gradient and, where the length of steps has no limit, update of some visible units."""
     gradient_block(rbm, rule, update, work, block)
-    if rule.most_step == 0.0:
+    if rule.max_step == 0.0:
         step_block(rbm, rule, update, work, block)
 
 

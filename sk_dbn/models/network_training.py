@@ -18,7 +18,7 @@ from sk_dbn.models.data import arrays_for_kernels
 from sk_dbn.models.forward import inputs
 from sk_dbn.models.pace import TeamPace
 from sk_dbn.models.threads import run_serial
-from sk_dbn.models.traces import MOST_PROBED, evenly_spaced
+from sk_dbn.models.traces import MAX_PROBED, evenly_spaced
 from sk_dbn.models.work import (
     SMALL_WORK,
     TRANSCENDENTAL_WORK,
@@ -184,7 +184,7 @@ class TrainingSet:
     @property
     def probe(self):
         """The fixed rows on which the trace measures activations."""
-        size = min(MOST_PROBED, max(MIN_PROBED, len(self.order) // 32))
+        size = min(MAX_PROBED, max(MIN_PROBED, len(self.order) // 32))
         return evenly_spaced(self.order, size)
 
 

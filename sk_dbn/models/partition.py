@@ -20,8 +20,8 @@ from sk_dbn.models.threads import run_serial
 from sk_dbn.models.units import draw, means, natural_bias, spans_of
 from sk_dbn.models.work import SMALL_WORK
 
-MOST_ENUMERATED = 25  # units of the smaller side
-MOST_LOW = 8  # units whose states are tabulated together
+MAX_ENUMERATED = 25  # units of the smaller side
+MAX_LOW = 8  # units whose states are tabulated together
 LARGEST_EXPONENT = 300.0  # of numbers multiplied in pairs: exp(2 * 300) is finite
 
 FIRST_CALL = 1e8  # operations of the first call
@@ -135,7 +135,7 @@ def exact_log_partition(run, rbm):
     ----------
     run : callable, from `threads`
     rbm : BinaryRBM
-        With at most `MOST_ENUMERATED` units on the enumerated side.
+        With at most `MAX_ENUMERATED` units on the enumerated side.
 
     Returns
     -------
@@ -152,7 +152,7 @@ def exact_samples(run, rbm, n_samples, random):
     ----------
     run : callable, from `threads`
     rbm : BinaryRBM
-        With at most `MOST_ENUMERATED` units on the enumerated side.
+        With at most `MAX_ENUMERATED` units on the enumerated side.
     n_samples : int
     random : numpy.random.RandomState
 
@@ -243,7 +243,7 @@ def reversed_log_weights(run, rbm, base, betas, n_chains, dtype, random):
     ndarray of shape (n_chains,)
         The base's log partition function less each chain's log importance weight.
     """
-    if rbm.n_enumerated <= MOST_ENUMERATED:
+    if rbm.n_enumerated <= MAX_ENUMERATED:
         v = exact_samples(run, rbm, n_chains, random)
     else:
         up, start = np.r_[betas, np.ones(BURN_IN)], np.zeros((n_chains, len(base)))
@@ -264,7 +264,7 @@ def _enumeration(rbm):
         order = np.argsort(~rbm.gaussian, kind="stable")
         M, d = M[:, order], d[order]
     # As many low units as leave the range of exp(s M) within that of numbers.
-    spans = np.abs(M[:MOST_LOW]).cumsum(axis=0)
+    spans = np.abs(M[:MAX_LOW]).cumsum(axis=0)
     n_low = int((spans.max(axis=1) <= LARGEST_EXPONENT).sum())
     low = _states(np.arange(2**n_low), n_low)
     part = low @ M[:n_low]

@@ -21,7 +21,7 @@ from sk_dbn.models.units import (
 )
 from sk_dbn.models.work import SMALL_WORK, product_work, row_pieces
 
-MOST_SCORED = 64  # visible units that a sample's pseudo-likelihood looks at
+MAX_SCORED = 64  # visible units that a sample's pseudo-likelihood looks at
 SCORED_TOGETHER = 2**14  # hidden units, times samples, of one call at least
 
 
@@ -299,10 +299,10 @@ class Stack:
         Returns
         -------
         ndarray of shape (n_samples,)
-            Exact for up to `MOST_SCORED` units, else estimated from as many.
+            Exact for up to `MAX_SCORED` units, else estimated from as many.
         """
         v, W, b, c = self.in_unit_variance(v)
-        n_chosen = int(min(self.units[0], MOST_SCORED))
+        n_chosen = int(min(self.units[0], MAX_SCORED))
         x, out, pace = v @ W + c, np.zeros(len(v)), Pace()
         call = run if len(v) * n_chosen * W.shape[1] > SMALL_WORK / 100 else run_serial
         visible = np.array(np.broadcast_to(self.kinds[0], len(b)), dtype=np.int64)

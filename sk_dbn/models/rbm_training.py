@@ -30,16 +30,16 @@ from sk_dbn.kernels.updates import CENTERING_ROWS, push_to_target
 from sk_dbn.models.divergence import MUCH_WORSE
 from sk_dbn.models.pace import TeamPace
 from sk_dbn.models.threads import run_serial
-from sk_dbn.models.traces import MOST_PROBED, Recorder, evenly_spaced
+from sk_dbn.models.traces import MAX_PROBED, Recorder, evenly_spaced
 from sk_dbn.models.units import are_bounded, natural_bias
 from sk_dbn.models.work import SMALL_WORK, row_blocks, weight_blocks
 
-LEAST_PROBED = 64  # rows that an RBM is watched on, where there are as many
-MOST_AVERAGED = 4096  # rows that the means of an upper layer's input are taken over
+MIN_PROBED = 64  # rows that an RBM is watched on, where there are as many
+MAX_AVERAGED = 4096  # rows that the means of an upper layer's input are taken over
 # Gaussian and rectified linear units have no bound, so their RBMs take smaller steps
 # (Hinton, 2012, section 13.2): this share of the learning rate for each side that has them.
 UNBOUNDED_RATE = 0.1
-MOST_STEP = 0.1  # of their weights, as a share of the weights' norm
+MAX_STEP = 0.1  # of their weights, as a share of the weights' norm
 # Learning rate of the variances' logarithms over that of the weights. Chains that start at the
 # data do not see what else becomes probable when variances shrink, so there they follow the
 # weights slowly, which costs less of the likelihood.
@@ -114,13 +114,13 @@ class Settings:
             dropout=float(self.dropout),
             max_norm=float(self.max_norm or 0.0),
             variance_rate=variance_rate if self.learn_variance else 0.0,
-            most_step=0.0 if is_bounded else MOST_STEP,
+            max_step=0.0 if is_bounded else MAX_STEP,
         )
 
 
 def probe_of(order):
     """A few rows, evenly spaced in the order of training."""
-    return evenly_spaced(order, min(MOST_PROBED, max(LEAST_PROBED, len(order) // 16)))
+    return evenly_spaced(order, min(MAX_PROBED, max(MIN_PROBED, len(order) // 16)))
 
 
 def prepare(run, stack, layer, data, order, means=None):
@@ -141,10 +141,10 @@ def prepare(run, stack, layer, data, order, means=None):
         The input's means; taken from evenly spaced rows when not given.
     """
     if means is None:
-        rows = evenly_spaced(order, MOST_AVERAGED)
+        rows = evenly_spaced(order, MAX_AVERAGED)
         means = np.zeros(stack.units[layer])
-        for start in range(0, len(rows), MOST_PROBED):
-            piece = rows[start : start + MOST_PROBED]
+        for start in range(0, len(rows), MAX_PROBED):
+            piece = rows[start : start + MAX_PROBED]
             means += stack.means_up(run, data, layer, piece).sum(axis=0, dtype=float)
         means /= len(rows)
     stack.memories[layer].mu[:] = means
@@ -405,8 +405,8 @@ class RBMTraining:
         """
         total, out = np.zeros(8), np.zeros(8)
         layers = self.stack.layers
-        for start in range(0, len(rows), MOST_PROBED):
-            piece = rows[start : start + MOST_PROBED]
+        for start in range(0, len(rows), MAX_PROBED):
+            piece = rows[start : start + MAX_PROBED]
             probe_rbm(self.data.source, piece, layers, self._rbm, out)
             total += len(piece) * out
         return total / len(rows)

@@ -4,7 +4,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-MOST_PROBED = 256  # rows that a trace is measured on
+MAX_PROBED = 256  # rows that a trace is measured on
 
 
 @dataclass(repr=False)

@@ -20,7 +20,7 @@ from scipy.special import entr, expit
 
 from sk_dbn.models.work import product_work, row_pieces
 
-MOST_LISTED = 12  # units of an inner layer whose states are all looked at
+MAX_LISTED = 12  # units of an inner layer whose states are all looked at
 
 
 def sampled_bound(rbms, log_partition, v, n_samples, random):
@@ -60,7 +60,7 @@ def exact_bound(rbms, log_partition, v):
     Parameters
     ----------
     rbms, log_partition, v : see `sampled_bound`
-        With at most `MOST_LISTED` units in each hidden layer but the last.
+        With at most `MAX_LISTED` units in each hidden layer but the last.
 
     Returns
     -------

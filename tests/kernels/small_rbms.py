@@ -71,7 +71,7 @@ def rule(**settings):
         "dropout": 0.0,
         "max_norm": 0.0,
         "variance_rate": 0.0,
-        "most_step": 0.0,
+        "max_step": 0.0,
     }
     return Rule(**{**plain, **settings})
 

@@ -294,7 +294,7 @@ LARGE = {
     "pcd": {"persistent": 1, "offset_rate": 0.01, "momentum": 0.9},
     "fpcd": {"persistent": 1, "fast_rate": 0.1, "max_norm": 0.8, "dropout": 0.3},
     "pt": {"persistent": 1, "sparsity_target": 0.1, "sparsity_cost": 0.1, "max_norm": 0.8},
-    "limited": {"offset_rate": 0.01, "momentum": 0.9, "most_step": 1e-3},
+    "limited": {"offset_rate": 0.01, "momentum": 0.9, "max_step": 1e-3},
 }
 
 

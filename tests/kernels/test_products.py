@@ -17,29 +17,29 @@ from sk_dbn.kernels.compile import kernel
 from sk_dbn.kernels.products import (
     COPY_BYTES,
     FAR_BYTES,
-    LEAST_BYTES,
-    LEAST_ROWS,
+    MIN_BYTES,
+    MIN_ROWS,
     ROWS_AT_ONCE,
     TERMS_AT_ONCE,
     product_nn,
     product_nt,
     product_tn,
 )
-from sk_dbn.kernels.tiles import MOST_ROWS, MOST_VECTORS, VECTOR_BYTES, Vectors
+from sk_dbn.kernels.tiles import MAX_ROWS, MAX_VECTORS, VECTOR_BYTES, Vectors
 
 NN, NT, TN = range(3)
 DTYPES = [np.float32, np.float64]
 ROOT = Path(__file__).resolve().parents[2]
 
 # Tiles of every height, more rows than are taken at once, and none.
-ROWS = [*range(MOST_ROWS + 2), ROWS_AT_ONCE + 5]
+ROWS = [*range(MAX_ROWS + 2), ROWS_AT_ONCE + 5]
 # Rows, columns and terms of products whose panels are copied: of sums in one block and in several,
 # of a first factor whose copy takes several chunks, of a second one that is fetched ahead.
 COPIED = [
-    (2 * LEAST_ROWS, 135, TERMS_AT_ONCE),
-    (2 * LEAST_ROWS + 1, 530, 2 * TERMS_AT_ONCE + 3),
+    (2 * MIN_ROWS, 135, TERMS_AT_ONCE),
+    (2 * MIN_ROWS + 1, 530, 2 * TERMS_AT_ONCE + 3),
     (COPY_BYTES // 200, 330, 61),
-    (2 * LEAST_ROWS + 5, 1030, 259),
+    (2 * MIN_ROWS + 5, 1030, 259),
 ]
 # Processors with smaller registers; the second one does not load parts of them.
 PROCESSORS = {"haswell": "+avx,+avx2,+fma", "nehalem": "+sse4.2"}
@@ -48,7 +48,7 @@ PROCESSORS = {"haswell": "+avx,+avx2,+fma", "nehalem": "+sse4.2"}
 def shapes(dtype):
     """Rows, columns and terms: whole vectors, one column less and one more, and none."""
     lanes = VECTOR_BYTES // np.dtype(dtype).itemsize
-    whole = lanes * np.arange(MOST_VECTORS + 2)
+    whole = lanes * np.arange(MAX_VECTORS + 2)
     columns = {2, 3, *whole, *(whole[1:] - 1), *(whole + 1)}
     return [*pairs(ROWS, sorted(map(int, columns)), (0, 1, lanes - 1, 2 * lanes + 3)), *COPIED]
 
@@ -88,11 +88,11 @@ def test_the_shapes_reach_every_way(dtype):
     *_, several_blocks, several_chunks, far = COPIED
     small, size = [s for s in shapes(dtype) if s not in COPIED], np.dtype(dtype).itemsize
     lanes = VECTOR_BYTES // size
-    assert {m for m, _, _ in small} >= set(range(1, MOST_ROWS + 1))
-    assert {-(-n // lanes) for _, n, _ in small} >= set(range(1, MOST_VECTORS + 1))
-    assert all(min(k, TERMS_AT_ONCE) * n * size < LEAST_BYTES for _, n, k in small)
-    assert all(m >= 2 * LEAST_ROWS for m, _, _ in COPIED)
-    assert all(min(k, TERMS_AT_ONCE) * n * size > LEAST_BYTES for _, n, k in COPIED)
+    assert {m for m, _, _ in small} >= set(range(1, MAX_ROWS + 1))
+    assert {-(-n // lanes) for _, n, _ in small} >= set(range(1, MAX_VECTORS + 1))
+    assert all(min(k, TERMS_AT_ONCE) * n * size < MIN_BYTES for _, n, k in small)
+    assert all(m >= 2 * MIN_ROWS for m, _, _ in COPIED)
+    assert all(min(k, TERMS_AT_ONCE) * n * size > MIN_BYTES for _, n, k in COPIED)
     assert several_blocks[2] > 2 * TERMS_AT_ONCE
     assert several_chunks[0] * several_chunks[2] * size > COPY_BYTES
     assert far[1] * far[2] * size > FAR_BYTES
@@ -115,11 +115,11 @@ def test_products_agree_with_numpy(dtype, kind):
 def test_a_transposed_factor_of_any_size_is_copied(dtype):
     """Chunks of the first factor's copy have room for it, however its rows are divided."""
     random = np.random.RandomState(0)
-    n = LEAST_BYTES // 60 // np.dtype(dtype).itemsize
+    n = MIN_BYTES // 60 // np.dtype(dtype).itemsize
     for k in (61, 100, 192, 200, 255, 300):
         A, B = (random.normal(size=(k, size)).astype(dtype) for size in (700, n))
         exact, tolerance = A.T.astype(float) @ B.astype(float), 8 * k * np.finfo(dtype).eps
-        for m in range(max(LEAST_ROWS, 60), 700, 7 if k < 300 else 97):
+        for m in range(max(MIN_ROWS, 60), 700, 7 if k < 300 else 97):
             C = np.empty((m, n), dtype)
             product_tn(dtype(1.0), A[:, :m], B, dtype(0.0), C)
             np.testing.assert_allclose(C, exact[:m], 0, tolerance)
@@ -188,7 +188,7 @@ def test_a_row_does_not_depend_on_the_rows_beside_it(dtype, kind, shape):
     With a transposed second factor that holds for the few rows that take no copy of it.
     """
     m, n, k = shape
-    m = min(m, 2 * LEAST_ROWS - 1) if kind == NT else m
+    m = min(m, 2 * MIN_ROWS - 1) if kind == NT else m
     random = np.random.RandomState(0)
     A, B, _ = operands(kind, m, n, k, dtype, random)
     A, B = np.ascontiguousarray(A), np.ascontiguousarray(B)

@@ -44,7 +44,7 @@ def test_long_steps_are_shortened(visible, hidden):
     """All parameters then take the same share of their step, and the weights' has its limit."""
     X = np.random.RandomState(3).uniform(size=(10, 5))
     steps = []
-    for settings in ({}, {"most_step": 1e-3}, {"most_step": 1e3}):
+    for settings in ({}, {"max_step": 1e-3}, {"max_step": 1e3}):
         stack = stack_of(visible, hidden, (5, 4))
         before = stack.theta.copy()
         norms, _ = train(stack, X, 10, rule(offset_rate=0.01, **settings), 0.1)
@@ -71,7 +71,7 @@ def test_momentum_cannot_add_up_to_long_steps():
     stack = stack_of("gaussian", "relu", (5, 4))
     for step in range(20):
         before = stack.coefs[0].copy()
-        settings = rule(momentum=0.9, most_step=1e-2)
+        settings = rule(momentum=0.9, max_step=1e-2)
         train(stack, X, 10, settings, 1.0, first=10_000 + step)
         most = 1e-2 * max(1.0, np.linalg.norm(before))
         assert np.linalg.norm(stack.coefs[0] - before) <= most * (1 + 1e-9)
@@ -82,7 +82,7 @@ def test_steps_of_weights_that_are_zero_are_limited():
     X = np.random.RandomState(3).uniform(size=(10, 5))
     stack = stack_of("gaussian", "logistic", (5, 4), scale=0.0)
     stack.intercepts_hidden[0][:] = [-1.0, 0.0, 1.0, 2.0]
-    train(stack, X, 10, rule(most_step=1e-3), 0.1)
+    train(stack, X, 10, rule(max_step=1e-3), 0.1)
     assert np.linalg.norm(stack.coefs[0]) == pytest.approx(1e-3)
 
 
