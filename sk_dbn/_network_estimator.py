@@ -23,8 +23,8 @@ from sk_dbn._network_parameters import NetworkParameters
 from sk_dbn._pretraining import (
     WRAPPERS,
     check_pretrainable,
-    fitted_stack,
     is_pretrainable,
+    unwrapped_stack,
     warn_of_ignored,
     warn_of_retraining,
 )
@@ -35,7 +35,7 @@ from sk_dbn._samples import Samples, hold_out, weigh
 from sk_dbn._scaling import warn_of_features, warn_of_targets
 from sk_dbn.models import loop
 from sk_dbn.models.compilation import announce_compilation
-from sk_dbn.models.data import Data, canonical_order
+from sk_dbn.models.data import Data
 from sk_dbn.models.divergence import DivergenceCheck
 from sk_dbn.models.forward import shared_work
 from sk_dbn.models.initialisers import initial_weights
@@ -45,7 +45,7 @@ from sk_dbn.models.network import Network
 from sk_dbn.models.network_tasks import FineTuning, FirstPass, Validation
 from sk_dbn.models.network_trace import NetworkRecorder
 from sk_dbn.models.network_training import Training, TrainingSet
-from sk_dbn.models.orders import Orders
+from sk_dbn.models.orders import Orders, canonical_order
 from sk_dbn.models.scales import Scales
 from sk_dbn.models.schedules import PLANNED
 from sk_dbn.models.threads import threads
@@ -217,7 +217,7 @@ class BaseDeepNetwork(NetworkParameters, SuggestsNames, BaseEstimator, metaclass
             )
         check_pretrainable(hidden, activations)
         if isinstance(pretrainer, WRAPPERS):
-            return fitted_stack(pretrainer, hidden, activations[0], self.n_features_in_)
+            return unwrapped_stack(pretrainer, hidden, activations[0], self.n_features_in_)
         warn_of_retraining(pretrainer)
         stack = clone(pretrainer)
         stack.set_params(
@@ -439,7 +439,8 @@ class BaseDeepNetwork(NetworkParameters, SuggestsNames, BaseEstimator, metaclass
             self._fixed = {name: getattr(self, name) for name in FIXED_PARAMETERS}
         elif self.learning_rate == "auto" and self._schedule.is_planned:
             self._schedule = self._new_schedule()  # the schedule of fit has ended
-            self._fixed |= {name: getattr(self, name) for name in SCHEDULE_PARAMETERS}
+            changed = {name: getattr(self, name) for name in SCHEDULE_PARAMETERS}
+            self._fixed = self._fixed | changed
         self._warn_of_fixed()
         self._schedule.max_iter = self.max_iter_
         self.learning_rate_, self.learning_rate_init_ = self._schedule.name, self._schedule.initial
@@ -495,13 +496,15 @@ class BaseDeepNetwork(NetworkParameters, SuggestsNames, BaseEstimator, metaclass
             n_before=len(self.loss_curve_) if incremental else None,
         )
         self.n_iter_ = 0
-        loop.train(task, [Progress(self.verbose, self), NetworkListener(self, checkpoint)])
-        if task.is_reset:
-            self._optimiser = None
+        loop.train(task, self._listeners(checkpoint))
         if task.divergence is not None:
             self._warn_of_divergence(*task.divergence)
-        elif not (incremental or task.has_converged):
+        elif not (incremental or task.has_converged or task.is_stopped):
             self._warn_of_too_few_epochs()
+
+    def _listeners(self, checkpoint):
+        """Who is told of each epoch; its attributes are set first."""
+        return [NetworkListener(self, checkpoint), Progress(self.verbose, self)]
 
     def _watch(self, checkpoint, *names):
         """Have the checkpoint restore these attributes if training fails or is interrupted."""
@@ -528,12 +531,14 @@ class BaseDeepNetwork(NetworkParameters, SuggestsNames, BaseEstimator, metaclass
         self._reference_loss = check.reference_loss
         return check
 
-    def _warn_of_divergence(self, epoch, loss, is_first):
-        kept = "before training" if is_first else "of the last good epoch"
+    def _warn_of_divergence(self, epoch, loss, kept):
+        unit, advice = "epoch", "Lower learning_rate_init, which was "
+        advice += f"{self.learning_rate_init_:.3g}, or scale X and y"
+        if self.solver == "lbfgs":
+            unit, advice = "iteration", "Scale X and y"
         warnings.warn(
-            f"Training diverged in epoch {epoch}: the loss is {loss:.3g}. The weights "
-            f"{kept} were kept. Lower learning_rate_init, which was "
-            f"{self.learning_rate_init_:.3g}, or scale X and y, for example with StandardScaler.",
+            f"Training diverged in {unit} {epoch}: the loss is {loss:.3g}. The weights "
+            f"{kept} were kept. {advice}, for example with StandardScaler.",
             ConvergenceWarning,
         )
 
@@ -565,15 +570,15 @@ class BaseDeepNetwork(NetworkParameters, SuggestsNames, BaseEstimator, metaclass
         network = self._trained.astype(train.data.dtype)
         objective = LbfgsObjective(run, network, train, self.alpha, self._recorder)
         self._watch(checkpoint, "_network", "_random_state", "_recorder")
-        self.n_iter_ = 0
+        self.n_iter_, self._optimiser = 0, None  # which does not belong to what follows
         limits = self.max_iter, self.max_fun, self.tol
         task = LbfgsTask(objective, self._trained, *limits, validation, checkpoint, self.t_)
-        task.train([Progress(self.verbose, self), NetworkListener(self, checkpoint)])
+        task.train(self._listeners(checkpoint))
         if task.divergence is not None:
             self._warn_of_divergence(*task.divergence)
             return
         self.n_iter_ = task.result.nit
-        if task.result.status != 0:
+        if task.result.status != 0 and not task.is_stopped:
             self._warn_of_lbfgs(task.result)
         if task.result.success and is_steep(task.result, self.tol):
             warnings.warn(

@@ -133,7 +133,7 @@ def warn_of_retraining(pretrainer):
         )
 
 
-def fitted_stack(pretrainer, hidden, activation, n_features):
+def unwrapped_stack(pretrainer, hidden, activation, n_features):
     """Get the fitted stack in a wrapper, and check that it fits the network.
 
     Parameters

@@ -35,6 +35,13 @@ class NetworkListener(Listener):
             network.best_loss_ = min(network.best_loss_, task.loss)
         self._checkpoint.keep()
 
+    def task_ended(self, task):
+        """Keep the final parameters, which may be those of an earlier epoch."""
+        if task.is_reset:
+            self._estimator._optimiser = None
+        if task.n_iter > 0:
+            self._checkpoint.keep()
+
 
 class EpochCounts(list):
     """Numbers of epochs of all layers, a list whose minimum is compared with a number.
@@ -72,13 +79,14 @@ class StackListener(Listener):
                 self._checkpoint.keep()
 
     def task_ended(self, task):
-        """Set the attributes again, since early stopping may have restored an earlier epoch."""
-        if any(self._training.n_iter) and not self._partial:
-            self._estimator._publish(self._training, partial=False)
+        """The same for the final parameters, which may be those of an earlier epoch."""
+        if any(self._training.n_iter):
+            self.epoch_ended(task)
         if task.has_diverged:
+            epoch = task.n_before + task.n_iter + task.is_lost
             warnings.warn(
                 f"Training of layer {task.layer + 1} of {self._training.stack.n_layers} diverged "
-                f"in epoch {task.n_iter + task.is_lost}; the parameters are those of the last good "
+                f"in epoch {epoch}; the parameters are those of the last good "
                 "epoch. Lower learning_rate or momentum, or scale the data.",
                 ConvergenceWarning,
             )

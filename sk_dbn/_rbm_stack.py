@@ -38,10 +38,10 @@ from sk_dbn._stack_parameters import (
     warn_of_range,
 )
 from sk_dbn.models.compilation import announce_compilation
-from sk_dbn.models.data import Data, canonical_order
+from sk_dbn.models.data import Data
 from sk_dbn.models.fitted_stack import FittedStack
 from sk_dbn.models.initialisers import NAMES, initial_weights
-from sk_dbn.models.orders import Orders
+from sk_dbn.models.orders import Orders, canonical_order
 from sk_dbn.models.rbm import Stack
 from sk_dbn.models.rbm_training import RBMRecorder, probe_of
 from sk_dbn.models.scales import Scales
@@ -642,15 +642,14 @@ class BernoulliRBMStack(
             checkpoint.watch(random, getattr(self, "random_state_", None))
         progress = Progress(self.verbose, self)
         with announce_compilation(progress.say), threads(self.n_jobs) as run:
-            training = self._new_training(run, plain, order, units, random, continued, partial)
-            training.rates = rates
-            training.max_iters = [1] * len(sizes) if partial else max_iters
+            parts = run, plain, order, units, rates, max_iters, random, continued, partial
+            training = self._new_training(*parts)
             if checkpoint is not None:
                 checkpoint.watch(*training.changing)
             training.train([StackListener(self, training, partial, checkpoint), progress])
             self._publish(training, partial)
 
-    def _new_training(self, run, plain, order, units, random, continued, partial):
+    def _new_training(self, run, plain, order, units, rates, max_iters, random, continued, partial):
         """Prepare the training: the samples, the stack, its units and its recorders."""
         n_samples, n_features = plain.shape
         if order is None:
@@ -683,6 +682,8 @@ class BernoulliRBMStack(
             background=stack.means_up(run, data, 0, probe_of(order)),
             settings=settings_of(self, len(order)),
             stopping=stopping_rule_of(self, held_out, partial),
+            rates=rates,
+            max_iters=[1] * len(rates) if partial else max_iters,
             recorders=self._recorders_for(partial, len(units) - 1),
             n_before=getattr(self, "n_iter_", [0] * (len(units) - 1)) if partial else None,
         )

@@ -41,10 +41,10 @@ class SamplingMixin:
         check_is_fitted(self)
         _check_count("n_steps", n_steps, at_least=1)
         v = self.model_.means_up(self._read(X, reset=False), n_layers=0)
-        stack, random = self._stack.astype(v.dtype), self._generator(random_state)
+        random = self._generator(random_state)
         with threads(1):
-            v = generation.gibbs(stack, v, n_steps, random)
-        return self._visible.to_data(v).astype(self._stack.theta.dtype, copy=False)
+            v = generation.gibbs(self._stack, v, n_steps, random)
+        return self._visible.to_data(v)
 
     def sample(self, n_samples=1, *, n_steps=1000, return_means=False, random_state=None):
         """Generate samples from the stack as a deep belief network.
@@ -171,7 +171,7 @@ class SamplingMixin:
             for start in range(0, len(incomplete), CHUNK_ROWS):
                 rows = incomplete[start : start + CHUNK_ROWS]
                 missing = np.isnan(X[rows])
-                (v,) = self.model_.visible_values(np.where(missing, 0, X[rows]))
+                v = self.model_.means_up(np.where(missing, 0, X[rows]), n_layers=0)
                 v = self._visible.to_data(generation.complete(stack, v, missing, *settings))
                 X_new[rows] = np.where(missing, v, X_new[rows])
         return self._in_container(X_new, X_given)

@@ -11,7 +11,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.neural_network import BernoulliRBM
 
 from sk_dbn import BernoulliRBMStack, DBNClassifier, DeepMLPRegressor, WarmStart
-from sk_dbn._pretraining import STACK_ACTIVATIONS, WRAPPERS, check_pretrainable, fitted_stack
+from sk_dbn._pretraining import STACK_ACTIVATIONS, WRAPPERS, check_pretrainable, unwrapped_stack
 from sk_dbn.models.stack_training import StackTraining
 from sk_dbn.models.threads import run_serial
 
@@ -131,7 +131,7 @@ def test_nothing_is_said_of_what_agrees(params, network):
 def test_a_stack_that_fits_is_used_itself(wrapper):
     """Neither copied nor trained."""
     stack = fitted()
-    assert fitted_stack(wrapper(stack), [4, 3], "logistic", 5) is stack
+    assert unwrapped_stack(wrapper(stack), [4, 3], "logistic", 5) is stack
 
 
 @pytest.mark.parametrize(
@@ -149,7 +149,7 @@ def test_a_stack_that_fits_is_used_itself(wrapper):
 def test_a_fitted_stack_must_fit(wrapper, make, error, rule):
     """Sizes, activation, features, being fitted, being a stack."""
     with pytest.raises(error, match=rule):
-        fitted_stack(wrapper(make()), [4, 3], "logistic", 5)
+        unwrapped_stack(wrapper(make()), [4, 3], "logistic", 5)
 
 
 # ---------------------------------------------------------------------------

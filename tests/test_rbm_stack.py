@@ -23,7 +23,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sk_dbn import BernoulliRBMStack
 from sk_dbn.likelihood import log_likelihood
-from sk_dbn.models import rbm_training
+from sk_dbn.models import rbm_training, work
 from sk_dbn.models.threads import _state as threads_state
 
 
@@ -483,6 +483,16 @@ def test_complete_keeps_what_was_observed(digits, visible, dtype):
     assert np.isfinite(done).all()
     if visible == "bernoulli":
         assert done[gaps].min() >= -3 and done[gaps].max() <= 5
+
+
+def test_complete_takes_samples_that_are_read_in_several_pieces(digits, monkeypatch):
+    """Wide stacks are read fewer samples at a time than are completed together."""
+    X = digits[:50].copy()
+    X[:, ::3] = np.nan
+    stack = small(random_state=0).fit(digits[:100])
+    whole = stack.complete(X, n_steps=3, random_state=0)
+    monkeypatch.setattr(work, "PIECE_WORK", 7 * stack.model_.stack.row_work)
+    np.testing.assert_array_equal(stack.complete(X, n_steps=3, random_state=0), whole)
 
 
 def test_complete_without_gaps(digits):

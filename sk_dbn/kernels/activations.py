@@ -46,12 +46,13 @@ FACTS = {
     "step": Activation(STEP, "glorot_uniform", -_INF, _INF, False, False),
 }
 ACTIVATIONS = {name: facts.code for name, facts in FACTS.items()}
-_OUTPUT = Activation(-1, "glorot_uniform", -_INF, _INF, False, False)  # exp and softmax
+_OUTPUT = [Activation(code, "", -_INF, _INF, False, False) for code in (EXP, SOFTMAX)]
+_BY_CODE = {facts.code: facts for facts in (*FACTS.values(), *_OUTPUT)}
+BY_SLOPES = len(_BY_CODE)  # stands for an activation whose derivative was written, whichever it is
 LOW, HIGH, NEEDS_SLOPES = (
-    np.array([getattr(facts, name) for facts in (*FACTS.values(), _OUTPUT, _OUTPUT)])
+    np.array([getattr(_BY_CODE[code], name) for code in range(BY_SLOPES)])  # no code is left out
     for name in ("low", "high", "needs_slopes")
 )
-BY_SLOPES = 14  # stands for an activation whose derivative was written, whichever it is
 OUTPUT_ACTIVATIONS = {
     "identity": IDENTITY,
     "logistic": LOGISTIC,

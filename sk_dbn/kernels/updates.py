@@ -74,7 +74,6 @@ def begin_update(rbm, rule, update, work):
     for j in range(n_hidden):
         h[at, j] = gradient.h_gap[j]
         h[at + 1, j] = gradient.lam[j]
-    h[at + 2 : update.n_rows] = 0
     scale = real(1.0 / update.size)
     for i in range(update.n_rows):
         gradient.h_lam[i] = scale * dot(h[i], gradient.lam)

@@ -13,7 +13,6 @@ from sk_dbn.models.threads import run_serial
 
 MANY_VALUES = 2e6  # enough to use a second thread
 BLOCK_VALUES = 2**22  # maximum number of values read in one call
-SORTED_TOGETHER = 2**20  # maximum number of hashes sorted in one call
 
 _AS_IT_IS = (np.empty(0),) * 4  # shift, scale and limits of values read unchanged
 _CODES = {np.dtype(dtype): code for code, dtype in enumerate(DTYPES)}
@@ -145,36 +144,3 @@ class Data:
             first *= BLOCK
             call(fingerprints, self.source, first, np.uint32(seed), out[first : end * BLOCK])
         return out
-
-
-def canonical_order(run, *matrices):
-    """An order of the samples that depends only on their contents.
-
-    So the model does not depend on how samples are stored: shuffling them, or listing a sample
-    twice instead of giving it a weight of 2, changes nothing.
-
-    Parameters
-    ----------
-    run : callable, from `threads`
-    *matrices : Data
-        Inputs, and targets if there are any, with one row per sample.
-
-    Returns
-    -------
-    int64 ndarray of shape (n_samples,)
-    """
-    with np.errstate(over="ignore"):
-        hashes = sum(m.fingerprints(run, seed) for seed, m in enumerate(matrices))
-    return _sorted_order(hashes)
-
-
-def _sorted_order(hashes):
-    """The stable order that sorts 64-bit hashes, found in short calls."""
-    n_bits = max(0, int(np.ceil(np.log2(max(len(hashes), 1) / SORTED_TOGETHER))))
-    if n_bits == 0:
-        return np.argsort(hashes, kind="stable")
-    order, heads = [], (hashes >> np.uint64(64 - n_bits)).astype(np.uint16)  # few bytes to compare
-    for head in range(2**n_bits):
-        places = np.flatnonzero(heads == head)
-        order.append(places[np.argsort(hashes[places], kind="stable")])
-    return np.concatenate(order)

@@ -3,6 +3,8 @@
 import numpy as np
 import scipy.optimize
 
+from sk_dbn.models.loop import tell
+from sk_dbn.models.network_tasks import INITIAL, LAST_GOOD
 from sk_dbn.models.network_training import NetworkBuffers, loss_and_gradient
 from sk_dbn.models.pace import TeamPace
 
@@ -114,14 +116,16 @@ class LbfgsTask:
         ----------
         listeners : sequence of Listener
         """
-        for listener in listeners:
-            listener.task_began(self)
+        self.is_stopped = False
+        tell(listeners, "task_began", self)
+        tell(listeners, "epoch_began", self)
 
         def end_iteration(x):
             if self._end_iteration(x):
-                answers = [listener.epoch_ended(self) for listener in listeners]
-                if any(answers):
+                self.is_stopped = tell(listeners, "epoch_ended", self)
+                if self.is_stopped:
                     raise StopIteration
+                tell(listeners, "epoch_began", self)
 
         self.result = scipy.optimize.minimize(
             self.objective,
@@ -132,8 +136,7 @@ class LbfgsTask:
             options={"maxfun": self.max_fun, "maxiter": self.n_epochs, "gtol": self.tol},
         )
         self._finish()
-        for listener in listeners:
-            listener.task_ended(self)
+        tell(listeners, "task_ended", self)
 
     def _end_iteration(self, x):
         """Store the parameters and measures; return whether parameters and loss are finite."""
@@ -155,7 +158,7 @@ class LbfgsTask:
         self.theta[:] = self.result.x
         if not (np.isfinite(self.loss) and np.isfinite(self.theta).all()):
             self.checkpoint.restore(self.objective.recorder)
-            self.divergence = self.n_iter + 1, self.loss, self.n_iter == 0
+            self.divergence = self.n_iter + 1, self.loss, LAST_GOOD if self.n_iter else INITIAL
 
 
 def is_steep(result, tol):

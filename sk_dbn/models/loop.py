@@ -9,17 +9,24 @@ class Listener:
     A task has a `name`, such as "epoch" or "layer 2 of 3, epoch"; `n_epochs`, the maximum number
     of epochs, or None if unknown; `n_iter`, the number of complete epochs; `n_before`, those of
     previous calls; `measures`, a dict of the last epoch's results; and `message`, a str or None.
-    The methods are called in the thread of the fit. If they raise an error, the fit ends.
+    The methods are called in the thread of the fit. If they raise an error, the fit fails, and the
+    estimator is as before; no method is called after that.
     """
 
     def task_began(self, task):
         """Called before the first epoch."""
 
+    def epoch_began(self, task):
+        """Called before each epoch; if the epoch fails, `task_ended` follows."""
+
     def epoch_ended(self, task):
         """Called after each successful epoch; return True to end the task."""
 
     def task_ended(self, task):
-        """Called when the task has set the final parameters, converged or not."""
+        """Called when the task has set the final parameters, converged or not.
+
+        Return True to leave out the tasks that would follow, those of the layers above.
+        """
 
 
 def train(task, listeners=()):
@@ -28,20 +35,31 @@ def train(task, listeners=()):
     Parameters
     ----------
     task : object
-        Has `is_over`; `run_epoch`, which returns False if the epoch failed and restores the
-        parameters before it; `finish`, which sets the final parameters; and the attributes
-        listed in `Listener`.
+        Has `is_over`; `run_epoch`, which returns False if the epoch failed; `finish`, which sets
+        the final parameters; and the attributes listed in `Listener`. Its attribute `is_stopped`
+        is set: whether a listener ended it.
     listeners : sequence of Listener
+
+    Returns
+    -------
+    bool
+        Whether a listener wants no other task to follow.
     """
-    for listener in listeners:
-        listener.task_began(task)
-    is_stopped = False
-    while not (task.is_over or is_stopped) and task.run_epoch():
-        answers = [listener.epoch_ended(task) for listener in listeners]
-        is_stopped = any(answers)
+    task.is_stopped = False
+    tell(listeners, "task_began", task)
+    while not (task.is_over or task.is_stopped):
+        tell(listeners, "epoch_began", task)
+        if not task.run_epoch():
+            break
+        task.is_stopped = tell(listeners, "epoch_ended", task)
     task.finish()
-    for listener in listeners:
-        listener.task_ended(task)
+    return tell(listeners, "task_ended", task)
+
+
+def tell(listeners, event, task):
+    """Tell all listeners of an event; return whether one of them answers True."""
+    answers = [getattr(listener, event)(task) for listener in listeners]
+    return any(answers)
 
 
 class Patience:

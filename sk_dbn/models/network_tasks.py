@@ -5,6 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from sk_dbn.models.network_training import TrainingSet
+from sk_dbn.models.transaction import Snapshot
+
+# Which parameters are kept if training diverges.
+INITIAL, LAST_GOOD, BEST = "before training", "of the last good epoch", "of the best epoch"
 
 
 @dataclass
@@ -154,8 +158,8 @@ class FineTuning(NetworkTask):
         Number of samples seen, including previous calls.
     has_converged : bool
         Whether training ended because nothing improved.
-    divergence : tuple of int, float and bool, or None
-        If training diverged: the epoch, its loss, and whether the parameters are the initial ones.
+    divergence : tuple of int, float and str, or None
+        If training diverged: the epoch, its loss, and which parameters were kept.
     is_reset : bool
         Whether the parameters are of an earlier epoch, so the optimiser must start again.
     """
@@ -184,6 +188,9 @@ class FineTuning(NetworkTask):
         self.checkpoint, self.recorder, self.t = checkpoint, recorder, n_seen
         self.loss = self.score = self.validation_loss = np.nan
         self.has_converged, self.divergence, self.is_reset = False, None, False
+        training = self.training
+        changing = training.network, training.optimiser, self.schedule, patience, self.orders.random
+        self._start = Snapshot(*changing)  # until the first epoch is complete
 
     @property
     def theta(self):
@@ -204,7 +211,7 @@ class FineTuning(NetworkTask):
             return False
         self.divergence_check.end_epoch(loss, before)
         self.n_iter, self.t = self.n_iter + 1, self.t + len(self.orders.rows)
-        self.loss = loss
+        self.loss, self._start = loss, None
         if self._improved() and self.stops_early:
             self.best = self.theta.copy()
         self.schedule.end_epoch(self.t)
@@ -221,18 +228,20 @@ class FineTuning(NetworkTask):
 
     def _restore_last_epoch(self, loss):
         """Restore the weights of the last good epoch, but keep the trace."""
+        epoch, check = self.n_before + self.n_iter + 1, self.divergence_check
+        if self.n_iter == 0:
+            self._start.restore()
+            self.divergence = epoch, loss, INITIAL
+            return
         self.checkpoint.restore(self.recorder)
-        is_first = self.n_iter == 0
-        check = self.divergence_check
-        if not is_first and check.is_too_large(check.loss_of(self.theta)):
-            # The loss of that epoch did not include its last updates, which were bad.
-            is_first = self._restore_good()
-        self.divergence = self.n_iter + 1, loss, is_first
+        # The loss of that epoch did not include its last updates, which may have been bad.
+        is_bad = check.is_too_large(check.loss_of(self.theta))
+        self.divergence = epoch, loss, self._restore_good() if is_bad else LAST_GOOD
 
     def _restore_good(self):
-        """Restore the last good weights; return whether they are the initial ones."""
+        """Restore the last good weights; return which they are."""
         self.theta[:], self.is_reset = self.divergence_check.good, True
-        return self.divergence_check.is_first
+        return INITIAL if self.divergence_check.is_first else LAST_GOOD
 
     def _improved(self):
         """Validate, count the epoch, and return whether it is the best so far."""
@@ -265,6 +274,8 @@ class FineTuning(NetworkTask):
         check = self.divergence_check
         if self.best is not None and not check.is_too_large(check.loss_of(self.best)):
             self.theta[:] = self.best
+            if self.divergence is not None:
+                self.divergence = *self.divergence[:2], BEST
         if self.is_incremental or self.divergence is not None:
             return
         loss = check.loss_of(self.theta)

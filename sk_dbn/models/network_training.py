@@ -285,8 +285,10 @@ class Training:
         for way, first, end in self._pace.team_calls(run, n_batches, each):
             piece = order[first * batch : end * batch]
             self._minibatches(way, piece, rates[first:end], loss)
-            if recorder is not None and (each or end == n_batches):
-                recorder.record(self, end / n_batches, 1 if each else n_batches)
+            if each:
+                recorder.record(self, end / n_batches, 1)
+        if recorder is not None and not each:
+            recorder.record(self, 1.0, n_batches)
         data_loss, penalty, n_rows = loss
         return (self.training_set.loss_factor * data_loss + penalty) / n_rows
 

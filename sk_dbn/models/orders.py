@@ -9,6 +9,7 @@ from sk_dbn.models import memory
 
 LARGE_FILE = 0.5  # share of the computer's memory; larger files are read block by block
 BLOCK_BYTES = 2**20  # of a block of consecutive rows
+SORTED_TOGETHER = 2**20  # maximum number of hashes sorted in one call
 BLOCKS_MIXED = 64  # number of blocks whose rows are shuffled together
 
 
@@ -92,3 +93,36 @@ def shuffled(random, order, together=0):
         mixed = np.concatenate([order[start : start + together] for start in starts])
         visits.append(random.permutation(mixed))
     return np.concatenate(visits)
+
+
+def canonical_order(run, *matrices):
+    """An order of the samples that depends only on their contents.
+
+    So the model does not depend on how samples are stored: shuffling them, or listing a sample
+    twice instead of giving it a weight of 2, changes nothing.
+
+    Parameters
+    ----------
+    run : callable, from `threads`
+    *matrices : Data
+        Inputs, and targets if there are any, with one row per sample.
+
+    Returns
+    -------
+    int64 ndarray of shape (n_samples,)
+    """
+    with np.errstate(over="ignore"):
+        hashes = sum(m.fingerprints(run, seed) for seed, m in enumerate(matrices))
+    return _sorted_order(hashes)
+
+
+def _sorted_order(hashes):
+    """The stable order that sorts 64-bit hashes, found in short calls."""
+    n_bits = max(0, int(np.ceil(np.log2(max(len(hashes), 1) / SORTED_TOGETHER))))
+    if n_bits == 0:
+        return np.argsort(hashes, kind="stable")
+    order, heads = [], (hashes >> np.uint64(64 - n_bits)).astype(np.uint16)  # few bytes to compare
+    for head in range(2**n_bits):
+        places = np.flatnonzero(heads == head)
+        order.append(places[np.argsort(hashes[places], kind="stable")])
+    return np.concatenate(order)

@@ -10,6 +10,8 @@ TRIAL_CALL = 2e-3  # seconds of each call of a trial, which compares serial and 
 N_TRIAL_CALLS = 3  # of each kind, alternating; the shortest time counts
 FIRST_PAUSE, LONGEST_PAUSE = 0.25, 4.0  # seconds between two trials
 LONG_UNIT = 5e-3  # seconds; such a unit is worth sharing on any processor
+MAX_UNITS = 2**20  # of a call; more would take long if the processor became slow
+SHORTEST = 1e-7  # seconds; a coarse clock may measure none
 CLEARLY_LESS = 0.95  # share of the other kind's time; change only if the time is shorter
 
 
@@ -44,12 +46,14 @@ class Pace:
             end = min(first + (1 if each else self._per_call), n_units)
             start = time.perf_counter()
             yield first, end
-            self._adapt(time.perf_counter() - start)
+            if not each:
+                self._adapt(time.perf_counter() - start)
             first = end
 
     def _adapt(self, elapsed):
         if elapsed < LONGEST_CALL / 2:
-            self._per_call *= 2 if elapsed > LONGEST_CALL / 16 else 8
+            more = 2 if elapsed > LONGEST_CALL / 16 else 8
+            self._per_call = min(more * self._per_call, MAX_UNITS)
         elif elapsed > LONGEST_CALL:
             self._per_call = max(1, self._per_call // 2)
 
@@ -107,7 +111,7 @@ class TeamPace(Pace):
         return self._way, self._per_call
 
     def _note(self, way, count, elapsed):
-        self._unit = min(self._unit, elapsed / count)
+        self._unit = min(self._unit, max(elapsed, SHORTEST) / count)
         if not self._left:
             self._adapt(elapsed)
             return

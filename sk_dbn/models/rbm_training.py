@@ -347,8 +347,10 @@ class RBMTraining:
         run = self.buffers.call(run)
         for way, first, end in self._pace.team_calls(run, n_batches, each):
             self._minibatches(way, order[first * batch : end * batch], end - first)
-            if recorder is not None and (each or end == n_batches):
-                recorder.record(self, end / n_batches, 1 if each else n_batches)
+            if each:
+                recorder.record(self, end / n_batches, 1)
+        if recorder is not None and not each:
+            recorder.record(self, 1.0, n_batches)
 
     def _minibatches(self, run, order, count):
         """One compiled call."""

@@ -71,13 +71,13 @@ class StackTraining:
         Some of the samples, as the visible units read them.
     settings : Settings
     stopping : StoppingRule
+    rates : list of float
+        Learning rate of each layer.
+    max_iters : list of int
+        Maximum number of epochs of each layer.
     recorders : list of RBMRecorder, or None
     n_before : list of int or None
         Epochs of each layer in calls before, where this is one epoch of many.
-    rates : list of float, default=()
-        Learning rate of each layer.
-    max_iters : list of int, default=()
-        Maximum number of epochs of each layer.
 
     Attributes
     ----------
@@ -97,10 +97,10 @@ class StackTraining:
     background: np.ndarray
     settings: Settings
     stopping: StoppingRule
+    rates: list
+    max_iters: list
     recorders: list[RBMRecorder] | None
     n_before: list | None
-    rates: list = ()
-    max_iters: list = ()
 
     def __post_init__(self):
         self.n_iter = [0] * self.stack.n_layers
@@ -119,7 +119,8 @@ class StackTraining:
             Told of an `RBMTask` for each.
         """
         for layer in range(self.stack.n_layers):
-            train(RBMTask(self, layer), listeners)
+            if train(RBMTask(self, layer), listeners):
+                break
 
     def data_of(self, layer):
         """The data as the lowest weights act on them that an RBM's input has passed.

@@ -5,6 +5,10 @@ import pytest
 
 from sk_dbn.kernels.activations import (
     ACTIVATIONS,
+    BY_SLOPES,
+    FACTS,
+    HIGH,
+    LOW,
     NEEDS_SLOPES,
     OUTPUT_ACTIVATIONS,
     activate,
@@ -200,3 +204,13 @@ def test_every_name_is_tested():
     assert set(CODES) == set(reference.ACTIVATIONS)
     assert set(ACTIVATIONS) == set(reference.DERIVATIVES)
     assert len(set(CODES.values())) == len(CODES)
+
+
+def test_codes_are_places_in_the_tables():
+    """What is looked up by code is that of the activation, in whatever order they are listed."""
+    codes = {*ACTIVATIONS.values(), *OUTPUT_ACTIVATIONS.values()}
+    assert sorted(codes) == list(range(BY_SLOPES))
+    assert len(LOW) == len(HIGH) == len(NEEDS_SLOPES) == BY_SLOPES
+    for facts in FACTS.values():
+        assert (LOW[facts.code], HIGH[facts.code]) == (facts.low, facts.high)
+        assert NEEDS_SLOPES[facts.code] == facts.needs_slopes

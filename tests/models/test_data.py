@@ -7,7 +7,8 @@ import pytest
 import scipy.sparse
 
 from sk_dbn.kernels.gather import gather
-from sk_dbn.models.data import Data, canonical_order
+from sk_dbn.models.data import Data
+from sk_dbn.models.orders import canonical_order
 from sk_dbn.models.threads import run_serial
 from tests import reference
 

@@ -37,6 +37,9 @@ class Told(Listener):
     def task_began(self, task):
         task.events.append("began")
 
+    def epoch_began(self, task):
+        task.events.append("epoch begins")
+
     def epoch_ended(self, task):
         task.events.append("ended")
         return task.n_iter == self.last
@@ -52,7 +55,8 @@ class Told(Listener):
 def test_listeners_are_told_in_order(task, last, n_epochs, n_ended):
     """Of each complete epoch, of no other, and of the end when the parameters are final."""
     train(task, [Told(last)])
-    whole = ["epoch", "ended"] * n_ended + ["epoch"] * (n_epochs - n_ended)
+    whole = ["epoch begins", "epoch", "ended"] * n_ended
+    whole += ["epoch begins", "epoch"] * (n_epochs - n_ended)
     assert task.events == ["began", *whole, "finish", "over"]
 
 
@@ -60,7 +64,9 @@ def test_all_are_told_although_one_says_stop():
     """The answer of the first does not keep the second from hearing."""
     task = Task(5)
     train(task, [Told(1), Told()])
-    assert task.events == ["began"] * 2 + ["epoch"] + ["ended"] * 2 + ["finish"] + ["over"] * 2
+    epoch = ["epoch begins"] * 2 + ["epoch"] + ["ended"] * 2
+    assert task.events == ["began"] * 2 + epoch + ["finish"] + ["over"] * 2
+    assert task.is_stopped
 
 
 def test_a_listener_hears_what_it_wants():

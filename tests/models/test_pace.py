@@ -93,3 +93,22 @@ def test_calls_are_short_and_cover_all_units_once(clock, seconds):
 def test_the_first_call_may_be_larger(clock):
     assert next(Pace(5).calls(100)) == (0, 5)
     assert next(Pace(0).calls(100)) == (0, 1)
+
+
+def test_calls_do_not_grow_without_bound(clock):
+    """So that they soon are short again if the processor becomes slow."""
+    fast = Pace()
+    clock.make(((run_serial, *part) for part in fast.calls(10**9)), {run_serial: 1e-12})
+    first, end = next(fast.calls(10**9))
+    assert end - first <= pace.MAX_UNITS
+    single = Pace()
+    clock.make(((run_serial, *part) for part in single.calls(50, each=True)), {run_serial: 1e-9})
+    assert next(single.calls(100)) == (0, 1)  # units that have to be single say nothing of others
+
+
+def test_a_clock_may_stand_still(clock):
+    """A coarse one measures nothing for a short call."""
+    made = clock.make(
+        TeamPace().team_calls(run_parallel, 10_000), {run_serial: 0.0, run_parallel: 0.0}
+    )
+    assert made[-1][2] == 10_000
