@@ -6,7 +6,7 @@ import time
 from sk_dbn.models.threads import run_parallel, run_serial
 
 LONGEST_CALL = 0.1  # seconds in compiled code, so that Ctrl-C works
-TRIAL_CALL = 2e-3  # seconds of each call of a trial, which compares serial and parallel calls
+TRIAL_CALL = 5e-3  # seconds of a call in a trial; in shorter ones, data still move between caches
 N_TRIAL_CALLS = 3  # of each kind, alternating; the shortest time counts
 FIRST_PAUSE, LONGEST_PAUSE = 0.25, 4.0  # seconds between two trials
 LONG_UNIT = 5e-3  # seconds; such a unit is worth sharing on any processor

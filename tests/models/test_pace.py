@@ -56,7 +56,7 @@ def test_a_disturbed_call_does_not_decide(clock):
     team, seconds = TeamPace(), {run_serial: 2e-4, run_parallel: 1e-4}
     trials = 0
     for way, first, end in team.team_calls(run_parallel, 10_000):
-        is_trial = end - first == 20 and way is run_parallel
+        is_trial = end - first == round(pace.TRIAL_CALL / 1e-4) and way is run_parallel
         trials += is_trial
         clock.now += (end - first) * seconds[way] + 0.05 * (is_trial and trials % 3 == 0)
     made = clock.make(team.team_calls(run_parallel, 10_000), seconds)
