@@ -153,7 +153,7 @@ class BaseDeepNetwork(NetworkParameters, SuggestsNames, BaseEstimator, metaclass
             order = np.arange(X.shape[0])
         if repeats.min() == 0:
             order = order[repeats[order] > 0]
-        return Samples(X, data, y, targets, labelled, repeats, weight, order)
+        return Samples(data, y, targets, labelled, repeats, weight, order)
 
     def _labelled(self, y):
         """Which samples have a label."""
@@ -168,7 +168,7 @@ class BaseDeepNetwork(NetworkParameters, SuggestsNames, BaseEstimator, metaclass
         hidden = layer_sizes(self.hidden_layer_sizes)
         activations = self._activations(len(hidden))
         stack = self._make_stack(hidden, activations, samples)
-        units = [samples.X.shape[1], *hidden, self._n_output_units]
+        units = [samples.data.shape[1], *hidden, self._n_output_units]
         check_layers_fit(self.hidden_layer_sizes, units, 4 * np.dtype(self.dtype).itemsize)
         network = Network(units, activations, self.out_activation_, self.dtype, self.shortcut)
         init = self._inits(units)
@@ -300,6 +300,8 @@ class BaseDeepNetwork(NetworkParameters, SuggestsNames, BaseEstimator, metaclass
         data, held_out = self._training_input(run, samples.data, rows), None
         if self._stops_early and X_val is None and self.solver != "lbfgs":
             rows, held_out = hold_out(self, rows, samples)
+            if data.together:  # they have to ascend
+                rows, held_out = np.sort(rows), np.sort(held_out)
         parts = data, samples.targets, samples.weight, self._loss
         train = TrainingSet(*parts, samples.repeated(rows), self._loss_option)
         if X_val is not None or y_val is not None:
@@ -346,7 +348,7 @@ class BaseDeepNetwork(NetworkParameters, SuggestsNames, BaseEstimator, metaclass
         """Store the scales of inputs and targets, and warn if they are bad for learning."""
         stack = self.pretrainer_
         if stack is None:
-            self._input_scales = Scales.of(samples.X, train.order)
+            self._input_scales = Scales.of(samples.data.X, train.order)
         else:
             self._input_scales = stack._input_scales
         self._target_scales = Scales.of(train.targets, train.order) if is_regressor(self) else None

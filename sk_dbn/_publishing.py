@@ -62,19 +62,17 @@ class StackListener(Listener):
     ----------
     estimator : BernoulliRBMStack
     training : StackTraining
-    partial : bool
-        Whether this is a call of `partial_fit`.
     checkpoint : Checkpoint or None
     """
 
-    def __init__(self, estimator, training, partial, checkpoint):
+    def __init__(self, estimator, training, checkpoint):
         self._estimator, self._training = estimator, training
-        self._partial, self._checkpoint = partial, checkpoint
+        self._checkpoint = checkpoint
 
     def epoch_ended(self, task):
         """Set the attributes and save the present state for Ctrl-C."""
-        if not self._partial:
-            self._estimator._publish(self._training, partial=False)
+        if self._training.n_before is None:  # a call of fit
+            self._estimator._publish(self._training)
             if self._checkpoint is not None:
                 self._checkpoint.keep()
 

@@ -25,6 +25,7 @@ from sk_dbn._input import check_real, read_input, read_input_again
 from sk_dbn._names import Names, SuggestsNames
 from sk_dbn._progress import Progress
 from sk_dbn._publishing import EpochCounts, StackListener
+from sk_dbn._samples import number_held_out
 from sk_dbn._sampling import SamplingMixin
 from sk_dbn._scaling import warn_of_features
 from sk_dbn._stack_parameters import (
@@ -646,8 +647,8 @@ class BernoulliRBMStack(
             training = self._new_training(*parts)
             if checkpoint is not None:
                 checkpoint.watch(*training.changing)
-            training.train([StackListener(self, training, partial, checkpoint), progress])
-            self._publish(training, partial)
+            training.train([StackListener(self, training, checkpoint), progress])
+            self._publish(training)
 
     def _new_training(self, run, plain, order, units, rates, max_iters, random, continued, partial):
         """Prepare the training: the samples, the stack, its units and its recorders."""
@@ -698,9 +699,9 @@ class BernoulliRBMStack(
             return kept
         return [RBMRecorder(each_batch) for _ in range(n_layers)]
 
-    def _publish(self, training, partial):
+    def _publish(self, training):
         """Set the fitted attributes."""
-        stack, n_iter = training.stack, training.n_iter
+        stack = training.stack
         self.n_features_in_ = int(stack.units[0])
         self.random_state_ = training.orders.random
         self._stack, self._visible, self._means = stack, training.visible, training.means
@@ -709,9 +710,8 @@ class BernoulliRBMStack(
         self._n_features_out = int(stack.units[-1])
         self.visible_ = training.visible.kind
         self.n_layers_ = stack.n_layers
-        if partial and hasattr(self, "n_iter_"):
-            n_iter = [before + now for before, now in zip(self.n_iter_, n_iter, strict=True)]
-        self.n_iter_ = EpochCounts(n_iter)
+        before = training.n_before or [0] * stack.n_layers
+        self.n_iter_ = EpochCounts(map(sum, zip(before, training.n_iter, strict=True)))
 
     def _new_stack(self, units, visible, moments, random):
         """A stack with its first weights."""
@@ -737,13 +737,7 @@ class BernoulliRBMStack(
         if partial or not self.early_stopping:
             return order, None
         n = len(order)
-        n_held_out = int(np.ceil(self.validation_fraction * n))
-        if n_held_out >= n:
-            raise ValueError(
-                f"validation_fraction={self.validation_fraction} of {n} samples leaves none to "
-                "train on. Use more samples, a smaller validation_fraction or "
-                "early_stopping=False."
-            )
+        n_held_out = number_held_out(self.validation_fraction, n)
         held_out = np.zeros(n, dtype=bool)
         held_out[random.permutation(n)[:n_held_out]] = True
         return order[~held_out], order[held_out]

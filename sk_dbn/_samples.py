@@ -21,7 +21,6 @@ class Samples:
 
     Parameters
     ----------
-    X : ndarray or CSR matrix of shape (n_samples, n_features)
     data : Data
         X in the precision of the network.
     y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
@@ -36,7 +35,6 @@ class Samples:
         Indices of the samples that count, each once.
     """
 
-    X: object
     data: Data
     y: np.ndarray
     targets: np.ndarray
@@ -148,6 +146,40 @@ def of_mean_one(weight, repeats):
     return weight / (mean or 1.0)
 
 
+def number_held_out(fraction, n_samples, at_least=1):
+    """The number of samples to hold out.
+
+    Parameters
+    ----------
+    fraction : float
+        `validation_fraction`.
+    n_samples : int
+    at_least : int, default=1
+
+    Returns
+    -------
+    int
+        The share of the samples, rounded up.
+
+    Raises
+    ------
+    ValueError
+        If it is too small, or leaves no sample to train on.
+    """
+    n_held_out = math.ceil(fraction * n_samples)
+    if n_held_out < at_least:
+        raise ValueError(
+            "The validation set is too small. Increase 'validation_fraction' "
+            "or the size of your dataset."
+        )
+    if n_held_out >= n_samples:
+        raise ValueError(
+            f"validation_fraction={fraction} of {n_samples} samples leaves none to train on. Use "
+            "more samples, a smaller validation_fraction or early_stopping=False."
+        )
+    return n_held_out
+
+
 def hold_out(network, rows, samples):
     """Hold out a `validation_fraction` of the rows.
 
@@ -160,7 +192,6 @@ def hold_out(network, rows, samples):
     Returns
     -------
     rows, held_out : int64 ndarrays
-        Ascending if rows are read block by block.
 
     Raises
     ------
@@ -168,17 +199,7 @@ def hold_out(network, rows, samples):
         If either has too few rows.
     """
     fraction, n = network.validation_fraction, len(rows)
-    n_held_out = math.ceil(fraction * n)
-    if n_held_out < 2:
-        raise ValueError(
-            "The validation set is too small. Increase 'validation_fraction' "
-            "or the size of your dataset."
-        )
-    if n_held_out >= n:
-        raise ValueError(
-            f"validation_fraction={fraction} of {n} samples leaves none to train on. Use more "
-            "samples, a smaller validation_fraction or early_stopping=False."
-        )
+    n_held_out = number_held_out(fraction, n, at_least=2)
     labels = None
     if is_classifier(network) and samples.targets.shape[1] == 1:  # not multi-label
         labels = samples.targets[rows, 0]
@@ -190,8 +211,6 @@ def hold_out(network, rows, samples):
             "which is needed for training. Use more samples, give X_val and y_val, or set "
             "early_stopping=False."
         )
-    if samples.data.together:
-        rows, held_out = np.sort(rows), np.sort(held_out)
     return rows, held_out
 
 

@@ -8,7 +8,7 @@ from sk_dbn.models.threads import run_serial
 from sk_dbn.models.work import SMALL_WORK
 
 PREDICTION_ROWS = 192  # rows that go through the layers together
-FIRST_CALL = 2e9  # floating-point operations of the first call, whatever the machine
+FIRST_CALL = 2e9  # floating-point operations of the first call, on any processor
 LARGEST_BLOCK = 4e9  # floating-point operations of rows that go through the layers together
 
 

@@ -188,9 +188,7 @@ class FineTuning(NetworkTask):
         self.checkpoint, self.recorder, self.t = checkpoint, recorder, n_seen
         self.loss = self.score = self.validation_loss = np.nan
         self.has_converged, self.divergence, self.is_reset = False, None, False
-        training = self.training
-        changing = training.network, training.optimiser, self.schedule, patience, self.orders.random
-        self._start = Snapshot(*changing)  # until the first epoch is complete
+        self._random = Snapshot(self.orders.random)  # after the initial weights were drawn
 
     @property
     def theta(self):
@@ -211,7 +209,7 @@ class FineTuning(NetworkTask):
             return False
         self.divergence_check.end_epoch(loss, before)
         self.n_iter, self.t = self.n_iter + 1, self.t + len(self.orders.rows)
-        self.loss, self._start = loss, None
+        self.loss = loss
         if self._improved() and self.stops_early:
             self.best = self.theta.copy()
         self.schedule.end_epoch(self.t)
@@ -228,15 +226,14 @@ class FineTuning(NetworkTask):
 
     def _restore_last_epoch(self, loss):
         """Restore the weights of the last good epoch, but keep the trace."""
-        epoch, check = self.n_before + self.n_iter + 1, self.divergence_check
-        if self.n_iter == 0:
-            self._start.restore()
-            self.divergence = epoch, loss, INITIAL
-            return
         self.checkpoint.restore(self.recorder)
-        # The loss of that epoch did not include its last updates, which may have been bad.
-        is_bad = check.is_too_large(check.loss_of(self.theta))
-        self.divergence = epoch, loss, self._restore_good() if is_bad else LAST_GOOD
+        if self.n_iter == 0:
+            self._random.restore()  # the checkpoint has that of before the call
+        kept, check = INITIAL if self.n_iter == 0 else LAST_GOOD, self.divergence_check
+        # The loss of the last epoch did not include its last updates, which may have been bad.
+        if self.n_iter > 0 and check.is_too_large(check.loss_of(self.theta)):
+            kept = self._restore_good()
+        self.divergence = self.n_before + self.n_iter + 1, loss, kept
 
     def _restore_good(self):
         """Restore the last good weights; return which they are."""

@@ -172,12 +172,12 @@ class RBMTask:
         if self._recorder and self._recorder.is_empty:
             self._recorder.record_start(whole.run, self.training)
         self._worst = self.training.worst()
-        self._state = Snapshot(*self.training.changing, *self._going_on)
+        self._state = Snapshot(*self.training.changing, *self._not_returning)
         self._best = self._good = None
 
     @property
-    def _going_on(self):
-        """What does not return to an earlier epoch than the last complete one."""
+    def _not_returning(self):
+        """Objects that stay as they are when parameters return to an earlier epoch."""
         return self.whole.orders.random, self._recorder
 
     @property
@@ -191,7 +191,7 @@ class RBMTask:
         return self.schedule.is_over
 
     def run_epoch(self):
-        """Visit the samples once; False if that ruined the parameters, which then are as before."""
+        """Run one epoch; if it diverged, restore the state before it and return False."""
         training, whole = self.training, self.whole
         training.rate = self._rate * self.schedule.factor
         training.epoch(whole.run, whole.orders.next(), self._recorder)
@@ -205,7 +205,7 @@ class RBMTask:
         return True
 
     def _end_epoch(self, before, value, margin):
-        """Count an epoch, and decide whether the next one is to be a last one."""
+        """Count a good epoch, and remember the states that training may return to."""
         if self.training.divergence() <= self._worst:
             self._good = None
         elif self._good is None:
@@ -220,10 +220,10 @@ class RBMTask:
         self.measures = {"reconstruction KL": self.training.divergence()}
 
     def finish(self):
-        """Return to the best epoch where that was asked for, and to a good one in any case."""
+        """Restore the best epoch with early stopping; restore a good one if training diverged."""
         if self._best is not None:
-            self._best.restore(*self._going_on)
+            self._best.restore(*self._not_returning)
         self.has_diverged = not self.training.divergence() <= self._worst
         if self.has_diverged and self._good is not None:
-            self._good.restore(*self._going_on)
+            self._good.restore(*self._not_returning)
         self.has_diverged |= self.is_lost
