@@ -5,17 +5,19 @@ import numpy as np
 from sk_dbn.kernels.feed_forward import Layers, predict_rows
 from sk_dbn.models.pace import Pace
 from sk_dbn.models.threads import run_serial
-from sk_dbn.models.work import SMALL_WORK
 
-PREDICTION_ROWS = 192  # rows that go through the layers together
+MIN_ROWS, MAX_ROWS = 32, 192  # rows that go through the layers together
+N_BLOCKS = 8  # into which rows are divided if the blocks are not too small or too large
+LARGE_WORK = 2e7  # floating-point operations; threads take a tenth of a millisecond to wake
 FIRST_CALL = 2e9  # floating-point operations of the first call, on any processor
 LARGEST_BLOCK = 4e9  # floating-point operations of rows that go through the layers together
 
 
 def shared_work(layers, n_rows):
-    """Floating-point operations of some rows that threads can share: none of a single block."""
+    """Floating-point operations of some rows that threads can share: none if they are few."""
     work = _work(layers)
-    return work * n_rows if n_rows > _block(work) else 0.0
+    is_shared = n_rows > _block(work, n_rows) and n_rows * work > LARGE_WORK
+    return work * n_rows if is_shared else 0.0
 
 
 def _work(layers):
@@ -23,9 +25,11 @@ def _work(layers):
     return max(2.0 * layers.theta.size, 1.0)
 
 
-def _block(work):
-    """How many rows of so much work each go through the layers together."""
-    return min(PREDICTION_ROWS, max(16, int(LARGEST_BLOCK / work) // 16 * 16))
+def _block(work, n_rows):
+    """How many of the rows, each of so much work, go through the layers together."""
+    even = (n_rows // N_BLOCKS + 15) // 16 * 16
+    most = min(MAX_ROWS, max(16, int(LARGEST_BLOCK / work) // 16 * 16))
+    return min(max(MIN_ROWS, even), most)
 
 
 def forward(run, data, layers, n_layers, rows=None):
@@ -50,8 +54,8 @@ def forward(run, data, layers, n_layers, rows=None):
     out = np.empty((len(rows), layers.units[n_layers]), layers.theta.dtype)
     work = _work(layers)
     # Calls end where blocks do, which all calls cut alike: their number changes no bit.
-    block = _block(work)
-    call = run if shared_work(layers, len(rows)) > SMALL_WORK else run_serial
+    block = _block(work, len(rows))
+    call = run if shared_work(layers, len(rows)) else run_serial
     for first, end in Pace(int(FIRST_CALL / (work * block))).calls(-(-len(rows) // block)):
         part = slice(first * block, end * block)
         call(predict_rows, data.source, rows[part], layers, n_layers, block, out[part])

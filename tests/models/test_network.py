@@ -9,11 +9,12 @@ import pytest
 
 from sk_dbn.kernels.activations import ACTIVATIONS
 from sk_dbn.models.data import Data
+from sk_dbn.models.forward import shared_work
 from sk_dbn.models.lbfgs import LbfgsObjective
 from sk_dbn.models.network import Network
 from sk_dbn.models.network_trace import NetworkRecorder
 from sk_dbn.models.network_training import NetworkBuffers, OptimiserState, Training, TrainingSet
-from sk_dbn.models.threads import run_parallel, run_serial
+from sk_dbn.models.threads import run_parallel, run_serial, threads
 from tests import reference
 
 DTYPES = [np.float32, np.float64]
@@ -120,7 +121,7 @@ def test_astype(dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("n_rows", [1, 5, 191, 192, 193, 500])
+@pytest.mark.parametrize("n_rows", [1, 5, 32, 33, 300, 1700])
 def test_outputs(n_rows, dtype):
     """Every layer's activations for every row, in the network's precision."""
     net = network(dtype)
@@ -131,6 +132,19 @@ def test_outputs(n_rows, dtype):
         assert out.dtype == dtype
         tolerance = 1e-3 if dtype == np.float32 else 1e-11
         np.testing.assert_allclose(out, expected, tolerance, tolerance)
+
+
+@pytest.mark.parametrize("n_rows", [64, 200, 1000])
+def test_blocks_of_rows_are_the_same_for_all_threads(n_rows):
+    """Serial and parallel predictions are equal to the bit, and so few rows are shared."""
+    net, X = Network([400, 500, 3], ["tanh"], "identity", np.float64), np.zeros((n_rows, 400))
+    for values in (net.theta, X):
+        values[:] = np.random.RandomState(0).normal(size=values.shape)
+    assert shared_work(net.layers, n_rows) > 0
+    assert shared_work(net.layers, 32) == 0
+    with threads(2) as run:
+        shared = net.outputs(run, Data(X, np.float64))
+    assert np.array_equal(shared, net.outputs(run_serial, Data(X, np.float64)))
 
 
 def test_outputs_of_chosen_rows():
