@@ -1,6 +1,7 @@
 """Deep belief networks and deep multilayer perceptrons as scikit-learn estimators."""
 
 from sk_dbn import inspection, likelihood
+from sk_dbn._autoencoder import DBNAutoencoder
 from sk_dbn._dbn import DBNClassifier
 from sk_dbn._deep_mlp import DeepMLPRegressor
 from sk_dbn._rbm_stack import BernoulliRBMStack
@@ -11,6 +12,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "BernoulliRBMStack",
+    "DBNAutoencoder",
     "DBNClassifier",
     "DeepMLPRegressor",
     "GradientTrace",

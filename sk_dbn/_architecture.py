@@ -169,9 +169,7 @@ def check_continues(network):
         If a parameter requires a different network.
     """
     fitted, sizes = network._network, [W.shape[1] for W in network.coefs_[:-1]]
-    new_sizes = layer_sizes(network.hidden_layer_sizes)
-    same_depth = len(new_sizes) == len(sizes)
-    activations = network._activations(len(sizes)) if same_depth else []
+    new_sizes, activations = network._hidden_layers()
     for name, was, is_now in (
         ("hidden_layer_sizes", tuple(sizes), tuple(new_sizes)),
         ("loss", network._fitted_loss, network._loss),

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import entr
-from sklearn.base import is_regressor
+
+from sk_dbn.models.forward import inputs
 
 MAX_COMPARED, MIN_COMPARED = 1000, 64  # training rows
 
@@ -16,17 +17,20 @@ class Baseline:
     Parameters
     ----------
     score, constant_score : float
-        On some of the training rows: R^2 (D^2) or accuracy, with the sample weights.
+        On some of the training rows, with the sample weights.
     constant_validation_score : float
         On the validation rows; NaN if there are none.
     constant_loss : float
         Loss of the constant on the training rows, as training reports it; NaN if it has no formula.
+    perfect_score : float
+        The largest possible score.
     """
 
     score: float
     constant_score: float
     constant_validation_score: float
     constant_loss: float
+    perfect_score: float
 
 
 def compare(network, run, train, y, validation, incremental):
@@ -37,8 +41,8 @@ def compare(network, run, train, y, validation, incremental):
     network : BaseDeepNetwork
     run : callable, from `threads`
     train : TrainingSet
-    y : ndarray
-        Targets of all samples.
+    y : ndarray or None
+        Targets of all samples; None: the input.
     validation : Validation or None
     incremental : bool
         Whether this was a call of `partial_fit`, for which fewer rows are compared.
@@ -56,38 +60,17 @@ def compare(network, run, train, y, validation, incremental):
     weight = train.sample_weight[rows] if train.sample_weight.size else np.ones(len(rows))
     weight = weight.astype(np.float64)
     outputs = network._trained.outputs(run, train.data, rows=rows)
+    targets = inputs(train.data, rows) if y is None else train.targets[rows]
+    y = targets if y is None else y[rows]
     score = np.nan
     if np.isfinite(outputs).all():
-        score = network._score_outputs(outputs, y[rows], weight)
+        score = network._score_outputs(outputs, y, weight)
     on_validation = np.nan
     if validation is not None:
-        on_validation = constant_score(network, validation.y, None)
-    on_training = constant_score(network, y[rows], weight)
-    loss = constant_loss(train.loss, train.targets[rows], weight)
-    return Baseline(float(score), on_training, on_validation, loss)
-
-
-def constant_score(network, y, weight):
-    """The best score of a constant prediction.
-
-    Parameters
-    ----------
-    network : BaseDeepNetwork
-    y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
-    weight : ndarray of shape (n_samples,) or None
-
-    Returns
-    -------
-    float
-        0 in regression; in classification the share of the most frequent label, or of the most
-        frequent combination of labels.
-    """
-    if is_regressor(network):
-        return 0.0
-    axis = 0 if y.ndim > 1 else None  # along which NumPy 2.0 compares no objects
-    _, label = np.unique(y, axis=axis, return_inverse=True)
-    counts = np.bincount(label.ravel(), weights=weight)
-    return float(counts.max() / counts.sum())
+        on_validation = network._constant_score(validation.y, None)
+    on_training = network._constant_score(y, weight)
+    loss = constant_loss(train.loss, targets, weight)
+    return Baseline(float(score), on_training, on_validation, loss, network._perfect_score)
 
 
 def constant_loss(loss, targets, weight):
@@ -111,6 +94,6 @@ def constant_loss(loss, targets, weight):
     mean = np.average(targets.astype(np.float64), axis=0, weights=weight)
     if loss == "binary_log_loss":
         return float((entr(mean) + entr(1.0 - mean)).sum())
-    if loss == "squared_error":
+    if loss in ("squared_error", "logistic_squared_error"):
         return float(0.5 * np.average((targets - mean) ** 2, axis=0, weights=weight).mean())
     return np.nan

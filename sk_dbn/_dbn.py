@@ -442,6 +442,13 @@ class DBNClassifier(
         labels = self._to_labels(self._to_proba(outputs))
         return float(accuracy_score(y, labels, sample_weight=sample_weight))
 
+    def _constant_score(self, y, weight):
+        """The share of the most frequent label, or of the most frequent combination of labels."""
+        axis = 0 if y.ndim > 1 else None  # along which NumPy 2.0 compares no objects
+        _, label = np.unique(y, axis=axis, return_inverse=True)
+        counts = np.bincount(label.ravel(), weights=weight)
+        return float(counts.max() / counts.sum())
+
     def _validate_input(self, X, y, reset):
         check_not_missing(y)
         X, y = read_input(

@@ -374,6 +374,9 @@ class DeepMLPRegressor(RegressorMixin, BaseDeepNetwork):
             return d2_pinball_score(y, prediction, sample_weight=sample_weight, alpha=alpha)
         return r2_score(y, prediction, sample_weight=sample_weight)
 
+    def _constant_score(self, y, weight):
+        return 0.0
+
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.target_tags.positive_only = self.loss in ("poisson", "gamma")

@@ -15,8 +15,9 @@ FLAT = 0.01  # a smaller share of the loss's range is not a rise
 def split_by_target(training_set, random):
     """Split a training set into two parts with similar distributions of the targets.
 
-    Samples are sorted by their first target, in random order if targets are equal. Every k-th
-    sample is held out, beginning with a random one. Classes may have any number of samples.
+    Samples are sorted by their first target, in random order if targets are equal, or if they are
+    the input. Every k-th sample is held out, beginning with a random one. Classes may have any
+    number of samples.
 
     Parameters
     ----------
@@ -32,8 +33,9 @@ def split_by_target(training_set, random):
     n = len(order)
     share = np.clip(MIN_HELD_OUT / n, HELD_OUT, MAX_HELD_OUT)
     by_target = random.permutation(n)
-    targets = training_set.targets[order[by_target], 0]
-    by_target = by_target[np.argsort(targets, kind="stable")]
+    if training_set.targets is not None:
+        targets = training_set.targets[order[by_target], 0]
+        by_target = by_target[np.argsort(targets, kind="stable")]
     is_held_out = np.zeros(n, dtype=bool)
     is_held_out[by_target[np.arange(random.uniform(0, 1 / share), n, 1 / share).astype(int)]] = True
     parts = order[~is_held_out], order[is_held_out]

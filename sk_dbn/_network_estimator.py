@@ -1,4 +1,4 @@
-"""The base class of DBNClassifier and DeepMLPRegressor."""
+"""The base class of the estimators that train a network."""
 
 import warnings
 from abc import ABCMeta, abstractmethod
@@ -9,11 +9,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from sk_dbn._architecture import (
-    check_continues,
-    check_layers_fit,
-    layer_sizes,
-)
+from sk_dbn._architecture import check_continues, check_layers_fit
 from sk_dbn._assignment import assignable
 from sk_dbn._baseline import compare
 from sk_dbn._duration import EXTRA, MIN_SAMPLES, enough_epochs, split_by_target
@@ -68,6 +64,8 @@ CHANGED_BY_TRAINING = (
 class BaseDeepNetwork(NetworkParameters, SuggestsNames, BaseEstimator, metaclass=ABCMeta):
     """Base class of the estimators that train a network by backpropagation."""
 
+    _perfect_score = 1.0  # of predictions without any error
+
     coefs_ = assignable("coefs_", "_network", "coefs", "Weights of each layer, (fan_in, fan_out).")
     intercepts_ = assignable("intercepts_", "_network", "intercepts", "Biases, (fan_out,).")
 
@@ -88,6 +86,10 @@ class BaseDeepNetwork(NetworkParameters, SuggestsNames, BaseEstimator, metaclass
     @abstractmethod
     def _score_outputs(self, outputs, y, sample_weight):
         """The estimator's score of the network's outputs."""
+
+    @abstractmethod
+    def _constant_score(self, y, weight):
+        """The best score of a constant prediction."""
 
     # Fitting, in call order.
 
@@ -138,7 +140,7 @@ class BaseDeepNetwork(NetworkParameters, SuggestsNames, BaseEstimator, metaclass
     def _read_samples(self, run, X, y, sample_weight, first, incremental, classes):
         """Validate X and y, encode the targets and compute the weights."""
         X, y = self._validate_input(X, y, reset=first)
-        labelled = self._labelled(y)
+        labelled = np.ones(X.shape[0], dtype=bool) if y is None else self._labelled(y)
         if not labelled.any():
             raise ValueError(
                 f"every label in y equals unlabeled={self.unlabeled!r}; give labels for "
@@ -148,7 +150,8 @@ class BaseDeepNetwork(NetworkParameters, SuggestsNames, BaseEstimator, metaclass
         repeats, weight = weigh(self, X, y, labelled, sample_weight)
         data = Data(X, self.dtype)
         if self.shuffle and not data.together:
-            order = canonical_order(run, data, Data(targets, self.dtype))
+            with_targets = [] if targets is None else [Data(targets, self.dtype)]
+            order = canonical_order(run, data, *with_targets)
         else:
             order = np.arange(X.shape[0])
         if repeats.min() == 0:
@@ -165,9 +168,9 @@ class BaseDeepNetwork(NetworkParameters, SuggestsNames, BaseEstimator, metaclass
 
     def _initialise(self, samples):
         """Make a network with first weights, pre-trained if `pretrainer` asks for it."""
-        hidden = layer_sizes(self.hidden_layer_sizes)
-        activations = self._activations(len(hidden))
-        stack = self._make_stack(hidden, activations, samples)
+        hidden, activations = self._hidden_layers()
+        stack = self._make_stack(*self._pretrained_layers(), samples)
+        self._choose_output(stack, samples)
         units = [samples.data.shape[1], *hidden, self._n_output_units]
         check_layers_fit(self.hidden_layer_sizes, units, 4 * np.dtype(self.dtype).itemsize)
         network = Network(units, activations, self.out_activation_, self.dtype, self.shortcut)
@@ -177,7 +180,7 @@ class BaseDeepNetwork(NetworkParameters, SuggestsNames, BaseEstimator, metaclass
         self._set_weights(network, stack, init, activations)
         self.pretrainer_ = stack
         # Stored here because the caller may fit a frozen stack again.
-        self._visible = None if stack is None else stack.model_.inputs
+        self._visible = self._input_units(stack, samples)
         self._network, self._optimiser, self._fitted_loss = network, None, self._loss
         self._patience = Patience(self.n_iter_no_change)
         self.n_layers_ = network.n_layers + 1
@@ -189,6 +192,13 @@ class BaseDeepNetwork(NetworkParameters, SuggestsNames, BaseEstimator, metaclass
         self.validation_scores_ = None
         self.best_loss_ = None if self._stops_early else np.inf
         self.best_validation_score_ = None
+
+    def _choose_output(self, stack, samples):
+        """Choose loss and output activation, if they depend on the input."""
+
+    def _input_units(self, stack, samples):
+        """How the first layer reads X: as the stack's weights do; None: as it is."""
+        return None if stack is None else stack.model_.inputs
 
     # Makes the stack for pretrainer='auto'.
     _auto_stack = BernoulliRBMStack
@@ -220,11 +230,9 @@ class BaseDeepNetwork(NetworkParameters, SuggestsNames, BaseEstimator, metaclass
             return unwrapped_stack(pretrainer, hidden, activations[0], self.n_features_in_)
         warn_of_retraining(pretrainer)
         stack = clone(pretrainer)
-        stack.set_params(
-            hidden_layer_sizes=tuple(hidden), activation=activations[0], dtype=self.dtype
-        )
+        stack.set_params(**self._stack_parameters(hidden, activations[0], samples))
         if isinstance(self.init, (list, tuple)):
-            stack.set_params(init=list(self.init[:-1]))
+            stack.set_params(init=list(self.init[: len(hidden)]))
         elif self.init != "auto":
             stack.set_params(init=self.init)
         warn_of_ignored(pretrainer, stack)
@@ -233,6 +241,11 @@ class BaseDeepNetwork(NetworkParameters, SuggestsNames, BaseEstimator, metaclass
         if self.verbose and not stack.verbose:
             stack.set_params(verbose=self.verbose)
         return stack
+
+    def _stack_parameters(self, hidden, activation, samples):
+        """The parameters of a stack that follow from those of the network."""
+        sizes = tuple(hidden)
+        return {"hidden_layer_sizes": sizes, "activation": activation, "dtype": self.dtype}
 
     def _pretrain(self, stack, samples):
         """Train the stack on all samples, labelled or not."""
@@ -310,7 +323,8 @@ class BaseDeepNetwork(NetworkParameters, SuggestsNames, BaseEstimator, metaclass
             return train, None
         held_out = samples.repeated(held_out)
         rows = TrainingSet(*parts, held_out, self._loss_option)
-        return train, self._validation(rows, samples.y[held_out])
+        y = None if samples.y is None else samples.y[held_out]
+        return train, self._validation(rows, y)
 
     def _validation(self, rows, y):
         """Samples that are scored after every epoch."""
@@ -348,7 +362,7 @@ class BaseDeepNetwork(NetworkParameters, SuggestsNames, BaseEstimator, metaclass
         """Store the scales of inputs and targets, and warn if they are bad for learning."""
         stack = self.pretrainer_
         if stack is None:
-            self._input_scales = Scales.of(samples.data.X, train.order)
+            self._input_scales = self._scales_of_input(samples, train)
         else:
             self._input_scales = stack._input_scales
         self._target_scales = Scales.of(train.targets, train.order) if is_regressor(self) else None
@@ -356,6 +370,10 @@ class BaseDeepNetwork(NetworkParameters, SuggestsNames, BaseEstimator, metaclass
             warn_of_features(self)
         if is_regressor(self):
             warn_of_targets(self)
+
+    def _scales_of_input(self, samples, train):
+        """The scales of X as a network without pre-training reads it."""
+        return Scales.of(samples.data.X, train.order)
 
     def _start_trace(self, run, train, batch_size, first, plain):
         """Set the recorder; it continues the trace if the training of a network continues."""
@@ -594,19 +612,24 @@ class BaseDeepNetwork(NetworkParameters, SuggestsNames, BaseEstimator, metaclass
     # Prediction.
 
     def _outputs(self, X, n_above=0):
-        """The activations of the layer with n_above others above it.
-
-        float64 input is read in the precision of training, so it overflows only if `fit` would.
-        """
+        """The activations of the layer with n_above others above it."""
         X = read_input_again(self, X)
-        dtype = self._network.theta.dtype
-        if X.dtype == np.float64:
-            dtype = np.result_type(dtype, self._training_dtype)
-        network = self._network.astype(dtype)
+        network = self._network_for(X)
+        dtype = network.theta.dtype
         with threads(self.n_jobs, shared_work(network.layers, X.shape[0])) as run:
             return network.outputs(
                 run, self._open(Data(X, dtype), dtype), network.n_layers - n_above
             )
+
+    def _network_for(self, X):
+        """The network in the precision for an input.
+
+        float64 input is read in the precision of training, so it overflows only if `fit` would.
+        """
+        dtype = self._network.theta.dtype
+        if X.dtype == np.float64:
+            dtype = np.result_type(dtype, self._training_dtype)
+        return self._network.astype(dtype)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -487,6 +487,15 @@ class NetworkParameters:
             )
         return names
 
+    def _hidden_layers(self):
+        """Sizes and activations of the hidden layers, from the input to the output."""
+        sizes = layer_sizes(self.hidden_layer_sizes)
+        return sizes, self._activations(len(sizes))
+
+    def _pretrained_layers(self):
+        """Sizes and activations of the hidden layers that a stack can pre-train."""
+        return self._hidden_layers()
+
     def _inits(self, units):
         """The initialisation of each layer."""
         if isinstance(self.init, (list, tuple)):
@@ -513,8 +522,7 @@ class NetworkParameters:
             self.learning_rate_ = "constant"  # the other schedules are for 'sgd' alone
         self.learning_rate_init_ = self.learning_rate_init
         if self.learning_rate_init == "auto":
-            sizes = [] if self._is_frozen else layer_sizes(self.hidden_layer_sizes)
-            hidden = self._activations(len(sizes)) if sizes else []
+            sizes, hidden = ([], []) if self._is_frozen else self._hidden_layers()
             is_annealed = self.learning_rate_ in PLANNED
             is_pretrained = self.pretrainer_ is not None and not self._is_frozen
             self.learning_rate_init_ = automatic_learning_rate(

@@ -92,6 +92,7 @@ FROM_NETWORK = {
     "activation": lambda name: name,
     "dtype": lambda dtype: np.dtype(dtype).name,
     "init": lambda init: init if np.isscalar(init) else "arrays",
+    "visible": lambda kind: kind if np.isscalar(kind) else tuple(kind),
 }
 
 

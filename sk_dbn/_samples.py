@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from numbers import Number
 
 import numpy as np
@@ -23,8 +24,9 @@ class Samples:
     ----------
     data : Data
         X in the precision of the network.
-    y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
-    targets : ndarray of shape (n_samples, n_outputs) or (n_samples, 1)
+    y : ndarray of shape (n_samples,) or (n_samples, n_outputs), or None
+        None: the targets are the input.
+    targets : ndarray of shape (n_samples, n_outputs) or (n_samples, 1), or None
         Targets of the network's loss.
     labelled : bool ndarray of shape (n_samples,)
     repeats : int ndarray of shape (n_samples,)
@@ -36,12 +38,17 @@ class Samples:
     """
 
     data: Data
-    y: np.ndarray
-    targets: np.ndarray
+    y: np.ndarray | None
+    targets: np.ndarray | None
     labelled: np.ndarray
     repeats: np.ndarray
     weight: np.ndarray
     order: np.ndarray
+
+    @cached_property
+    def moments(self):
+        """Moments of the features, as ``Data.moments`` returns them."""
+        return self.data.moments(self.repeated(self.order))
 
     def repeated(self, rows):
         """The given rows, each as often as it counts."""

@@ -73,6 +73,7 @@ OUTPUT_ACTIVATIONS = {
     "huber": "identity",
     "quantile": "identity",
     "gamma": "exp",
+    "logistic_squared_error": "logistic",
 }
 
 # Each loss with what it has to be told: huber where it turns linear, quantile which one, the log
@@ -88,6 +89,7 @@ LOSSES = [
     ("huber", 0.7),
     ("quantile", 0.2),
     ("gamma", 0.0),
+    ("logistic_squared_error", 0.0),
 ]
 
 
@@ -116,6 +118,7 @@ def row_losses(loss, outputs, targets, option=0.0):
     gap = np.abs(p - y)
     losses = {
         "squared_error": lambda: 0.5 * gap**2,
+        "logistic_squared_error": lambda: 0.5 * gap**2,
         "absolute_error": lambda: gap,
         "huber": lambda: np.where(gap < option, 0.5 * gap**2, option * (gap - 0.5 * option)),
         "quantile": lambda: np.where(y > p, option, 1 - option) * gap,
@@ -136,6 +139,8 @@ def output_deltas(loss, outputs, targets, option=0.0):
         return np.clip(p - y, -option, option)
     if loss == "quantile":
         return np.where(p > y, 1 - option, -option)
+    if loss == "logistic_squared_error":
+        return (p - y) * p * (1 - p)
     return (p - y) / p if loss == "gamma" else p - y
 
 

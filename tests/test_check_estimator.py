@@ -1,4 +1,4 @@
-"""scikit-learn's own checks of what an estimator is, for the three of them and their settings."""
+"""scikit-learn's own checks of what an estimator is, for all of them and their settings."""
 
 import os
 import subprocess
@@ -10,7 +10,7 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.estimator_checks import check_estimator
 
-from sk_dbn import BernoulliRBMStack, DBNClassifier, DeepMLPRegressor
+from sk_dbn import BernoulliRBMStack, DBNAutoencoder, DBNClassifier, DeepMLPRegressor
 from tests.as_scikit_learn import AS_SCIKIT_LEARN
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -25,6 +25,10 @@ SETTINGS = [
     DeepMLPRegressor(),
     DBNClassifier(),
     BernoulliRBMStack(),
+    DBNAutoencoder(),
+    DBNAutoencoder((8, 3), activation="relu", pretrainer=None, shortcut=True, max_iter=3),
+    DBNAutoencoder((3,), code_activation="tanh", loss="squared_error", dropout=0.1, max_iter=3),
+    DBNAutoencoder((3,), pretrainer=None, solver="lbfgs", dtype="float64", max_iter=5),
     BernoulliRBMStack((5,), visible="gaussian", max_iter=2),
     BernoulliRBMStack((5,), activation="tanh", algorithm="pcd", max_iter=2, dtype="float64"),
     BernoulliRBMStack((5,), visible="gaussian", algorithm="fpcd", max_norm=2.0, max_iter=2),
@@ -86,9 +90,10 @@ def test_every_check_passes(estimator):
 ARRAY_API = """
 import warnings
 from sklearn.utils.estimator_checks import check_estimator
-from sk_dbn import BernoulliRBMStack, DBNClassifier, DeepMLPRegressor
+from sk_dbn import BernoulliRBMStack, DBNAutoencoder, DBNClassifier, DeepMLPRegressor
 warnings.simplefilter("ignore")
-for estimator in (DeepMLPRegressor((4,)), DBNClassifier((4,)), BernoulliRBMStack((4,))):
+kinds = DeepMLPRegressor, DBNClassifier, DBNAutoencoder, BernoulliRBMStack
+for estimator in (kind((4,)) for kind in kinds):
     results = check_estimator(estimator, on_skip=None, on_fail=None) or []
     for result in results:
         if "array_api" in result["check_name"]:

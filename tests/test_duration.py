@@ -251,18 +251,15 @@ def test_weights_that_are_no_counts_weigh_the_held_out_loss(kind, monkeypatch):
     """It is the mean that they weigh; in other units than theirs nothing changes."""
     X, y = data(kind)
     w = np.random.RandomState(0).uniform(0.1, 2, size=200)
-    seen, loss_of = [], TrainingSet.loss_of
+    seen, loss_by = [], TrainingSet.loss_by
 
-    def listen(self, outputs, rows=None):
-        if rows is not None:  # those that divergence is judged by
-            return loss_of(self, outputs, rows)
+    def listen(self, run, network):
         alone = [replace(self, order=self.order[[i]]) for i in range(len(self.order))]
-        losses = [one.loss_of_(outputs[[i]]) for i, one in enumerate(alone)]
+        losses = [loss_by(one, run, network) for one in alone]
         seen.append(np.average(losses, weights=w[self.order]))
-        return loss_of(self, outputs)
+        return loss_by(self, run, network)
 
-    monkeypatch.setattr(TrainingSet, "loss_of_", loss_of, raising=False)
-    monkeypatch.setattr(TrainingSet, "loss_of", listen)
+    monkeypatch.setattr(TrainingSet, "loss_by", listen)
     params = {"max_iter": 3, "alpha": 0.0}
     curve = make(kind, **params).fit(X, y, sample_weight=w).held_out_loss_curve_
     np.testing.assert_allclose(curve, seen, rtol=1e-5)

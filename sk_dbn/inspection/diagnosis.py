@@ -8,6 +8,7 @@ from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from sk_dbn._autoencoder import DBNAutoencoder
 from sk_dbn._dbn import DBNClassifier
 from sk_dbn._deep_mlp import DeepMLPRegressor
 from sk_dbn._rbm_stack import BernoulliRBMStack
@@ -19,6 +20,7 @@ from sk_dbn.inspection.problems import find_problems, without_gradient
 MIN_RATE = float(np.finfo(float).tiny)  # changes no weight in float32 or float64
 SCALE_WARNING = ".* is not scaled"
 STILL = {"max_iter": 1, "trace": "epoch", "early_stopping": False, "verbose": 0}
+KNOWN = BernoulliRBMStack, DBNAutoencoder, DBNClassifier, DeepMLPRegressor
 STILL_NETWORK = {"solver": "sgd", "learning_rate": "constant", "learning_rate_init": MIN_RATE}
 
 
@@ -38,7 +40,7 @@ def diagnose(estimator, X=None, y=None):
 
     Parameters
     ----------
-    estimator : BernoulliRBMStack, DBNClassifier or DeepMLPRegressor
+    estimator : BernoulliRBMStack, DBNAutoencoder, DBNClassifier or DeepMLPRegressor
         Fitted with ``trace='epoch'`` or ``'batch'``; or not fitted, with X and y.
     X : {array-like, sparse matrix} of shape (n_samples, n_features), default=None
         Training data. If given, the state before training is examined, whether or not the
@@ -58,7 +60,7 @@ def diagnose(estimator, X=None, y=None):
     ValueError
         If a fitted estimator has no trace.
     TypeError
-        If the estimator is none of the three, for example a pipeline that contains one.
+        If the estimator is none of these, for example a pipeline that contains one.
 
     See Also
     --------
@@ -119,11 +121,12 @@ def _after(estimator):
 
 def _before(estimator, X, y):
     """The state before the first update: that of a copy, trained with a rate of almost zero."""
-    if not isinstance(estimator, (BernoulliRBMStack, DBNClassifier, DeepMLPRegressor)):
+    if not isinstance(estimator, KNOWN):
         hint = hint_at_inner(estimator)
+        *names, last = [cls.__name__ for cls in KNOWN]
         raise TypeError(
-            "diagnose needs a BernoulliRBMStack, DBNClassifier or DeepMLPRegressor to examine "
-            f"before training, got {type(estimator).__name__}{hint}"
+            f"diagnose needs a {', '.join(names)} or {last} to examine before training, got "
+            f"{type(estimator).__name__}{hint}"
             f"{', and X as that estimator receives it' if hint else ''}."
         )
     parameters = estimator.get_params(deep=False)

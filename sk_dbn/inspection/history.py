@@ -54,8 +54,10 @@ class History:
             self.parameters = self._parameters_of_fit()
         self.shapes = [W.shape for W in self.estimator.coefs_]
         self.n_hidden = self.trace.n_layers - self.is_network
-        names = self.parameters["activation"]
-        self.activations = [names] * self.n_hidden if isinstance(names, str) else list(names)
+        if self.is_network:
+            self.activations = self.estimator._hidden_layers()[1]
+        else:
+            self.activations = [self.parameters["activation"]] * self.n_hidden
 
     def _parameters_of_fit(self):
         """The parameters with the values that training used for them."""
@@ -98,6 +100,17 @@ class History:
     def validation_scores(self):
         """Score of the validation samples after each epoch."""
         return self._curve("validation_scores_")
+
+    @property
+    def score_range(self):
+        """The difference between the scores of a perfect and of a constant prediction.
+
+        1 for accuracy and R^2, where a constant may have a score above 0.
+        """
+        baseline = getattr(self.estimator, "_baseline", None)
+        if baseline is None or baseline.perfect_score == 1.0:
+            return 1.0
+        return (baseline.perfect_score - baseline.constant_validation_score) or 1.0
 
     @property
     def is_pretrained(self):

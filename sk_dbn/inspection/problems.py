@@ -5,6 +5,7 @@ consists of apart from its kind. `PROBLEMS` lists them all.
 """
 
 import numpy as np
+from sklearn.base import is_regressor
 
 from sk_dbn._scaling import (
     feature_remedy,
@@ -38,7 +39,7 @@ FEW_NATS = 0.1  # a negligible divergence
 EQUAL = 1e-3  # difference of units over their weights; 1e-7 by rounding, about 1 if random
 WORSE = 1.0  # rise of the loss over its first value
 OVERFITTED = 0.1  # rise of the validation loss over its minimum
-LOST = 0.05  # fall of the validation score below its maximum
+LOST = 0.05  # fall of the validation score below its maximum, as a share of the scores' range
 NO_GAIN = 0.01  # share of the possible gain over a constant prediction
 
 # For the remedies.
@@ -344,7 +345,7 @@ def diverged(history):
         if len(losses):
             evidence["rise of the loss"] = risen
     clip, scale = _clip(history), SCALE
-    if history.is_network and not hasattr(history.estimator, "classes_"):
+    if is_regressor(history.estimator):
         scale = "scale X and y, with StandardScaler and TransformedTargetRegressor"
     remedy = _advice(history, _smaller_rate(history), clip, scale)
     if history.gain.max() > LARGE and not history.is_pretrained:
@@ -403,7 +404,8 @@ def overfitting(history):
     losses, scores = history.validation_losses, history.validation_scores
     if len(losses) == 0 or history.keeps_best:
         return None
-    risen, lost = (losses[-1] - losses.min()) / abs(losses.min()), np.nanmax(scores) - scores[-1]
+    risen = (losses[-1] - losses.min()) / abs(losses.min())
+    lost = (np.nanmax(scores) - scores[-1]) / history.score_range
     if risen <= OVERFITTED or not lost > LOST:
         return None
     evidence = {"rise of the validation loss": risen, "score lost": lost}
@@ -428,7 +430,7 @@ def no_better(history):
         score = np.nanmax(scores, initial=-np.inf) if history.keeps_best else scores[-1]
         pairs["validation samples"] = score, baseline.constant_validation_score
     for samples, (score, constant) in pairs.items():
-        if not score - constant > NO_GAIN * (1 - constant):
+        if not score - constant > NO_GAIN * (baseline.perfect_score - constant):
             evidence = {f"score of {samples}": score, "of a constant": constant}
             remedy = _remedy_of_no_better(history, baseline, samples == "training samples")
             return _found(history, (), history.trace.epoch[-1], evidence, remedy, where=samples)
@@ -439,8 +441,10 @@ def _remedy_of_no_better(history, baseline, in_training):
     """Less regularisation or larger steps; none if there is nothing to learn."""
     estimator, parameters, losses = history.estimator, history.parameters, history.losses
     targets, classes = estimator._target_scales, getattr(estimator, "classes_", None)
-    if (len(classes) == 1) if classes is not None else targets.is_constant:
+    if (len(classes) == 1) if classes is not None else targets and targets.is_constant:
         return "none: y has one value only", {}
+    if baseline.constant_score == baseline.perfect_score:
+        return "none: all samples are equal", {}
     if not in_training:
         return "none in the parameters: what was learned does not hold for other samples", {}
     if classes is not None and len(losses) and losses[-1] < RANKS * baseline.constant_loss:

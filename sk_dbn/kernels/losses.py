@@ -10,7 +10,7 @@ import numpy as np
 from sk_dbn.kernels.compile import EXACT, entry, kernel, routine
 
 SQUARED_ERROR, BINARY_LOG_LOSS, LOG_LOSS, POISSON = range(4)
-ABSOLUTE_ERROR, HUBER, QUANTILE, GAMMA = range(4, 8)
+ABSOLUTE_ERROR, HUBER, QUANTILE, GAMMA, LOGISTIC_SQUARED_ERROR = range(4, 9)
 
 LOSSES = {
     "squared_error": SQUARED_ERROR,  # half squared error, identity output
@@ -21,6 +21,7 @@ LOSSES = {
     "huber": HUBER,  # identity output; option: where it turns linear
     "quantile": QUANTILE,  # pinball loss, identity output; option: the quantile
     "gamma": GAMMA,  # half gamma deviance, exp output
+    "logistic_squared_error": LOGISTIC_SQUARED_ERROR,  # half squared error, logistic output
 }
 
 
@@ -47,6 +48,8 @@ def _of_output(code, option, tiny, y, p):
     gap = p - y
     if code == SQUARED_ERROR:
         return 0.5 * gap * gap, gap
+    if code == LOGISTIC_SQUARED_ERROR:
+        return 0.5 * gap * gap, gap * p * (1.0 - p)
     if code == POISSON:
         return gap + (y * math.log(y / p) if y > 0.0 else 0.0), gap
     if code == GAMMA:

@@ -109,12 +109,27 @@ class Network:
         Network
             Its theta is a view of this network's theta, so training it trains the output layer.
         """
+        return self.layers_above(self.n_layers - 1)
+
+    def layers_above(self, n_below):
+        """The upper layers as a network whose input is the layer below them, without shortcuts.
+
+        Parameters
+        ----------
+        n_below : int
+            Number of layers to leave out.
+
+        Returns
+        -------
+        Network
+            Its theta is a view of this network's theta.
+        """
         top = object.__new__(Network)
         top.shortcut, top.branch = False, 0.0
-        top.units, top.codes = self.units[-2:], self.codes[-1:]
-        start = self._weights_at[-1]
-        top._weights_at = self._weights_at[-1:] - start
-        top._biases_at = self._biases_at[-1:] - start
+        top.units, top.codes = self.units[n_below:], self.codes[n_below:]
+        start = self._weights_at[n_below]
+        top._weights_at = self._weights_at[n_below:] - start
+        top._biases_at = self._biases_at[n_below:] - start
         top._adopt(self.theta[start:])
         return top
 

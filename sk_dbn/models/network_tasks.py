@@ -4,7 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sk_dbn.models.network_training import TrainingSet
+from sk_dbn.models.forward import inputs
+from sk_dbn.models.network_training import CHUNK_ROWS, TrainingSet, squared_distances
+from sk_dbn.models.traces import evenly_spaced
 from sk_dbn.models.transaction import Snapshot
 
 # Which parameters are kept if training diverges.
@@ -53,6 +55,49 @@ class Validation:
         if np.isfinite(outputs).all() and (len(outputs) > 1 or not self.by_loss):
             score = self.score(outputs, self.y, weight)
         return float(score), float(samples.loss_of(outputs))
+
+
+@dataclass
+class ReconstructionValidation:
+    """Samples whose reconstruction is scored after every epoch.
+
+    Parameters
+    ----------
+    samples : TrainingSet
+        Without targets: they are the input.
+    """
+
+    samples: TrainingSet
+    by_loss = True
+
+    @property
+    def y(self):
+        """Some of the samples as the network reads them."""
+        return inputs(self.samples.data, evenly_spaced(self.samples.order, CHUNK_ROWS))
+
+    def measure(self, run, network):
+        """Compute the score and the loss of a network.
+
+        Parameters
+        ----------
+        run : callable, from `threads`
+        network : Network
+
+        Returns
+        -------
+        score, loss : float
+            The score is minus the mean squared distance of samples from their reconstruction.
+        """
+        samples, distance, loss, total = self.samples, 0.0, 0.0, 0.0
+        for rows in samples.pieces(network):
+            outputs = samples.outputs(run, network, rows)
+            of_piece, weight = samples.sums_of(outputs, rows)
+            squares = squared_distances(outputs, inputs(samples.data, rows))
+            if samples.sample_weight.size:
+                squares *= samples.sample_weight[rows]
+            distance, loss, total = distance + squares.sum(), loss + of_piece, total + weight
+        total = total or 1.0
+        return -float(distance / total), float(samples.loss_factor * loss / total)
 
 
 class NetworkTask:
@@ -115,9 +160,8 @@ class FirstPass(NetworkTask):
     def run_epoch(self):
         """Run one epoch; return False if the loss of the held-out samples is not finite."""
         _, rates = self.visit()
-        network, held_out = self.training.network, self.held_out
-        outputs = network.outputs(self.run, held_out.data, rows=held_out.order)
-        self.losses.append(float(held_out.loss_of(outputs)))
+        loss = self.held_out.loss_by(self.run, self.training.network)
+        self.losses.append(float(loss))
         self.rates.append(float(rates.mean()))
         self.n_iter += 1
         self.measures = {"loss": self.losses[-1]}

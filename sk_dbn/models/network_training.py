@@ -27,13 +27,22 @@ from sk_dbn.models.work import (
     weight_blocks,
 )
 
+CHUNK_ROWS = 1024  # rows whose reconstruction is held in memory
 MIN_PROBED = 32  # samples on which the trace measures activations, if there are as many
 
 # Losses that are reported as a mean over outputs, as in scikit-learn; others are reported as a
 # sum. The sum is minimised in all cases.
-MEANS_OF_OUTPUTS = ("squared_error", "absolute_error", "huber", "quantile")
+MEANS_OF_OUTPUTS = (
+    *("squared_error", "logistic_squared_error"),
+    *("absolute_error", "huber", "quantile"),
+)
 
 NO_DROPOUT = Dropout(np.empty(0), 0)
+
+
+def squared_distances(a, b):
+    """The squared distance of each row of a from that of b, float64 of shape (n_rows,)."""
+    return ((a.astype(np.float64) - b) ** 2).sum(axis=1)
 
 
 class OptimiserState:
@@ -162,9 +171,31 @@ class TrainingSet:
         """The outputs of a network for some rows, in the precision of the data."""
         return network.astype(self.data.dtype).outputs(run, self.data, rows=rows)
 
+    def pieces(self, network):
+        """The rows of `order` in pieces whose outputs fit into memory.
+
+        Only outputs that reconstruct the input may be too many.
+        """
+        if self.targets is not None:
+            return [self.order]
+        parts = row_pieces(len(self.order), network.theta.size, CHUNK_ROWS)
+        return [self.order[part] for part in parts]
+
+    def loss_by(self, run, network):
+        """The reported loss of a network."""
+        sums = [
+            self.sums_of(self.outputs(run, network, rows), rows) for rows in self.pieces(network)
+        ]
+        loss, weight = np.sum(sums, axis=0)
+        return self.loss_factor * loss / (weight or 1.0)
+
     def loss_of(self, outputs, rows=None):
         """The reported loss of outputs for some rows, those of `order` by default."""
-        rows = self.order if rows is None else rows
+        loss, weight = self.sums_of(outputs, self.order if rows is None else rows)
+        return self.loss_factor * loss / (weight or 1.0)  # zero if no row counts
+
+    def sums_of(self, outputs, rows):
+        """The sums of losses and of weights of outputs for some rows."""
         of_loss, weight = (LOSSES[self.loss], float(self.option)), self.sample_weight
         total = weights = 0.0
         for part in row_pieces(len(outputs), TRANSCENDENTAL_WORK * outputs.shape[1]):
@@ -174,7 +205,7 @@ class TrainingSet:
                 args = y, np.arange(len(y)), weight[rows[part]] if weight.size else weight
             loss, sum_of_weights = sum_loss(*of_loss, outputs[part], *args)
             total, weights = total + loss, weights + sum_of_weights
-        return self.loss_factor * total / (weights or 1.0)  # zero if no row counts
+        return total, weights
 
     def probe_loss(self, run, network):
         """The reported loss of the probe, without penalty; infinite if an output is not finite."""

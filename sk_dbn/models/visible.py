@@ -121,6 +121,21 @@ class VisibleUnits:
         limits = np.where(self.gaussian, -np.inf, 0.0), np.where(self.gaussian, np.inf, 1.0)
         return Data(plain.X, plain.dtype, shift, scale, limits)
 
+    def unclipped(self, plain):
+        """The data on the scale of these units, but without limits.
+
+        Parameters
+        ----------
+        plain : Data
+
+        Returns
+        -------
+        Data
+        """
+        if self.shift is None:
+            return plain
+        return Data(plain.X, plain.dtype, self.shift, self.scale)
+
     def over(self, variance):
         """Units whose values are divided by their variance, the input of the first weights.
 
