@@ -452,6 +452,13 @@ class DBNAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseDeep
             names[-1] = names[0] if n_encoder > 1 else "logistic"
         return sizes, names
 
+    def _layers_for_rate(self):
+        # A code between logistic layers does not make them others. High rates do not undo
+        # pre-training here: it has the same aim.
+        sizes, names = self._hidden_layers()
+        names[len(sizes) // 2] = names[0]
+        return sizes, names, False
+
     def _validate_params(self):
         super()._validate_params()
         if isinstance(self.pretrainer, FrozenEstimator):

@@ -27,21 +27,21 @@ def automatic_batch_size(n_samples):
 
 
 def automatic_learning_rate(
-    solver, activations, sizes, is_annealed, is_pretrained, has_shortcuts=False
+    solver, sizes, activations, is_pretrained, is_annealed, has_shortcuts=False
 ):
     """Initial learning rate.
 
     Parameters
     ----------
     solver : str
-    activations : list of str
-        Activations of the hidden layers.
     sizes : sequence of int
         Numbers of units of the hidden layers.
-    is_annealed : bool
-        Whether the learning rate ends near zero. If not, it must be lower.
+    activations : list of str
+        Activations of the hidden layers.
     is_pretrained : bool
         Whether the layers are pre-trained. A high rate would undo that.
+    is_annealed : bool
+        Whether the learning rate ends near zero. If not, it must be lower.
     has_shortcuts : bool, default=False
         Whether the network has shortcuts. Then its layers are scaled by depth, not the rate.
 

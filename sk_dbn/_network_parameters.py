@@ -522,12 +522,16 @@ class NetworkParameters:
             self.learning_rate_ = "constant"  # the other schedules are for 'sgd' alone
         self.learning_rate_init_ = self.learning_rate_init
         if self.learning_rate_init == "auto":
-            sizes, hidden = ([], []) if self._is_frozen else self._hidden_layers()
             is_annealed = self.learning_rate_ in PLANNED
-            is_pretrained = self.pretrainer_ is not None and not self._is_frozen
             self.learning_rate_init_ = automatic_learning_rate(
-                self.solver, hidden, sizes, is_annealed, is_pretrained, self.shortcut
+                self.solver, *self._layers_for_rate(), is_annealed, self.shortcut
             )
+
+    def _layers_for_rate(self):
+        """Sizes and activations of the trained hidden layers, and whether they are pre-trained."""
+        if self._is_frozen:
+            return [], [], False
+        return *self._hidden_layers(), self.pretrainer_ is not None
 
     def _batch_size(self, n_samples):
         """Number of samples in a minibatch."""

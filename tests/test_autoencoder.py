@@ -208,6 +208,18 @@ def test_training_continues():
         fitted.set_params(visible="bernoulli").fit(TABLE)
 
 
+def test_automatic_learning_rate():
+    """Lower for depth and width, higher for logistic layers around whatever code, and as high
+    with pre-training as without.
+    """
+    common = {"learning_rate": "one_cycle", "max_iter": 1}
+    for pretrainer in (None, BernoulliRBMStack(max_iter=1)):
+        fitted = make((400, 20, 3), pretrainer=pretrainer, **common).fit(IMAGES)
+        assert fitted.learning_rate_init_ == pytest.approx(0.01 * 3 * 2 / 5 * 200 / 400)
+    fitted = make((400, 20, 3), activation="relu", **common).fit(IMAGES)
+    assert fitted.learning_rate_init_ == pytest.approx(0.01 * 2 / 5 * 200 / 400)
+
+
 # ---------------------------------------------------------------------------
 # Codes and reconstructions
 # ---------------------------------------------------------------------------

@@ -26,7 +26,7 @@ def test_batch_size(n_samples, size):
 
 def test_rates_of_the_solvers():
     """Those that normalise the gradient have one rate, the others each their own."""
-    rates = {s: automatic_learning_rate(s, ["relu"] * 2, [100] * 2, True, False) for s in SOLVERS}
+    rates = {s: automatic_learning_rate(s, [100] * 2, ["relu"] * 2, False, True) for s in SOLVERS}
     assert rates == {
         **dict.fromkeys(("sgd", "adagrad"), 0.1),
         **dict.fromkeys(("adam", "adamw", "nadam", "rmsprop"), 0.01),
@@ -39,8 +39,8 @@ def test_rates(solver):
 
     def rate(activations, is_annealed=True, is_pretrained=False, width=100, **shortcut):
         sizes = [50, *[width] * (len(activations) - 1)] if activations else []
-        circumstances = is_annealed, is_pretrained
-        return automatic_learning_rate(solver, activations, sizes, *circumstances, **shortcut)
+        circumstances = is_pretrained, is_annealed
+        return automatic_learning_rate(solver, sizes, activations, *circumstances, **shortcut)
 
     plain = rate(["relu"] * 2)
     assert rate([]) == rate(["relu"]) == rate(["tanh", "logistic"]) == plain
