@@ -434,7 +434,7 @@ class BaseDeepNetwork(NetworkParameters, SuggestsNames, BaseEstimator, metaclass
     def _train_output_layer(self, run, network, train):
         """Train the output layer of a pre-trained network, if it is to be trained first."""
         if self.output_layer_first and self._is_fine_tuned:
-            alpha = (1.0 - self.l1_ratio) * self.alpha
+            alpha = float(self.output_layer_first)
             train_output_layer(run, network, train, alpha, [Progress(self.verbose, self)])
 
     def _orders(self, train):

@@ -223,17 +223,18 @@ class NetworkParameters:
         as it is, whatever `alpha` and `max_norm`. Calls of `partial_fit` may change it. No effect
         without pre-training or with a `FrozenEstimator`. Not for 'lbfgs'.
 
-    output_layer_first : bool, default=False
+    output_layer_first : bool or float, default=False
         Whether `fit` trains the output layer alone, on the features of the pre-trained layers as
         they are, before it fine-tunes all layers [16]_. Fine-tuning then starts from a linear
         model on these features, not from a random output layer, whose gradients would change them.
-        The loss is minimised by L-BFGS from zero weights, with the L2 penalty of `alpha` and
-        neither dropout nor bounds. In classification, without label smoothing, that is a
-        :class:`~sklearn.linear_model.LogisticRegression` with ``C = 1 / alpha``; with the squared
-        error a :class:`~sklearn.linear_model.Ridge` with the same `alpha`. Meanwhile the features
-        of the training samples are kept in memory, (n_samples, n_top_units). Held-out samples of
-        `early_stopping` take no part. Done once, when `fit` starts a network, and not by
-        `partial_fit`. No effect without pre-training or with a `FrozenEstimator`.
+        L-BFGS minimises the loss from zero weights, without dropout and bounds, and with an L2
+        penalty. A float is the strength of this penalty; True means 1.0, as in a
+        :class:`~sklearn.linear_model.LogisticRegression` or :class:`~sklearn.linear_model.Ridge`
+        with its defaults. To these the linear model is equal, apart from `label_smoothing`; a float
+        is the alpha of Ridge or 1 / C. Meanwhile the features of the training samples are kept in
+        memory, (n_samples, n_top_units). Held-out samples of `early_stopping` take no part. This
+        is done once, when `fit` starts a network, and not in `partial_fit`. No effect without
+        pre-training or with a `FrozenEstimator`.
 
     warmup_epochs : float, default=0
         Number of epochs, which may be fractional, over which the learning rate rises linearly
@@ -390,7 +391,7 @@ class NetworkParameters:
         ],
         "pretrainer": "no_validation",  # by check_pretrainer
         "pretrained_learning_rate": [Interval(Real, 0, None, closed="left"), "array-like"],
-        "output_layer_first": ["boolean"],
+        "output_layer_first": ["boolean", Interval(Real, 0, None, closed="neither")],
         "solver": [Names({*SOLVERS, "lbfgs"})],
         "alpha": [Interval(Real, 0, None, closed="left")],
         "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],

@@ -43,8 +43,8 @@ def network(kind, pretrainer, **params):
 
 def probed(kind, stack, **params):
     """One that trains its output layer first, and then with a rate of almost zero."""
-    params = {"learning_rate_init": STILL, "alpha": 1.0, "max_iter": 1} | params
-    return network(kind, WarmStart(stack), output_layer_first=True, **params)
+    params = {"learning_rate_init": STILL, "output_layer_first": True, "max_iter": 1} | params
+    return network(kind, WarmStart(stack), **params)
 
 
 def outputs(estimator, X):
@@ -181,17 +181,18 @@ PROBLEMS = {
 @pytest.mark.parametrize("weight", [None, WEIGHT / WEIGHT.mean()], ids=["equal", "weighted"])
 @pytest.mark.parametrize("problem", PROBLEMS)
 def test_fine_tuning_starts_as_a_linear_model_on_the_features(problem, weight, dtype, stack):
-    """That of scikit-learn with the same penalty: ``Ridge(alpha)``, or C = 1 / alpha."""
+    """That of scikit-learn: ``Ridge(alpha)`` or C = 1 / alpha, by default with its defaults."""
     kind, y, params = PROBLEMS[problem]
     if params and weight is not None:
         pytest.skip("products of weights are divided by their mean")
     features = stack.transform(X)
     is_linear = kind is DeepMLPRegressor
-    linear = Ridge(0.1) if is_linear else LogisticRegression(C=10.0, tol=1e-8, **params)
-    linear.fit(features, y, sample_weight=weight)
-    estimator = probed(kind, stack, alpha=0.1, dtype=dtype, **params)
-    estimator.fit(X, y, sample_weight=weight)
-    np.testing.assert_allclose(outputs(estimator, X), outputs(linear, features), atol=5e-3)
+    for alpha, given in ((0.1, 0.1), (1.0, True)):
+        linear = LogisticRegression(C=1 / alpha, tol=1e-8, **params)
+        linear = (Ridge(alpha) if is_linear else linear).fit(features, y, sample_weight=weight)
+        estimator = probed(kind, stack, output_layer_first=given, dtype=dtype, **params)
+        estimator.fit(X, y, sample_weight=weight)
+        np.testing.assert_allclose(outputs(estimator, X), outputs(linear, features), atol=5e-3)
 
 
 def test_each_label_has_a_linear_model(stack):
@@ -207,7 +208,7 @@ def test_each_label_has_a_linear_model(stack):
 def test_the_first_epoch_has_the_loss_of_the_linear_model(stack):
     """And the penalty of all weights, those of the hidden layers too."""
     y = Y[DBNClassifier]
-    estimator = probed(DBNClassifier, stack, batch_size=120).fit(X, y)
+    estimator = probed(DBNClassifier, stack, alpha=1.0, batch_size=120).fit(X, y)
     linear = LogisticRegression(tol=1e-8).fit(stack.transform(X), y)
     data_loss = log_loss(y, linear.predict_proba(stack.transform(X)))
     penalty = 0.5 * sum((W**2).sum() for W in estimator.coefs_) / 120
@@ -221,7 +222,7 @@ def test_every_loss_has_its_linear_model(loss, stack):
     them; where the loss has corners, almost none."""
     y = Z + 2.0
     params = {"loss": loss, "alpha": 1e-3} | ({"quantile": 0.7} if loss == "quantile" else {})
-    estimator = probed(DeepMLPRegressor, stack, **params).fit(X, y)
+    estimator = probed(DeepMLPRegressor, stack, output_layer_first=1e-3, **params).fit(X, y)
     longer = {"learning_rate_init": 0.02, "max_iter": 300, "learning_rate": "cosine"}
     frozen = network(DeepMLPRegressor, FrozenEstimator(stack), **(params | longer)).fit(X, y)
     ours, theirs = (e.score(X, y) for e in (estimator, frozen))
@@ -233,7 +234,7 @@ def test_then_all_layers_are_trained(stack):
     kind, y = DBNClassifier, Y[DBNClassifier]
     start = probed(kind, stack, shuffle=False).fit(X, y)
     whole = probed(kind, stack, learning_rate_init=0.01, max_iter=3, shuffle=False).fit(X, y)
-    by_hand = network(kind, WarmStart(stack), alpha=1.0, learning_rate_init=STILL, max_iter=1)
+    by_hand = network(kind, WarmStart(stack), learning_rate_init=STILL, max_iter=1)
     by_hand.set_params(warm_start=True, shuffle=False).fit(X, y)
     by_hand.coefs_ = start.coefs_
     by_hand.intercepts_ = start.intercepts_
@@ -246,7 +247,7 @@ def test_then_all_layers_are_trained(stack):
 @both
 def test_lbfgs_can_follow(kind, stack):
     """It goes on from the linear model, whose loss it lowers."""
-    short = {"solver": "lbfgs", "alpha": 0.1, "max_iter": 1}
+    short = {"solver": "lbfgs", "max_iter": 1}
     first = network(kind, WarmStart(stack), output_layer_first=True, **short).fit(X, Y[kind])
     plain = network(kind, WarmStart(stack), **short).fit(X, Y[kind])
     assert first.loss_ < plain.loss_
@@ -279,14 +280,14 @@ def test_held_out_rows_are_unknown_to_the_output_layer(early_stopping, stack):
     network itself is trained on all of them.
     """
     y = np.random.default_rng(1).integers(5, size=120)
-    params = {"early_stopping": early_stopping, "alpha": 1e-4, "validation_fraction": 0.3}
-    params = params if early_stopping is True else params | {"validation_fraction": 0.1}
+    params = {"early_stopping": early_stopping, "output_layer_first": 1e-4}
+    params["validation_fraction"] = 0.3 if early_stopping is True else 0.1
     estimator = probed(DBNClassifier, stack, **params).fit(X, y)
     refit = early_stopping == "refit"
     curve = estimator.held_out_loss_curve_ if refit else estimator.validation_loss_curve_
     assert curve[0] > estimator.loss_curve_[0] + 0.05
     if refit:
-        whole = probed(DBNClassifier, stack, alpha=1e-4).fit(X, y)
+        whole = probed(DBNClassifier, stack, output_layer_first=1e-4).fit(X, y)
         np.testing.assert_array_equal(estimator.coefs_[-1], whole.coefs_[-1])
 
 
