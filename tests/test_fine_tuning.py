@@ -292,6 +292,21 @@ def test_held_out_rows_are_unknown_to_the_output_layer(early_stopping, stack):
 
 
 @both
+@pytest.mark.parametrize("early_stopping", ["refit", True, False])
+def test_validation_rows_are_measured_from_the_linear_model_on(kind, early_stopping, stack):
+    """Both passes of 'refit' see the same rows then, so they start from the same linear model."""
+    given = {"X_val": X[80:], "y_val": Y[kind][80:]}
+    params = {"early_stopping": early_stopping, "label_smoothing": 0.1}
+    params = {k: v for k, v in params.items() if hasattr(kind(), k)}
+    estimator = probed(kind, stack, **params).fit(X[:80], Y[kind][:80], **given)
+    plain = probed(kind, stack, **params | {"early_stopping": False}).fit(X[:80], Y[kind][:80])
+    np.testing.assert_array_equal(estimator.coefs_[-1], plain.coefs_[-1])
+    if early_stopping == "refit":
+        curves = estimator.held_out_loss_curve_, estimator.validation_loss_curve_
+        np.testing.assert_allclose(*curves, rtol=1e-12)
+
+
+@both
 def test_it_is_trained_first_once(kind, stack):
     """When fit starts a network; not when training continues, nor in partial_fit."""
     estimator = probed(kind, stack, warm_start=True).fit(X, Y[kind])
