@@ -178,6 +178,8 @@ class DBNAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseDeep
     }
 
     _perfect_score = 0.0
+    # Its output layer is pre-trained like the others, so it has no parameters for a new one.
+    pretrained_learning_rate, output_layer_first = 1.0, False
 
     def __init__(
         self,

@@ -15,6 +15,7 @@ import numpy as np
 from sk_dbn._dbn import DBNClassifier
 from sk_dbn._deep_mlp import DeepMLPRegressor
 from sk_dbn._rbm_stack import BernoulliRBMStack
+from sk_dbn._warm_start import WarmStart
 from sk_dbn.models.compilation import CACHE_FOLDER, compile_sharing
 
 N_ROWS, N_FEATURES = 256, 64  # enough for several threads
@@ -44,6 +45,9 @@ def tasks(dtype, everything):
     if everything:
         found |= {
             "L-BFGS": lambda: DBNClassifier(pretrainer=None, solver="lbfgs", **common).fit(X, y),
+            "output layer first": lambda: DBNClassifier(
+                pretrainer=WarmStart(stack), output_layer_first=True, **common
+            ).fit(X, y),
             "pseudo-likelihood": lambda: stack.fit(X).score_samples(X),
         }
     return found

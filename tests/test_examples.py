@@ -171,7 +171,7 @@ def test_complete_faces_takes_a_file_of_images(tmp_path):
 def test_few_labels():
     """More labels are worth more than any start, and every model is far better than chance."""
     output = run("few_labels.py", "--quick")
-    rows = rows_of(output, r"^ +(\d+)" + r" +(\d\.\d+) ± \d\.\d+" * 5 + "$")
+    rows = rows_of(output, r"^ +(\d+)" + r" +(\d\.\d+) ± \d\.\d+" * 6 + "$")
     assert [int(row[0]) for row in rows] == [50, 200]
     for few, many in zip(*(row[1:] for row in rows), strict=True):
         assert 0.7 < float(few) < float(many)  # chance is 0.1
