@@ -41,7 +41,7 @@ from sk_dbn._stack_parameters import (
 from sk_dbn.models.compilation import announce_compilation
 from sk_dbn.models.data import Data
 from sk_dbn.models.fitted_stack import FittedStack
-from sk_dbn.models.initialisers import NAMES, initial_weights
+from sk_dbn.models.initialisers import NAMES, initial_weights, streams
 from sk_dbn.models.orders import Orders, canonical_order
 from sk_dbn.models.rbm import Stack
 from sk_dbn.models.rbm_training import RBMRecorder, probe_of
@@ -714,14 +714,15 @@ class BernoulliRBMStack(
         self.n_iter_ = EpochCounts(map(sum, zip(before, training.n_iter, strict=True)))
 
     def _new_stack(self, units, visible, moments, random):
-        """A stack with its first weights."""
-        seeds = random.randint(0, 2**32, size=len(units) - 1, dtype=np.uint32)
+        """A stack with its first weights. Those of a layer do not depend on the layers above."""
+        randoms = streams(random, len(units) - 1)
+        seeds = [own.randint(0, 2**32, dtype=np.uint32) for own in randoms]
         stack = Stack(units, visible.kind, self.activation, seeds, self.dtype)
         stack.memories[0].sees_means = visible.are_means(moments)
         inits = self._initial_weights(stack)
-        for layer, init in enumerate(inits):
+        for layer, (init, own) in enumerate(zip(inits, randoms, strict=True)):
             shape = stack.coefs[layer].shape
-            W, c = initial_weights(init, random, *shape, self.activation)
+            W, c = initial_weights(init, own, *shape, self.activation)
             stack.coefs[layer][:], stack.intercepts_hidden[layer][:] = W, c
         return stack
 
