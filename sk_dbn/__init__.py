@@ -5,10 +5,9 @@ from sk_dbn._autoencoder import DBNAutoencoder
 from sk_dbn._dbn import DBNClassifier
 from sk_dbn._deep_mlp import DeepMLPRegressor
 from sk_dbn._rbm_stack import BernoulliRBMStack
+from sk_dbn._version import __version__ as __version__
 from sk_dbn._warm_start import WarmStart
 from sk_dbn.models.traces import GradientTrace
-
-__version__ = "0.1.0"
 
 __all__ = [
     "BernoulliRBMStack",

@@ -37,6 +37,10 @@ class Progress(Listener):
         if task.message:
             self.say(task.message)
 
+    def task_recalled(self, task):
+        """Print that a layer was not trained."""
+        self.say(f"{task.place}: read from memory")
+
     def say(self, message):
         """Print a message if verbose.
 

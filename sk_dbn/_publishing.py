@@ -83,8 +83,9 @@ class StackListener(Listener):
         if task.has_diverged:
             epoch = task.n_before + task.n_iter + task.is_lost
             warnings.warn(
-                f"Training of layer {task.layer + 1} of {self._training.stack.n_layers} diverged "
-                f"in epoch {epoch}; the parameters are those of the last good "
-                "epoch. Lower learning_rate or momentum, or scale the data.",
+                f"Training of {task.place} diverged in epoch {epoch}; the parameters are those of "
+                "the last good epoch. Lower learning_rate or momentum, or scale the data.",
                 ConvergenceWarning,
             )
+
+    task_recalled = task_ended

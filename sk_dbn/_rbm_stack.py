@@ -1,5 +1,6 @@
 """A stack of restricted Boltzmann machines as a scikit-learn transformer."""
 
+import os
 from numbers import Integral, Real
 
 import numpy as np
@@ -11,7 +12,7 @@ from sklearn.base import (
     _fit_context,
 )
 from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_array, check_is_fitted
 
 from sk_dbn._architecture import (
@@ -31,8 +32,9 @@ from sk_dbn._scaling import warn_of_features
 from sk_dbn._stack_parameters import (
     asked_kinds,
     check_combinations,
-    check_memory,
     check_stack_continues,
+    check_stack_fits,
+    layer_cache_of,
     per_layer,
     settings_of,
     stopping_rule_of,
@@ -41,7 +43,7 @@ from sk_dbn._stack_parameters import (
 from sk_dbn.models.compilation import announce_compilation
 from sk_dbn.models.data import Data
 from sk_dbn.models.fitted_stack import FittedStack
-from sk_dbn.models.initialisers import NAMES, initial_weights
+from sk_dbn.models.initialisers import NAMES, initial_weights, streams
 from sk_dbn.models.orders import Orders, canonical_order
 from sk_dbn.models.rbm import Stack
 from sk_dbn.models.rbm_training import RBMRecorder, probe_of
@@ -165,6 +167,14 @@ class BernoulliRBMStack(
     shuffle : bool, default=True
         Whether to visit the samples in a new order in each epoch. The order depends on the
         content of the samples and on `random_state`, not on how they are stored.
+    memory : str, path-like or joblib.Memory, default=None
+        Where to keep trained layers: a directory, or a joblib.Memory. A later fit reads a layer
+        from there if everything that its training depends on is the same: the samples, the
+        parameters of this layer and of those below, the random numbers, the version of this
+        package and the kind of processor. So in a search over depth, with an int as
+        `random_state`, each layer is trained once. Results are the same bits as with None, where
+        nothing is kept. Not used if training continues: in `partial_fit`, and in `fit` of a
+        fitted stack with ``warm_start=True``.
     warm_start : bool, default=False
         Whether `fit` continues from the present parameters.
     trace : {'epoch', 'batch'} or None, default='epoch'
@@ -301,6 +311,7 @@ class BernoulliRBMStack(
         "early_stopping": ["boolean", Names({"reconstruction", "free_energy"})],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
         "shuffle": ["boolean"],
+        "memory": [str, os.PathLike, HasMethods(["cache"]), None],
         "warm_start": ["boolean"],
         "trace": [Names({"epoch", "batch"}), None],
         "dtype": PRECISIONS,
@@ -338,6 +349,7 @@ class BernoulliRBMStack(
         early_stopping=False,
         validation_fraction=0.1,
         shuffle=True,
+        memory=None,
         warm_start=False,
         trace="epoch",
         dtype="float32",
@@ -371,6 +383,7 @@ class BernoulliRBMStack(
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
         self.shuffle = shuffle
+        self.memory = memory
         self.warm_start = warm_start
         self.trace = trace
         self.dtype = dtype
@@ -442,7 +455,7 @@ class BernoulliRBMStack(
 
         Velocities, persistent chains and random numbers continue from the previous call. The
         scale of the visible units and their initial biases come from the first call. `tol`,
-        `n_iter_no_change` and `early_stopping` are not used.
+        `n_iter_no_change`, `early_stopping` and `memory` are not used.
 
         Parameters
         ----------
@@ -633,10 +646,11 @@ class BernoulliRBMStack(
         sizes, rates, max_iters = per_layer(self)
         units = [plain.shape[1], *sizes]
         check_combinations(self)
-        check_memory(self, units)
+        check_stack_fits(self, units)
         continued = hasattr(self, "_stack") and (partial or self.warm_start)
         if continued:
             check_stack_continues(self, units)
+        cache = layer_cache_of(self, continued or partial)
         random = self.random_state_ if partial and continued else None
         random = random or check_random_state(self.random_state)
         if checkpoint is not None:
@@ -647,7 +661,7 @@ class BernoulliRBMStack(
             training = self._new_training(*parts)
             if checkpoint is not None:
                 checkpoint.watch(*training.changing)
-            training.train([StackListener(self, training, checkpoint), progress])
+            training.train([StackListener(self, training, checkpoint), progress], cache)
             self._publish(training)
 
     def _new_training(self, run, plain, order, units, rates, max_iters, random, continued, partial):
@@ -714,14 +728,15 @@ class BernoulliRBMStack(
         self.n_iter_ = EpochCounts(map(sum, zip(before, training.n_iter, strict=True)))
 
     def _new_stack(self, units, visible, moments, random):
-        """A stack with its first weights."""
-        seeds = random.randint(0, 2**32, size=len(units) - 1, dtype=np.uint32)
+        """A stack with its first weights. Those of a layer do not depend on the layers above."""
+        randoms = streams(random, len(units) - 1)
+        seeds = [own.randint(0, 2**32, dtype=np.uint32) for own in randoms]
         stack = Stack(units, visible.kind, self.activation, seeds, self.dtype)
         stack.memories[0].sees_means = visible.are_means(moments)
         inits = self._initial_weights(stack)
-        for layer, init in enumerate(inits):
+        for layer, (init, own) in enumerate(zip(inits, randoms, strict=True)):
             shape = stack.coefs[layer].shape
-            W, c = initial_weights(init, random, *shape, self.activation)
+            W, c = initial_weights(init, own, *shape, self.activation)
             stack.coefs[layer][:], stack.intercepts_hidden[layer][:] = W, c
         return stack
 

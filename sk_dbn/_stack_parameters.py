@@ -1,13 +1,17 @@
 """Checks of a stack's parameters, and their values for each layer."""
 
+import os
 import warnings
 from itertools import pairwise
 
 import numpy as np
+from sklearn.utils.validation import check_memory
 
 from sk_dbn._architecture import check_layers_fit, layer_sizes
 from sk_dbn._unused import STACK, warn_of_unused
+from sk_dbn._version import __version__
 from sk_dbn.models import memory
+from sk_dbn.models.layer_cache import LayerCache, warn_of_unusable
 from sk_dbn.models.rbm_training import Settings
 from sk_dbn.models.stack_training import StoppingRule
 from sk_dbn.models.units import VISIBLE_KINDS
@@ -40,7 +44,7 @@ def check_combinations(stack):
         )
 
 
-def check_memory(stack, units):
+def check_stack_fits(stack, units):
     """Check that layers and chains fit into memory.
 
     Parameters
@@ -63,6 +67,37 @@ def check_memory(stack, units):
             n_states *= int(stack.n_temperatures)
         widest = max(p + q for p, q in pairwise(units))
         memory.require(n_states * widest * size, names, values, "use fewer")
+
+
+def layer_cache_of(stack, continues):
+    """Where the trained layers of a stack are kept.
+
+    Parameters
+    ----------
+    stack : BernoulliRBMStack
+    continues : bool
+        Whether training may continue from a fitted stack. Then layers are not kept.
+
+    Returns
+    -------
+    LayerCache or None
+    """
+    location = stack.memory
+    if location is None:
+        return None
+    if continues:
+        warnings.warn(
+            "memory has no effect in partial_fit, and in fit with warm_start=True if the stack is "
+            "fitted: training continues, so no layer is read from memory or kept there.",
+            UserWarning,
+        )
+        return None
+    try:
+        is_path = isinstance(location, os.PathLike)
+        return LayerCache(check_memory(os.fspath(location) if is_path else location), __version__)
+    except OSError as error:
+        warn_of_unusable(error)
+        return None
 
 
 def per_layer(stack):

@@ -460,6 +460,15 @@ def test_prediction_benchmark():
     assert len(set(rows_of(output, pattern))) == 8
 
 
+def test_search_over_depth_benchmark():
+    """Three searches have a time; memory changes no score, and four layers tell digits apart."""
+    output = run("benchmarks/search_over_depth.py", "--quick")
+    assert len(rows_of(output, r" (\d+\.\d+) s +(\d+\.\d+)$")) == 4
+    assert "scores with memory are the same: True" in output
+    accuracies = re.search(r"accuracy with 1 to 4 layers: (.*)", output)[1].split(", ")
+    assert len(accuracies) == 4 and float(accuracies[0]) > 0.5  # chance is 0.1
+
+
 def test_search_benchmark():
     """Two backends, each with two workers and in two ways with one."""
     output = run("benchmarks/search.py", "--quick")

@@ -654,6 +654,18 @@ def test_variances_are_learned_where_they_say_something():
     assert small().fit(random.uniform(size=(20, 3))).visible_variance_ is None
 
 
+@pytest.mark.parametrize("init", ["auto", "sklearn"])
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_layers_do_not_depend_on_those_above(digits, algorithm, init):
+    """They are trained before; seeds, first weights and orders of samples are their own."""
+    settings = {"n_chains": 7, "max_iter": 2, "init": init, **ALGORITHMS[algorithm]}
+    one, three = (small(hidden_layer_sizes=n, **settings).fit(digits[:100]) for n in (9, (9, 8, 7)))
+    for name in "coefs_", "intercepts_hidden_", "intercepts_visible_":
+        np.testing.assert_array_equal(getattr(one, name)[0], getattr(three, name)[0])
+    two = small(hidden_layer_sizes=(9, 8), **settings).fit(digits[:100])
+    np.testing.assert_array_equal(two.coefs_[1], three.coefs_[1])
+
+
 def test_upper_layers_are_trained_on_the_features():
     """Those that transform gives, of which learned variances are a part.
 

@@ -32,13 +32,13 @@ from numba.core import cgutils
 from numba.core.codegen import CPUCodeLibrary
 from numba.core.compiler import Compiler, Flags, compile_extra
 from numba.core.dispatcher import _FunctionCompiler
-from numba.core.registry import CPUDispatcher
+from numba.core.registry import CPUDispatcher, cpu_target
 from numba.core.typing.templates import AbstractTemplate, infer_global
 from numba.extending import intrinsic, lower_builtin
 from numba.types import Any, Array, BaseTuple, Function, VarArg, unliteral
 
 from sk_dbn.kernels import self_test
-from sk_dbn.kernels.cache import DiskCache, find_folder
+from sk_dbn.kernels.cache import VERSIONS, DiskCache, find_folder
 
 # NaN and infinity must survive to be seen, hence neither "nnan" nor "ninf".
 FASTMATH = {"nsz", "arcp", "contract", "afn", "reassoc"}
@@ -60,7 +60,7 @@ def sources(folder=_KERNELS):
 
 
 def kernel_digest(folder=_KERNELS):
-    """Digest of the source of every kernel; part of the name each one is cached under.
+    """Digest of the sources in a folder; that of the kernels is a part of their names in the cache.
 
     numba's cache notices an edit of the cached function only, not one of the functions
     it calls from other files.
@@ -73,6 +73,9 @@ def kernel_digest(folder=_KERNELS):
 
 
 _DIGEST = kernel_digest()
+PROCESSOR = cpu_target.target_context.codegen().magic_tuple()
+# All that the bits of a kernel's results depend on besides its arguments.
+ORIGIN = _DIGEST, *VERSIONS, *PROCESSOR, bool(config.DISABLE_JIT)
 # Without sources (a package imported from an archive) nobody could tell that code is stale.
 _FOLDER = find_folder(_KERNELS) if sources() and not config.DISABLE_JIT else None
 CACHE_FOLDER = None if _FOLDER is None else _FOLDER.path

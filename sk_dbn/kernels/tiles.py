@@ -11,14 +11,13 @@ from llvmlite import binding, ir
 from numba import TypingError, types
 from numba.core import cgutils
 from numba.core.imputils import impl_ret_borrowed
-from numba.core.registry import cpu_target
 
-from sk_dbn.kernels.compile import generated
+from sk_dbn.kernels.compile import PROCESSOR, generated
 
 # The largest tiles whose sums and factors fit the registers: with AVX-512 32 of 64 bytes; else
 # 16 of 32 bytes, where the second kind of tile, which has vectors of both factors, may not be
 # as large. The 32 registers of 16 bytes that ARM has hold the same in halves.
-CPU_FEATURES = cpu_target.target_context.codegen().magic_tuple()[2].split(",")
+CPU_FEATURES = PROCESSOR[2].split(",")
 if "+avx512f" in CPU_FEATURES:
     VECTOR_BYTES, MAX_ROWS, MAX_VECTORS, MAX_DOT_ROWS, MAX_DOT_COLUMNS = 64, 6, 4, 6, 4
 else:

@@ -2,6 +2,7 @@
 
 from functools import cached_property
 
+import joblib
 import numpy as np
 import scipy.sparse
 
@@ -125,6 +126,31 @@ class Data:
             piece = rows[first * block : end * block]
             column_moments(self.source, piece, block, first * block, mean, squares, low, high)
         return mean, squares / len(rows), low, high
+
+    def digest(self, rows):
+        """A hash of the content of some rows, in their order, and of its dtype.
+
+        It does not depend on the strides of X, the type of a sparse matrix's indices, or other
+        rows. Some rows are read at a time, so a memory-mapped file is not loaded as a whole.
+
+        Parameters
+        ----------
+        rows : int64 ndarray of shape (n_rows,)
+
+        Returns
+        -------
+        str
+        """
+        step, parts = max(1, BLOCK_VALUES // max(self.shape[1], 1)), []
+        for first in range(0, len(rows), step):
+            piece = self.X[rows[first : first + step]]
+            if scipy.sparse.issparse(piece):
+                places = (x.astype(np.int64) for x in (piece.indptr, piece.indices))
+                piece = piece.shape, *places, piece.data
+            else:
+                piece = np.ascontiguousarray(piece)
+            parts.append(joblib.hash(piece))
+        return joblib.hash(parts)
 
     def fingerprints(self, run, seed=0):
         """A 64-bit hash of each row's content.

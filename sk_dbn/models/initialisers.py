@@ -92,6 +92,23 @@ def auto(random, fan_in, fan_out, activation, below):
     return W, -0.5 * W.sum(axis=0) if below == "logistic" else np.zeros(fan_out)
 
 
+def streams(random, n_layers):
+    """Draw a random generator for each layer, whatever the number of layers above it.
+
+    Parameters
+    ----------
+    random : RandomState
+    n_layers : int
+
+    Returns
+    -------
+    list of RandomState
+    """
+    entropy = random.randint(0, 2**32, size=4, dtype=np.uint32).tolist()
+    children = np.random.SeedSequence(entropy).spawn(n_layers)
+    return [np.random.RandomState(np.random.MT19937(child)) for child in children]
+
+
 def initial_weights(init, random, fan_in, fan_out, activation, below=None):
     """Weights and biases of one layer.
 

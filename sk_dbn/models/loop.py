@@ -28,6 +28,12 @@ class Listener:
         Return True to leave out the tasks that would follow, those of the layers above.
         """
 
+    def task_recalled(self, task):
+        """Called instead of the others when the result of a task was read from a cache.
+
+        The answer has the same meaning as that of `task_ended`.
+        """
+
 
 def train(task, listeners=()):
     """Run a task, epoch after epoch.

@@ -1,10 +1,11 @@
 """Greedy training of a stack, one RBM after the other."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
-from sk_dbn.models.data import Data
+from sk_dbn.models.data import Data, arrays_for_kernels
 from sk_dbn.models.loop import Patience, train
 from sk_dbn.models.orders import Orders
 from sk_dbn.models.rbm import Stack
@@ -110,17 +111,27 @@ class StackTraining:
         """The objects that training changes in place."""
         return self.orders.random, self.stack, *self.stack.memories, *(self.recorders or ())
 
-    def train(self, listeners):
+    def train(self, listeners, cache=None):
         """Train every RBM, from the first layer up.
 
         Parameters
         ----------
         listeners : sequence of Listener
             Told of an `RBMTask` for each.
+        cache : LayerCache, default=None
+            Keeps trained layers.
         """
         for layer in range(self.stack.n_layers):
-            if train(RBMTask(self, layer), listeners):
+            task = RBMTask(self, layer)
+            is_last = cache.train(task, listeners) if cache else task.train(listeners)
+            if is_last:
                 break
+
+    @cached_property
+    def samples_digest(self):
+        """Hashes of the samples to train on, in their order, and of those held out."""
+        parts = self.orders.rows, self.held_out
+        return [rows is not None and self.plain.digest(rows) for rows in parts]
 
     def data_of(self, layer):
         """The data as the lowest weights act on them that an RBM's input has passed.
@@ -152,15 +163,35 @@ class RBMTask:
     message = None
 
     def __init__(self, whole, layer):
-        stack, order = whole.stack, whole.orders.rows
         self.whole, self.layer = whole, layer
-        self.name = f"layer {layer + 1} of {stack.n_layers}, epoch"
+        self.place = f"layer {layer + 1} of {whole.stack.n_layers}"
+        self.name = f"{self.place}, epoch"
         self.schedule = Annealing(whole.max_iters[layer], whole.stopping.annealing)
         self.n_epochs = self.schedule.max_iter if whole.n_before is None else None
         self.n_before = 0 if whole.n_before is None else whole.n_before[layer]
         self.measures, self.has_diverged, self.is_lost = {}, False, False
         # After n_iter_no_change epochs, where scikit-learn's networks wait for one more.
         self._patience = Patience(whole.stopping.n_iter_no_change - 1)
+
+    def train(self, listeners):
+        """Train the RBM.
+
+        Parameters
+        ----------
+        listeners : sequence of Listener
+
+        Returns
+        -------
+        bool
+            Whether a listener wants no other task to follow.
+        """
+        self._prepare()
+        return train(self, listeners)
+
+    def _prepare(self):
+        """Make buffers, and first values of what depends on the input."""
+        whole, layer = self.whole, self.layer
+        stack, order = whole.stack, whole.orders.rows
         data = whole.data_of(layer)
         if stack.memories[layer].n_steps == 0:
             prepare(whole.run, stack, layer, data, order, whole.means if layer == 0 else None)
@@ -168,12 +199,16 @@ class RBMTask:
         self._rate = whole.rates[layer] * scale
         parts = stack, layer, data, whole.settings, self._rate, probe_of(order), whole.held_out
         self.training = RBMTraining(*parts, whole.stopping.watches_gap)
-        self._recorder = whole.recorders and whole.recorders[layer]
         if self._recorder and self._recorder.is_empty:
             self._recorder.record_start(whole.run, self.training)
         self._worst = self.training.worst()
         self._state = Snapshot(*self.training.changing, *self._not_returning)
         self._best = self._good = None
+
+    @property
+    def _recorder(self):
+        recorders = self.whole.recorders
+        return recorders and recorders[self.layer]
 
     @property
     def _not_returning(self):
@@ -227,3 +262,39 @@ class RBMTask:
         if self.has_diverged and self._good is not None:
             self._good.restore(*self._not_returning)
         self.has_diverged |= self.is_lost
+
+    def state(self):
+        """All that training changes, in a form that can be pickled and hashed.
+
+        Returns
+        -------
+        dict
+        """
+        stack, random = self.whole.stack, self.whole.orders.random
+        return {
+            "parameters": list(stack.rbm(self.layer).parameters),
+            "memory": vars(stack.memories[self.layer]),
+            "recorder": vars(self._recorder) if self._recorder else None,
+            "random": random.get_state(legacy=False),
+            "n_iter": self.n_iter,
+            "has_diverged": self.has_diverged,
+            "is_lost": self.is_lost,
+        }
+
+    def set_state(self, state):
+        """Take over the state of the same training.
+
+        Parameters
+        ----------
+        state : dict
+            As `state` returns it.
+        """
+        stack = self.whole.stack
+        for mine, given in zip(stack.rbm(self.layer).parameters, state["parameters"], strict=True):
+            mine[:] = given
+        vars(stack.memories[self.layer]).update(arrays_for_kernels(state["memory"]))
+        if self._recorder:
+            vars(self._recorder).update(state["recorder"])
+        self.whole.orders.random.set_state(state["random"])
+        self.schedule.n_epochs = self.whole.n_iter[self.layer] = state["n_iter"]
+        self.has_diverged, self.is_lost = state["has_diverged"], state["is_lost"]

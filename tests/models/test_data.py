@@ -2,6 +2,7 @@
 
 import gc
 
+import joblib
 import numpy as np
 import pytest
 import scipy.sparse
@@ -108,3 +109,40 @@ def test_order_of_binary_samples_with_binary_targets():
     p = np.random.RandomState(0).permutation(16)
     second = canonical_order(run_serial, Data(X[p], np.float32), Data(y[p], np.float32))
     assert np.array_equal(np.hstack([X, y])[first], np.hstack([X, y])[p][second])
+
+
+def test_a_digest_is_of_content_and_order():
+    """Of the rows that are asked for, in that order, and of nothing else."""
+    X, _ = samples()
+    rows = np.random.RandomState(1).permutation(len(X))[:300]
+    digest = Data(X, "float32").digest(rows)
+    others = X.copy()
+    others[np.setdiff1d(np.arange(len(X)), rows)] += 1
+    for same in (others, np.asfortranarray(X), np.hstack([X, X])[:, : X.shape[1]]):
+        assert Data(same, "float64").digest(rows) == digest
+    assert Data(X[rows], "float32").digest(np.arange(300)) == digest
+    changed = X.copy()
+    changed[rows[200], 1] += 1
+    for other in (changed, X.astype(np.float32), scipy.sparse.csr_matrix(X)):
+        assert Data(other, "float32").digest(rows) != digest
+    assert Data(X, "float32").digest(rows[::-1]) != digest
+
+
+def test_a_digest_of_a_sparse_matrix_forgets_the_type_of_its_indices():
+    """SciPy chooses it by the size of the whole matrix."""
+    narrow = scipy.sparse.random(50, 20, density=0.2, format="csr", random_state=0)
+    wide, moved = narrow.copy(), narrow.copy()
+    wide.indices, wide.indptr = wide.indices.astype(np.int64), wide.indptr.astype(np.int64)
+    moved.indices = moved.indices[::-1].copy()
+    digests = [Data(A, "float32").digest(np.arange(40)) for A in (narrow, wide, moved)]
+    assert digests[0] == digests[1] != digests[2]
+
+
+def test_a_digest_reads_some_rows_at_a_time(monkeypatch):
+    """So a memory-mapped file is never in memory as a whole."""
+    X, _ = samples()
+    read, hash_ = [], joblib.hash
+    monkeypatch.setattr("sk_dbn.models.data.BLOCK_VALUES", 100 * X.shape[1])
+    monkeypatch.setattr(joblib, "hash", lambda x: read.append(len(x)) or hash_(x))
+    Data(X, "float32").digest(np.arange(len(X)))
+    assert read == [100] * 5 + [5]

@@ -6,7 +6,7 @@ import scipy.special
 import scipy.stats
 from sklearn.neural_network import MLPRegressor
 
-from sk_dbn.models.initialisers import FACTS, INITIALISERS, NAMES, initial_weights
+from sk_dbn.models.initialisers import FACTS, INITIALISERS, NAMES, initial_weights, streams
 
 # Variances as the papers give them: Glorot & Bengio (2010) eq. 12, He et al. (2015) eq. 10,
 # LeCun et al. (1998) eq. 16, Hinton (2012) section 8.
@@ -177,6 +177,18 @@ def test_sklearn_draws_what_scikit_learn_draws(activation, seed):
     for W, b in zip(mlp.coefs_, mlp.intercepts_, strict=True):
         ours = initial_weights("sklearn", random, *W.shape, activation)
         assert np.array_equal(ours[0], W) and np.array_equal(ours[1], b)
+
+
+def test_layers_have_streams_that_do_not_depend_on_those_above():
+    """The first of many are the only ones of few; no two are the same, and all are drawn alike."""
+    many, few = (streams(np.random.RandomState(0), n) for n in (5, 2))
+    draws = [own.uniform(size=3).tolist() for own in many]
+    assert [own.uniform(size=3).tolist() for own in few] == draws[:2]
+    assert len(set(map(tuple, draws))) == 5
+    randoms = [np.random.RandomState(0) for _ in range(2)]
+    for random, n in zip(randoms, (5, 2), strict=True):
+        streams(random, n)
+    assert randoms[0].uniform() == randoms[1].uniform()
 
 
 def test_every_name_is_tested():

@@ -1,0 +1,3 @@
+"""The version of the package, for files that cannot import the package itself."""
+
+__version__ = "0.1.0"
