@@ -20,7 +20,7 @@ from sk_dbn.models.data import Data
 from sk_dbn.models.forward import inputs
 from sk_dbn.models.network import ACTIVATIONS
 from sk_dbn.models.network_tasks import ReconstructionValidation
-from sk_dbn.models.network_training import CHUNK_ROWS, TrainingSet, squared_distances
+from sk_dbn.models.network_training import TrainingSet, rows_in_memory, squared_distances
 from sk_dbn.models.scales import Scales
 from sk_dbn.models.threads import threads
 from sk_dbn.models.traces import evenly_spaced
@@ -401,9 +401,9 @@ class DBNAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseDeep
         network = self._network_for(X)
         plain = Data(X, network.theta.dtype)
         data, unclipped = self._visible.data(plain), self._visible.unclipped(plain)
-        scores = np.empty(X.shape[0])
+        scores, n_rows = np.empty(X.shape[0]), rows_in_memory(X.shape[1])
         with threads(self.n_jobs) as run:
-            for part in row_pieces(len(scores), 2.0 * network.theta.size, CHUNK_ROWS):
+            for part in row_pieces(len(scores), 2.0 * network.theta.size, n_rows):
                 rows = np.arange(len(scores))[part]
                 outputs = network.outputs(run, data, rows=rows)
                 scores[part] = -squared_distances(outputs, inputs(unclipped, rows))
@@ -477,7 +477,9 @@ class DBNAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseDeep
     def _initialise(self, samples):
         super()._initialise(samples)
         if self.pretrainer_ is not None:
-            rows = evenly_spaced(samples.repeated(samples.order), CHUNK_ROWS)
+            rows = evenly_spaced(
+                samples.repeated(samples.order), rows_in_memory(self.n_features_in_)
+            )
             v = inputs(self._open(samples.data, samples.data.dtype), rows)
             unroll(self.pretrainer_.model_.stack, self._network, v)
 

@@ -6,6 +6,7 @@ import numpy as np
 from scipy.special import entr
 
 from sk_dbn.models.forward import inputs
+from sk_dbn.models.network_training import rows_in_memory
 
 MAX_COMPARED, MIN_COMPARED = 1000, 64  # training rows
 
@@ -56,6 +57,8 @@ def compare(network, run, train, y, validation, incremental):
         return None
     n = len(train.order)
     n_compared = min(n, MAX_COMPARED, max(MIN_COMPARED, n // 16) if incremental else n)
+    if y is None:
+        n_compared = min(n_compared, rows_in_memory(train.data.shape[1]))
     rows = train.order[np.linspace(0, n - 1, n_compared).astype(np.int64)]
     weight = train.sample_weight[rows] if train.sample_weight.size else np.ones(len(rows))
     weight = weight.astype(np.float64)

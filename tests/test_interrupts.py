@@ -18,7 +18,7 @@ import pytest
 from threadpoolctl import ThreadpoolController
 
 import sk_dbn
-from sk_dbn import BernoulliRBMStack, DBNClassifier, DeepMLPRegressor
+from sk_dbn import BernoulliRBMStack, DBNAutoencoder, DBNClassifier, DeepMLPRegressor
 from sk_dbn.likelihood import annealed_importance_sampling, log_likelihood, variational_bound
 from sk_dbn.models.threads import _state as thread_state
 from sk_dbn.models.threads import run_parallel, threads
@@ -172,7 +172,12 @@ def after_epochs(estimator, n_epochs, *args):
     return states
 
 
-@pytest.mark.parametrize("make, every", [(network, 1), (pretrained, 5)])
+def autoencoder(**params):
+    stack = BernoulliRBMStack(max_iter=1, batch_size=20)
+    return DBNAutoencoder((4, 2), **{**COMMON, "pretrainer": stack, "n_jobs": 1, **params})
+
+
+@pytest.mark.parametrize("make, every", [(network, 1), (pretrained, 5), (autoencoder, 5)])
 def test_fit_of_a_network(make, every):
     """As before or as after whole epochs, wherever it is interrupted, pre-training included."""
     states = after_epochs(make(), 2, y)

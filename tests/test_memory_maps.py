@@ -13,7 +13,7 @@ import pytest
 import scipy.sparse
 from numba.core.dispatcher import Dispatcher
 
-from sk_dbn import BernoulliRBMStack, DBNClassifier, DeepMLPRegressor
+from sk_dbn import BernoulliRBMStack, DBNAutoencoder, DBNClassifier, DeepMLPRegressor
 from sk_dbn.inspection import diagnose
 from sk_dbn.likelihood import annealed_importance_sampling, exact_log_partition, log_likelihood
 from sk_dbn.models import orders
@@ -43,11 +43,23 @@ def estimators(data):
         stack.fit(X),
         DBNClassifier((5, 4), pretrainer=stack, max_iter=2, dropout=0.1, random_state=0).fit(X, y),
         DeepMLPRegressor((5, 4), max_iter=2, random_state=0).fit(X, y),
+        DBNAutoencoder((5, 4), pretrainer=stack, max_iter=2, random_state=0).fit(X),
     )
 
 
-def use(X, y, stack, classifier, regressor):
+def outputs(X, stack, classifier, regressor, autoencoder):
+    """What each estimator computes of samples."""
+    predicted = [network.predict(X) for network in (classifier, regressor)]
+    return [stack.transform(X), *predicted, autoencoder.reconstruct(X)]
+
+
+def use(X, y, stack, classifier, regressor, autoencoder):
     """Call whatever hands arrays to kernels."""
+    autoencoder.score_samples(X)
+    autoencoder.inverse_transform(autoencoder.transform(X))
+    autoencoder.partial_fit(X)
+    autoencoder.fit(X)
+    diagnose(autoencoder)
     for network in (classifier, regressor):
         network.predict(X)
         network.partial_fit(X, y)
@@ -139,16 +151,15 @@ def test_pickled_arrays_are_brought_into_one_layout(data, estimators, layout):
     """
     X, y = data
     use(X, y, *estimators)
-    expected = [estimators[0].transform(X), *(e.predict(X) for e in estimators[1:])]
+    expected = outputs(X, *estimators)
     before = machine_codes()
-    stack, classifier, regressor = twins = copy.deepcopy(estimators)
-    parts = [stack._stack, *stack._stack.memories, classifier._network, regressor._network]
-    for part in [*parts, classifier._optimiser, regressor._optimiser]:
+    stack, *networks = twins = copy.deepcopy(estimators)
+    parts = [stack._stack, *stack._stack.memories, *(network._network for network in networks)]
+    for part in [*parts, *(network._optimiser for network in networks)]:
         state = part.__getstate__() if part in parts else vars(part)
         part.__setstate__({name: laid_out(x, layout) for name, x in state.items()})
-    outputs = [stack.transform(X), *(e.predict(X) for e in twins[1:])]
-    np.testing.assert_equal(outputs, expected)
-    for estimator, args in zip(twins, [(X,), (X, y), (X, y)]):
+    np.testing.assert_equal(outputs(X, *twins), expected)
+    for estimator, args in zip(twins, [(X,), (X, y), (X, y), (X,)], strict=True):
         estimator.partial_fit(*args)
     assert machine_codes() == before
 
@@ -163,7 +174,7 @@ LIMITED = """
 import resource, sys, warnings
 from pathlib import Path
 import numpy as np
-from sk_dbn import BernoulliRBMStack, DBNClassifier, DeepMLPRegressor
+from sk_dbn import BernoulliRBMStack, DBNAutoencoder, DBNClassifier, DeepMLPRegressor
 from sk_dbn.models import orders
 
 warnings.simplefilter("ignore")
@@ -175,6 +186,7 @@ estimators = (
     BernoulliRBMStack((8,), **settings),
     DBNClassifier((8,), pretrainer=None, dropout=0.0, **settings),
     DeepMLPRegressor((8,), dropout=0.0, **settings),
+    DBNAutoencoder((8,), pretrainer=None, **settings),
 )
 for estimator in estimators:
     estimator.fit(np.array(X[:300]), y[:300])
@@ -204,7 +216,7 @@ def test_a_file_larger_than_memory_is_trained_on(tmp_path):
     done = subprocess.run(call, cwd=root, capture_output=True, text=True, timeout=300)
     (tmp_path / "X.npy").unlink()
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.split() == ["limited"] + ["True"] * 4
+    assert done.stdout.split() == ["limited"] + ["True"] * 5
 
 
 @pytest.fixture
@@ -219,6 +231,7 @@ NETWORKS = {
     "classifier": lambda **settings: DBNClassifier((5,), **settings),
     "pretrained": lambda **settings: DBNClassifier((5,), pretrainer=STACK, **settings),
     "regressor": lambda **settings: DeepMLPRegressor((5,), **settings),
+    "autoencoder": lambda **settings: DBNAutoencoder((5,), pretrainer=STACK, **settings),
 }
 STACK = BernoulliRBMStack((5,), max_iter=3, random_state=0)
 

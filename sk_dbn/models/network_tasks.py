@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sk_dbn.models.forward import inputs
-from sk_dbn.models.network_training import CHUNK_ROWS, TrainingSet, squared_distances
+from sk_dbn.models.network_training import TrainingSet, rows_in_memory, squared_distances
 from sk_dbn.models.traces import evenly_spaced
 from sk_dbn.models.transaction import Snapshot
 
@@ -73,7 +73,9 @@ class ReconstructionValidation:
     @property
     def y(self):
         """Some of the samples as the network reads them."""
-        return inputs(self.samples.data, evenly_spaced(self.samples.order, CHUNK_ROWS))
+        data = self.samples.data
+        rows = evenly_spaced(self.samples.order, rows_in_memory(data.shape[1]))
+        return inputs(data, rows)
 
     def measure(self, run, network):
         """Compute the score and the loss of a network.

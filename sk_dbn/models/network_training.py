@@ -27,7 +27,7 @@ from sk_dbn.models.work import (
     weight_blocks,
 )
 
-CHUNK_ROWS = 1024  # rows whose reconstruction is held in memory
+CHUNK_VALUES, CHUNK_ROWS = 2**18, 1024  # of reconstructions that are held in memory
 MIN_PROBED = 32  # samples on which the trace measures activations, if there are as many
 
 # Losses that are reported as a mean over outputs, as in scikit-learn; others are reported as a
@@ -38,6 +38,11 @@ MEANS_OF_OUTPUTS = (
 )
 
 NO_DROPOUT = Dropout(np.empty(0), 0)
+
+
+def rows_in_memory(n_features):
+    """How many samples and their reconstructions to hold in memory."""
+    return int(np.clip(CHUNK_VALUES // n_features, 1, CHUNK_ROWS))
 
 
 def squared_distances(a, b):
@@ -197,7 +202,8 @@ class TrainingSet:
         """
         if self.targets is not None:
             return [self.order]
-        parts = row_pieces(len(self.order), network.theta.size, CHUNK_ROWS)
+        n_rows = rows_in_memory(self.data.shape[1])
+        parts = row_pieces(len(self.order), 2.0 * network.theta.size, n_rows)
         return [self.order[part] for part in parts]
 
     def loss_by(self, run, network):
