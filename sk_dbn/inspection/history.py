@@ -118,13 +118,18 @@ class History:
         return getattr(self.estimator, "pretrainer_", None) is not None
 
     @property
+    def rate_factors(self):
+        """The learning rate of each layer as a share of that of the output layer, (n_layers,)."""
+        factors = np.ones(len(self.shapes))
+        if self.is_network and self.is_pretrained:
+            factors[: self.n_hidden] = self.parameters.get("pretrained_learning_rate", 1.0)
+        return factors
+
+    @property
     def is_frozen(self):
         """Whether each layer keeps the weights of a stack and is not trained, (n_layers,)."""
-        is_frozen = np.zeros(len(self.shapes), dtype=bool)
-        if self.is_network and self.is_pretrained:
-            rates = np.asarray(self.parameters.get("pretrained_learning_rate", 1.0))
-            of_frozen_stack = isinstance(self.parameters["pretrainer"], FrozenEstimator)
-            is_frozen[: self.n_hidden] = of_frozen_stack or rates == 0
+        is_frozen = self.rate_factors == 0
+        is_frozen[: self.n_hidden] |= isinstance(self.parameters.get("pretrainer"), FrozenEstimator)
         return is_frozen
 
     @property
@@ -208,7 +213,7 @@ class History:
             step = rate * self.clipping * finite(self.trace.weight_grad_norm[0])
         else:
             step = rate * np.sqrt([fan_in * fan_out for fan_in, fan_out in self.shapes])
-        step = np.where(self.is_frozen, np.nan, step)
+        step = np.where(self.is_frozen, np.nan, self.rate_factors * step)
         return ratio(step, self.trace.weight_norm[0]) * np.minimum(1.0, self.gain)
 
 

@@ -58,6 +58,20 @@ def test_first_steps(digits, solver):
         assert history.gain[1] < 1.5 * smaller
 
 
+@pytest.mark.parametrize("solver", ["sgd", "adam"])
+def test_first_steps_of_layers_with_rates_of_their_own(digits, solver):
+    """A pre-trained layer's step is as much shorter; with a rate of zero the layer is frozen."""
+    parameters = {"solver": solver, "momentum": 0.0, "trace": "batch", "alpha": 0.0}
+    parameters |= {"shuffle": False, "learning_rate_init": 0.001, "activation": "logistic"}
+    stack = BernoulliRBMStack(max_iter=2, learning_rate=0.5)
+    fitted = network(digits, pretrainer=stack, pretrained_learning_rate=[0.0, 0.1], **parameters)
+    history = History(fitted)
+    np.testing.assert_array_equal(history.is_frozen, [True, False, False])
+    expected = fitted.gradient_trace_.update_ratio[1] * np.minimum(1.0, history.gain)
+    np.testing.assert_allclose(history.first_steps[1:], expected[1:], rtol=0.6)
+    assert np.isnan(history.first_steps[0]) and expected[0] == 0.0
+
+
 def test_derivatives_survive_cancellation(digits):
     """With as many rows of either class the mean derivative cancels; that of weights does not."""
     X, y = digits[0][:32], np.arange(32) % 2
