@@ -125,14 +125,37 @@ def test_grid_search(tmp_path):
 
 
 def test_dimension_reduction(tmp_path):
-    """Codes of few dimensions tell the digits apart far better than chance."""
+    """Codes tell the digits apart far better than chance, and an autoencoder reconstructs best."""
     output = run("dimension_reduction.py", "--quick", "--output", tmp_path)
     assert_is_picture(tmp_path / "dimension_reduction.png")
-    rows = rows_of(output, r"^ +(\d+) +(\d\.\d+) +(\d\.\d+)$")
-    assert [int(row[0]) for row in rows] == [2, 4, 8]
-    for _, stack, pca in rows:
-        assert float(stack) > 0.4  # chance is 0.1
-        assert float(pca) > 0.4
+    assert rows_of(output, r"^(\d) dimensions") == [("2",), ("4",), ("8",)]
+    rows = rows_of(output, r"^(\w+) +(\d\.\d+) +(\d+\.\d+)$")
+    assert [name for name, *_ in rows] == ["DBNAutoencoder", "BernoulliRBMStack", "PCA"] * 3
+    assert min(float(accuracy) for _, accuracy, _ in rows) > 0.4  # chance is 0.1
+    errors = np.array([float(error) for *_, error in rows]).reshape(3, 3)
+    assert (errors[:, 0] < errors[:, 2]).all()
+
+
+def test_autoencoder_study(tmp_path):
+    """Pre-training and PCA for codes of 30 and 2 numbers, kept for a rerun."""
+    command = "studies/mnist_autoencoder.py", "--quick", "--output", tmp_path
+    output = run(*command)
+    pattern = (
+        r"^(\d+) +(pre-trained|PCA|random|random, gelu) +(\d+\.\d+) +- +(\d+\.\d+) +(\d+\.\d+)"
+    )
+    errors = {(code, name): float(error) for code, name, error, *_ in rows_of(output, pattern)}
+    assert len(errors) == 6
+    assert errors["2", "pre-trained"] < errors["2", "PCA"]
+    assert_is_picture(tmp_path / "mnist_autoencoder.png")
+    assert run(*command) == output  # nothing is trained again
+    assert len(json.loads((tmp_path / "mnist_autoencoder_quick.json").read_text())["parts"]) == 6
+
+
+def test_study_of_regression(tmp_path):
+    """Every model predicts the angle of an image better than its mean."""
+    output = run("studies/regression_few_labels.py", "--quick", "--output", tmp_path)
+    (scores,) = rows_of(output, r"^images +100" + r" +(-?\d\.\d+) ± \d\.\d+" * 5)
+    assert min(map(float, scores)) > 0.5
 
 
 def test_which_inputs_matter(tmp_path):
