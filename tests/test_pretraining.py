@@ -278,9 +278,9 @@ def test_a_pretrainer_trains_on_threads_of_its_own(monkeypatch, of_stack, of_net
     """Its n_jobs is obeyed; None is that of the network."""
     used, train = [], StackTraining.train
 
-    def listen(training, listeners):
+    def listen(training, *args):
         used.append(1 if training.run is run_serial else get_num_threads())
-        train(training, listeners)
+        train(training, *args)
 
     monkeypatch.setattr(StackTraining, "train", listen)
     stack = BernoulliRBMStack(max_iter=1, n_jobs=of_stack, batch_size=5)

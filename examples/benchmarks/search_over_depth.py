@@ -4,6 +4,8 @@ GridSearchCV over a pipeline of a stack and a linear classifier on the digits, w
 layers. With `memory` each layer is trained once for each fold, so the search should take little
 longer than one over four layers alone. The scores of both searches over depth are the same.
 
+Measure on an idle computer:
+
     python examples/benchmarks/search_over_depth.py
     python examples/benchmarks/search_over_depth.py --quick
 """

@@ -32,7 +32,7 @@ from numba.core import cgutils
 from numba.core.codegen import CPUCodeLibrary
 from numba.core.compiler import Compiler, Flags, compile_extra
 from numba.core.dispatcher import _FunctionCompiler
-from numba.core.registry import CPUDispatcher, cpu_target
+from numba.core.registry import CPUDispatcher
 from numba.core.typing.templates import AbstractTemplate, infer_global
 from numba.extending import intrinsic, lower_builtin
 from numba.types import Any, Array, BaseTuple, Function, VarArg, unliteral
@@ -73,9 +73,8 @@ def kernel_digest(folder=_KERNELS):
 
 
 _DIGEST = kernel_digest()
-PROCESSOR = cpu_target.target_context.codegen().magic_tuple()
-# All that the bits of a kernel's results depend on besides its arguments.
-ORIGIN = _DIGEST, *VERSIONS, *PROCESSOR, bool(config.DISABLE_JIT)
+# All that the bits of a kernel's results depend on, besides its arguments and the processor.
+ORIGIN = _DIGEST, *VERSIONS, bool(config.DISABLE_JIT)
 # Without sources (a package imported from an archive) nobody could tell that code is stale.
 _FOLDER = find_folder(_KERNELS) if sources() and not config.DISABLE_JIT else None
 CACHE_FOLDER = None if _FOLDER is None else _FOLDER.path

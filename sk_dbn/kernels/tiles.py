@@ -11,8 +11,11 @@ from llvmlite import binding, ir
 from numba import TypingError, types
 from numba.core import cgutils
 from numba.core.imputils import impl_ret_borrowed
+from numba.core.registry import cpu_target
 
-from sk_dbn.kernels.compile import PROCESSOR, generated
+from sk_dbn.kernels.compile import generated
+
+PROCESSOR = cpu_target.target_context.codegen().magic_tuple()  # triple, name, features
 
 # The largest tiles whose sums and factors fit the registers: with AVX-512 32 of 64 bytes; else
 # 16 of 32 bytes, where the second kind of tile, which has vectors of both factors, may not be

@@ -11,6 +11,7 @@ import joblib
 import numpy as np
 
 from sk_dbn.kernels.compile import ORIGIN, kernel_digest
+from sk_dbn.kernels.tiles import PROCESSOR
 from sk_dbn.models.loop import tell
 
 DIGEST_BYTES = hashlib.sha256().digest_size
@@ -19,7 +20,7 @@ DIGEST_BYTES = hashlib.sha256().digest_size
 @functools.cache
 def code():
     """All that the bits of a trained layer depend on besides data and parameters."""
-    return *ORIGIN, kernel_digest(Path(__file__).parent), np.__version__
+    return *ORIGIN, *PROCESSOR, kernel_digest(Path(__file__).parent), np.__version__
 
 
 def inputs_of(task):

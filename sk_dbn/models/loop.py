@@ -29,9 +29,10 @@ class Listener:
         """
 
     def task_recalled(self, task):
-        """Called instead of the others when the result of a task was read from a cache.
+        """Called instead of the others when a layer of a stack was read from a cache.
 
-        The answer has the same meaning as that of `task_ended`.
+        Such a task has a `place`, such as "layer 2 of 3". The answer has the same meaning as that
+        of `task_ended`.
         """
 
 

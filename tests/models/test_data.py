@@ -143,6 +143,6 @@ def test_a_digest_reads_some_rows_at_a_time(monkeypatch):
     X, _ = samples()
     read, hash_ = [], joblib.hash
     monkeypatch.setattr("sk_dbn.models.data.BLOCK_VALUES", 100 * X.shape[1])
-    monkeypatch.setattr(joblib, "hash", lambda x: read.append(len(x)) or hash_(x))
+    monkeypatch.setattr(joblib, "hash", lambda x, *name: read.append(len(x)) or hash_(x))
     Data(X, "float32").digest(np.arange(len(X)))
     assert read == [100] * 5 + [5]
