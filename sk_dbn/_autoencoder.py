@@ -17,7 +17,7 @@ from sk_dbn._network_parameters import NetworkParameters
 from sk_dbn._pretraining import WRAPPERS
 from sk_dbn._stack_parameters import asked_kinds, warn_of_range
 from sk_dbn.models.data import Data
-from sk_dbn.models.forward import inputs
+from sk_dbn.models.forward import inputs, shared_work
 from sk_dbn.models.network import ACTIVATIONS
 from sk_dbn.models.network_tasks import ReconstructionValidation
 from sk_dbn.models.network_training import TrainingSet, rows_in_memory, squared_distances
@@ -67,7 +67,24 @@ class DBNAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseDeep
 
     learning_rate_init, power_t, max_iter, shuffle, random_state, tol : as in NetworkParameters
 
-    verbose, warm_start, momentum, nesterovs_momentum, early_stopping : as in NetworkParameters
+    verbose, warm_start, momentum, nesterovs_momentum : as in NetworkParameters
+
+    early_stopping : {'refit'} or bool, default='refit'
+        How to choose the number of epochs:
+
+        - 'refit': a copy of the network is first trained for `max_iter` epochs without some
+          held-out samples: `X_val`, or a tenth of the samples, but at least 50 and at most a
+          third. Then the network is trained on all samples for `max_iter_` epochs, with a
+          schedule of this length. `max_iter_` is `max_iter` if the held-out loss was still
+          falling at the end. Otherwise the sum of the learning rates becomes 1.5 times (with
+          `X_val` once) the sum at the loss's minimum. There is no first pass with fewer than 100
+          samples, when training continues without `X_val`, and in `partial_fit`;
+        - True: training stops when the loss of held-out samples no longer improves, and the
+          weights with the smallest loss are kept. The held-out samples are `X_val`, or a
+          `validation_fraction` of the samples, which takes no part in training;
+        - False: all epochs, or until `tol`.
+
+        Not used by 'lbfgs'.
 
     validation_fraction, beta_1, beta_2, epsilon, n_iter_no_change : as in NetworkParameters
 
@@ -171,7 +188,11 @@ class DBNAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseDeep
     """
 
     _parameter_constraints: dict = {
-        **NetworkParameters._parameter_constraints,
+        **{
+            name: rule
+            for name, rule in NetworkParameters._parameter_constraints.items()
+            if name not in ("pretrained_learning_rate", "output_layer_first")
+        },
         "code_activation": [Names(set(ACTIVATIONS) - {"step"})],
         "visible": [Names({"auto", "bernoulli", "gaussian"}), "array-like"],
         "loss": [StrOptions({"auto", "squared_error", "log_loss"})],
@@ -304,7 +325,8 @@ class DBNAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseDeep
         The first call pre-trains on its samples, if `pretrainer` asks for that, and determines
         how features are read. Solver, momenta, `learning_rate_init` and schedule are those of the
         last `fit`, or of the first call of `partial_fit` if `fit` was not called. A warning names
-        those that were set since.
+        those that were set since. After a `fit` with ``learning_rate='auto'``, whose schedule has
+        ended, the first call starts a schedule with the present parameters.
 
         Parameters
         ----------
@@ -363,7 +385,7 @@ class DBNAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseDeep
                 f"{self._n_features_out}: one for each unit of the code."
             )
         decoder = decoder_of(self._network.astype(H.dtype))
-        with threads(self.n_jobs) as run:
+        with threads(self.n_jobs, shared_work(decoder.layers, len(H))) as run:
             outputs = decoder.outputs(run, Data(H, H.dtype))
         return self._to_data(outputs)
 
@@ -402,9 +424,9 @@ class DBNAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseDeep
         plain = Data(X, network.theta.dtype)
         data, unclipped = self._visible.data(plain), self._visible.unclipped(plain)
         scores, n_rows = np.empty(X.shape[0]), rows_in_memory(X.shape[1])
-        with threads(self.n_jobs) as run:
+        with threads(self.n_jobs, shared_work(network.layers, len(scores))) as run:
             for part in row_pieces(len(scores), 2.0 * network.theta.size, n_rows):
-                rows = np.arange(len(scores))[part]
+                rows = np.arange(part.start, part.stop)
                 outputs = network.outputs(run, data, rows=rows)
                 scores[part] = -squared_distances(outputs, inputs(unclipped, rows))
         return scores
@@ -477,11 +499,11 @@ class DBNAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseDeep
     def _initialise(self, samples):
         super()._initialise(samples)
         if self.pretrainer_ is not None:
-            rows = evenly_spaced(
-                samples.repeated(samples.order), rows_in_memory(self.n_features_in_)
-            )
+            n_rows = rows_in_memory(self.n_features_in_)
+            rows = evenly_spaced(samples.repeated(samples.order), n_rows)
             v = inputs(self._open(samples.data, samples.data.dtype), rows)
-            unroll(self.pretrainer_.model_.stack, self._network, v)
+            with threads(self.n_jobs):  # one thread of BLAS, whose number would change bits
+                unroll(self.pretrainer_.model_.stack, self._network, v)
 
     # Input and output.
 
@@ -548,10 +570,12 @@ class DBNAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseDeep
         X_val, _ = self._validate_input(X_val, None, reset=False)
         data, no_weight = self._open(Data(X_val, self.dtype), self._training_dtype), np.empty(0)
         rows = np.arange(X_val.shape[0])
+        self._warn_of_clipping(Data(X_val, self.dtype).moments(rows))
         return self._validation(TrainingSet(data, None, no_weight, self._loss, rows), None)
 
     def _validation(self, rows, y):
-        return ReconstructionValidation(rows)
+        plain = Data(rows.data.X, rows.data.dtype)
+        return ReconstructionValidation(rows, self._visible.unclipped(plain))
 
     def _score_outputs(self, outputs, y, sample_weight):
         return -float(np.average(squared_distances(outputs, y), weights=sample_weight))

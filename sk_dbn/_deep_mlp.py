@@ -271,7 +271,8 @@ class DeepMLPRegressor(RegressorMixin, BaseDeepNetwork):
 
         Solver, momenta, `learning_rate_init` and schedule are those of the last `fit`, or of the
         first call of `partial_fit` if `fit` was not called. A warning names those that were set
-        since.
+        since. After a `fit` with ``learning_rate='auto'``, whose schedule has ended, the first call
+        starts a schedule with the present parameters.
 
         Parameters
         ----------

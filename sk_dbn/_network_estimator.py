@@ -29,6 +29,7 @@ from sk_dbn._publishing import NetworkListener
 from sk_dbn._rbm_stack import BernoulliRBMStack
 from sk_dbn._samples import Samples, hold_out, weigh
 from sk_dbn._scaling import warn_of_features, warn_of_targets
+from sk_dbn._stack_parameters import warn_of_range, warn_of_unseeded_memory
 from sk_dbn.models import loop
 from sk_dbn.models.compilation import announce_compilation
 from sk_dbn.models.data import Data
@@ -116,6 +117,9 @@ class BaseDeepNetwork(NetworkParameters, SuggestsNames, BaseEstimator, metaclass
             self._watch_previous(checkpoint, first, incremental)
             if first:
                 self._initialise(samples)  # a stack calls `threads` itself
+                self._warn_of_no_pretraining()
+            if self._visible is not None and (not first or isinstance(self.pretrainer, WRAPPERS)):
+                self._warn_of_clipping(samples.moments)
             check_continues(self)
             with threads(self.n_jobs) as run:
                 self._train(run, samples, X_val, y_val, first, incremental, checkpoint)
@@ -202,6 +206,11 @@ class BaseDeepNetwork(NetworkParameters, SuggestsNames, BaseEstimator, metaclass
         """How the first layer reads X: as the stack's weights do; None: as it is."""
         return None if stack is None else stack.model_.inputs
 
+    def _warn_of_clipping(self, moments):
+        """Warn of values beyond those with which the visible units were fitted."""
+        if not self._visible.can_take(moments):
+            warn_of_range(self, self._visible, moments)
+
     # Makes the stack for pretrainer='auto'.
     _auto_stack = BernoulliRBMStack
 
@@ -252,6 +261,8 @@ class BaseDeepNetwork(NetworkParameters, SuggestsNames, BaseEstimator, metaclass
     def _pretrain(self, stack, samples):
         """Train the stack on all samples, labelled or not."""
         if stack.random_state is None:
+            if stack.memory is not None and self.random_state is None:
+                warn_of_unseeded_memory()
             seed = self._random_state.randint(np.iinfo(np.int32).max)
             stack.set_params(random_state=seed)
         stack._validate_params()
@@ -453,7 +464,13 @@ class BaseDeepNetwork(NetworkParameters, SuggestsNames, BaseEstimator, metaclass
         """Train the output layer of a pre-trained network, if it is to be trained first."""
         if self.output_layer_first and self._is_fine_tuned:
             alpha = float(self.output_layer_first)
-            train_output_layer(run, network, train, alpha, [Progress(self.verbose, self)])
+            task = train_output_layer(run, network, train, alpha, [Progress(self.verbose, self)])
+            if task.divergence is not None or not task.result.success:
+                warnings.warn(
+                    "the output layer did not converge, which output_layer_first trains first; "
+                    "scale X, or give a larger float as strength of its penalty.",
+                    ConvergenceWarning,
+                )
 
     def _orders(self, train):
         """The orders in which epochs visit the samples."""
@@ -467,7 +484,7 @@ class BaseDeepNetwork(NetworkParameters, SuggestsNames, BaseEstimator, metaclass
             self._optimiser = self._new_optimiser(trained)
             self._schedule = self._new_schedule(self.max_iter_ / self.max_iter)
             self._fixed = {name: getattr(self, name) for name in FIXED_PARAMETERS}
-        elif self.learning_rate == "auto" and self._schedule.is_planned:
+        elif self._fixed["learning_rate"] == "auto" and self._schedule.is_planned:
             self._schedule = self._new_schedule()  # the schedule of fit has ended
             changed = {name: getattr(self, name) for name in SCHEDULE_PARAMETERS}
             self._fixed = self._fixed | changed
@@ -560,11 +577,16 @@ class BaseDeepNetwork(NetworkParameters, SuggestsNames, BaseEstimator, metaclass
         self._reference_loss = check.reference_loss
         return check
 
+    @property
+    def _to_scale(self):
+        """What a user can scale."""
+        return "X and y" if is_regressor(self) else "X"
+
     def _warn_of_divergence(self, epoch, loss, kept):
         unit, advice = "epoch", "Lower learning_rate_init, which was "
-        advice += f"{self.learning_rate_init_:.3g}, or scale X and y"
+        advice += f"{self.learning_rate_init_:.3g}, or scale {self._to_scale}"
         if self.solver == "lbfgs":
-            unit, advice = "iteration", "Scale X and y"
+            unit, advice = "iteration", f"Scale {self._to_scale}"
         warnings.warn(
             f"Training diverged in {unit} {epoch}: the loss is {loss:.3g}. The weights "
             f"{kept} were kept. {advice}, for example with StandardScaler.",
@@ -612,8 +634,9 @@ class BaseDeepNetwork(NetworkParameters, SuggestsNames, BaseEstimator, metaclass
         if task.result.success and is_steep(task.result, self.tol):
             warnings.warn(
                 f"lbfgs stopped after {self.n_iter_} iterations because the loss hardly "
-                "changed, but the gradient is large: it has not converged. Scale X and y, with "
-                "StandardScaler and TransformedTargetRegressor.",
+                "changed, but the gradient is large: it has not converged. Scale "
+                f"{self._to_scale}, with StandardScaler"
+                + (" and TransformedTargetRegressor." if is_regressor(self) else "."),
                 ConvergenceWarning,
             )
         self.loss_ = self.best_loss_ = task.loss

@@ -195,7 +195,7 @@ class NetworkParameters:
           layer included.
 
         With pre-training, `init` applies to the RBMs (where 'auto' is 'normal') and to the output
-        layer.
+        layer, but not to the decoder of an autoencoder, which has the weights of the RBMs.
 
     pretrainer : {'auto'}, None, BernoulliRBMStack, WarmStart or FrozenEstimator, default='auto'
         How the hidden layers are pre-trained:
@@ -230,11 +230,11 @@ class NetworkParameters:
         L-BFGS minimises the loss from zero weights, without dropout and bounds, and with an L2
         penalty. A float is the strength of this penalty; True means 1.0, as in a
         :class:`~sklearn.linear_model.LogisticRegression` or :class:`~sklearn.linear_model.Ridge`
-        with its defaults. To these the linear model is equal, apart from `label_smoothing`; a float
-        is the alpha of Ridge or 1 / C. Meanwhile the features of the training samples are kept in
-        memory, (n_samples, n_top_units). Held-out samples of `early_stopping` take no part. This
-        is done once, when `fit` starts a network, and not in `partial_fit`. No effect without
-        pre-training or with a `FrozenEstimator`.
+        with its defaults. To these the linear model is equal, apart from `label_smoothing` and with
+        sample weights of mean one; a float is the alpha of Ridge or 1 / C. Meanwhile the features
+        of the training samples are kept in memory, (n_samples, n_top_units). Held-out samples of
+        `early_stopping` take no part. This is done once, when `fit` starts a network, and not in
+        `partial_fit`. No effect without pre-training or with a `FrozenEstimator`.
 
     warmup_epochs : float, default=0
         Number of epochs, which may be fractional, over which the learning rate rises linearly
@@ -253,7 +253,8 @@ class NetworkParameters:
 
     clip_norm : float, default=None
         Maximum L2 norm of the gradient of all layers together, penalty included: a longer one is
-        scaled down to it [11]_, after `clip_value`. Not for 'lbfgs'.
+        scaled down to it [11]_, after `clip_value`. Layers with ``pretrained_learning_rate=0``
+        count too. Not for 'lbfgs'.
 
     clip_value : float, default=None
         Maximum absolute value of a component of the gradient: larger ones are set to it. Not for
@@ -491,6 +492,18 @@ class NetworkParameters:
                 UserWarning,
             )
 
+    def _warn_of_no_pretraining(self):
+        """Warn of parameters for pre-trained layers if pretrainer='auto' trained none."""
+        asks = self.output_layer_first or np.any(np.asarray(self.pretrained_learning_rate) != 1.0)
+        is_auto = isinstance(self.pretrainer, str)
+        if asks and is_auto and self.pretrainer_ is None:
+            warnings.warn(
+                "pretrained_learning_rate and output_layer_first have no effect, because "
+                "pretrainer='auto' did not pre-train this network; see the documentation of "
+                "pretrainer.",
+                UserWarning,
+            )
+
     @property
     def _training_dtype(self):
         """The precision that training works in.
@@ -555,16 +568,18 @@ class NetworkParameters:
     def _resolve_automatic(self, n_samples, incremental):
         """Resolve the parameters that are 'auto', and set the fitted attributes."""
         self.batch_size_, self.dropout_ = self._batch_size(n_samples), self._dropout_rates()
-        self.learning_rate_ = self.learning_rate
+        solver, self.learning_rate_ = self.solver, self.learning_rate
+        if incremental and self._optimiser is not None:
+            solver = self._fixed["solver"]  # which continues
         if self.learning_rate == "auto":  # partial_fit does not know which call is the last
             self.learning_rate_ = "constant" if incremental else "one_cycle"
-        elif self.solver != "sgd" and self.learning_rate not in PLANNED:
+        elif solver != "sgd" and self.learning_rate not in PLANNED:
             self.learning_rate_ = "constant"  # the other schedules are for 'sgd' alone
         self.learning_rate_init_ = self.learning_rate_init
         if self.learning_rate_init == "auto":
             is_annealed = self.learning_rate_ in PLANNED
             self.learning_rate_init_ = automatic_learning_rate(
-                self.solver, *self._layers_for_rate(), is_annealed, self.shortcut
+                solver, *self._layers_for_rate(), is_annealed, self.shortcut
             )
 
     def _layers_for_rate(self):

@@ -37,7 +37,7 @@ class Progress(Listener):
         if task.message:
             self.say(task.message)
 
-    def task_recalled(self, task):
+    def task_loaded(self, task):
         """Print that a layer was not trained."""
         self.say(f"{task.place}: read from memory")
 

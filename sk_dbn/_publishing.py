@@ -88,4 +88,4 @@ class StackListener(Listener):
                 ConvergenceWarning,
             )
 
-    task_recalled = task_ended
+    task_loaded = task_ended

@@ -3,6 +3,7 @@
 import os
 from numbers import Integral, Real
 
+import joblib
 import numpy as np
 import scipy.sparse
 from sklearn.base import (
@@ -12,7 +13,7 @@ from sklearn.base import (
     _fit_context,
 )
 from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_array, check_is_fitted
 
 from sk_dbn._architecture import (
@@ -311,7 +312,7 @@ class BernoulliRBMStack(
         "early_stopping": ["boolean", Names({"reconstruction", "free_energy"})],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
         "shuffle": ["boolean"],
-        "memory": [str, os.PathLike, HasMethods(["cache"]), None],
+        "memory": [str, os.PathLike, joblib.Memory, None],
         "warm_start": ["boolean"],
         "trace": [Names({"epoch", "batch"}), None],
         "dtype": PRECISIONS,

@@ -69,6 +69,15 @@ def check_stack_fits(stack, units):
         memory.require(n_states * widest * size, names, values, "use fewer")
 
 
+def warn_of_unseeded_memory():
+    """Warn of layers that are kept but will not be found again."""
+    warnings.warn(
+        "memory keeps layers that no other fit will use, because random_state=None gives other "
+        "random numbers in each fit. Set random_state to an int.",
+        UserWarning,
+    )
+
+
 def layer_cache_of(stack, continues):
     """Where the trained layers of a stack are kept.
 
@@ -85,6 +94,8 @@ def layer_cache_of(stack, continues):
     location = stack.memory
     if location is None:
         return None
+    if stack.random_state is None:
+        warn_of_unseeded_memory()
     if continues:
         warnings.warn(
             "memory has no effect in partial_fit, and in fit with warm_start=True if the stack is "

@@ -74,7 +74,7 @@ def warn_of_unused(estimator, table):
     for key, needs in table.items():
         name, value = (key, params.get(key)) if isinstance(key, str) else key
         is_set = name in params and (key is name or params[name] == value)
-        if not is_set or np.all(value == defaults[name].default):
+        if not is_set or np.all(np.asarray(value, dtype=object) == defaults[name].default):
             continue
         lacking = [
             _lacking(params, each) for each in (needs if isinstance(needs, tuple) else (needs,))

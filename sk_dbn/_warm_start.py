@@ -6,10 +6,10 @@ from sklearn.base import BaseEstimator
 class WarmStart(BaseEstimator):
     """A fitted stack whose layers a network starts from and then fine-tunes.
 
-    It is a value of `pretrainer` of :class:`DBNClassifier` and :class:`DeepMLPRegressor`. The
-    network trains a copy of the stack's layers [1]_; the stack does not change. In contrast, a
-    :class:`BernoulliRBMStack` as `pretrainer` is trained from scratch, and with a
-    :class:`~sklearn.frozen.FrozenEstimator` the layers stay as they are.
+    It is a value of `pretrainer` of :class:`DBNClassifier`, :class:`DeepMLPRegressor` and
+    :class:`DBNAutoencoder`. The network trains a copy of the stack's layers [1]_; the stack does
+    not change. In contrast, a :class:`BernoulliRBMStack` as `pretrainer` is trained from scratch,
+    and with a :class:`~sklearn.frozen.FrozenEstimator` the layers stay as they are.
 
     Parameters
     ----------

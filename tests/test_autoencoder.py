@@ -10,7 +10,8 @@ from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import GridSearchCV
-from sklearn.preprocessing import MinMaxScaler, StandardScaler
+from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits
 
 from sk_dbn import BernoulliRBMStack, DBNAutoencoder, WarmStart
 from sk_dbn.inspection import ReconstructionDisplay, diagnose
@@ -109,6 +110,45 @@ def test_pretraining_is_a_better_start():
     assert losses[0][0] < losses[1][0] and losses[0][-1] < losses[1][-1]
 
 
+def test_rectified_layers_are_unrolled_without_noise():
+    """The code is that of the stack; the way down has the rectifier, not the noisy unit's mean."""
+    stack = BernoulliRBMStack((12, 6), activation="relu", max_iter=2, random_state=0).fit(TABLE)
+    relu = {"activation": "relu", "code_activation": "relu"}
+    encoder = make((12, 6), **relu, **STILL, pretrainer=WarmStart(stack)).fit(TABLE)
+    codes = stack.transform(TABLE)
+    np.testing.assert_allclose(encoder.transform(TABLE), codes, atol=1e-4)
+    h = np.maximum(codes @ stack.coefs_[1].T + stack.intercepts_visible_[1], 0)
+    v = h @ stack.coefs_[0].T + stack.intercepts_visible_[0]
+    expected = v * TABLE.std(axis=0) + TABLE.mean(axis=0)
+    np.testing.assert_allclose(encoder.reconstruct(TABLE), expected, atol=1e-3)
+
+
+@pytest.mark.parametrize("n_features", [2000, 400_000])
+def test_the_code_is_fitted_to_enough_samples(n_features):
+    """However wide X is: the linear code has the spread of the stack's top units."""
+    X = scipy.sparse.random(250, n_features, 2000 / n_features**1.5, "csr", random_state=0)
+    X.data[:] = 1.0
+    stack = BernoulliRBMStack((3, 2), init="glorot_normal", max_iter=1, batch_size=50)
+    encoder = make((3, 2), **STILL, pretrainer=stack.set_params(random_state=0)).fit(X)
+    top = encoder.pretrainer_.transform(X)
+    spread, expected = (codes.std(axis=0) for codes in (encoder.transform(X), top))
+    np.testing.assert_allclose(spread, expected, rtol=0.05)
+    constant = -X.toarray().var(axis=0).sum()
+    assert encoder._baseline.constant_score == pytest.approx(constant, rel=0.3)
+
+
+def test_unrolling_does_not_depend_on_threads_of_blas():
+    """Least squares are the same bits in a worker with one thread."""
+    X = random.uniform(size=(1000, 784))
+    stack = BernoulliRBMStack((250, 100, 30), max_iter=1, batch_size=500, random_state=0).fit(X)
+    codes = []
+    for limit in (1, 2, 4):
+        with threadpool_limits(limit, user_api="blas"):
+            encoder = make((250, 100, 30), **STILL, pretrainer=WarmStart(stack)).fit(X)
+        codes.append(encoder.coefs_[2])
+    assert np.array_equal(codes[0], codes[1]) and np.array_equal(codes[0], codes[2])
+
+
 # ---------------------------------------------------------------------------
 # Training
 # ---------------------------------------------------------------------------
@@ -177,6 +217,13 @@ def test_the_reported_loss_is_that_of_the_reconstruction(loss):
         expected = -(X * np.log(p) + (1 - X) * np.log(1 - p)).sum(axis=1).mean()
     assert fitted.validation_loss_curve_[-1] == pytest.approx(expected, rel=1e-9)
     assert fitted.validation_scores_[-1] == pytest.approx(fitted.score(X), rel=1e-9)
+
+
+def test_validation_scores_are_those_of_score():
+    """Also for values beyond the range of the training data, of which there is a warning."""
+    with pytest.warns(UserWarning, match="Bernoulli visible units take values in"):
+        fitted = make().fit(IMAGES, X_val=16 * IMAGES)
+    assert fitted.validation_scores_[-1] == pytest.approx(fitted.score(16 * IMAGES), rel=1e-5)
 
 
 def test_early_stopping_keeps_the_best_reconstruction():
@@ -265,13 +312,14 @@ def test_anomalies_have_low_scores():
 
 def test_pixels_beyond_one_are_mapped_and_come_back():
     """With Bernoulli units: a warning, and reconstructions in the range of X."""
-    X = np.round(IMAGES * 16)
+    X, params = np.round(IMAGES * 16), {"visible": "bernoulli", "max_iter": 50}
+    params |= {"shuffle": False, "early_stopping": False}  # orders depend on the values
     with pytest.warns(UserWarning, match="Bernoulli visible units take values in"):
-        fitted = make(visible="bernoulli", max_iter=50).fit(X)
+        fitted = make(**params).fit(X)
     made = fitted.reconstruct(X)
     assert made.min() >= 0 and 4 < made.max() <= 16
-    same = make(visible="bernoulli", max_iter=50).fit(MinMaxScaler((0, 1)).fit_transform(X))
-    assert same.visible_ == fitted.visible_ == "bernoulli"
+    scaled = make(**params).fit(X / 16)
+    np.testing.assert_allclose(scaled.reconstruct(X / 16), made / 16, atol=1e-3)
 
 
 def test_names_and_containers():
@@ -336,6 +384,16 @@ def test_a_search_maximises_the_score():
     assert search.best_params_["hidden_layer_sizes"] == (8, 4)
 
 
+def test_values_beyond_those_of_the_fit_are_warned_of():
+    """In every training call: their clipping changes what is learned."""
+    stack = BernoulliRBMStack((8, 3), max_iter=1).fit(IMAGES)
+    fitted = make().fit(IMAGES)
+    with pytest.warns(UserWarning, match="Bernoulli visible units take values in"):
+        fitted.partial_fit(16 * IMAGES)
+    with pytest.warns(UserWarning, match="Bernoulli visible units take values in"):
+        make(pretrainer=WarmStart(stack)).fit(16 * IMAGES)
+
+
 # ---------------------------------------------------------------------------
 # Inspection
 # ---------------------------------------------------------------------------
@@ -347,6 +405,8 @@ def test_diagnosis():
     assert "vanishing" in {finding.kind for finding in diagnose(deep, IMAGES)}
     learns = make((32, 8), max_iter=60).fit(IMAGES, X_val=IMAGES[:50])
     assert not diagnose(learns)
+    learns.set_params(hidden_layer_sizes=(4, 3, 2), activation="relu")
+    assert not diagnose(learns)  # it is of the fitted network
     cannot = make((8,), max_iter=30, alpha=1e6).fit(IMAGES)
     assert "no better than a constant" in {finding.kind for finding in diagnose(cannot)}
 

@@ -114,10 +114,12 @@ def test_partial_fit_listens_to_a_new_rate(kind, stack):
 
 @both
 @pytest.mark.parametrize("rate", [1, [1.0, 1.0], np.ones(2)], ids=repr)
-def test_a_rate_of_one_is_the_default(kind, rate, stack):
+def test_a_rate_of_one_is_the_default(kind, rate, stack, recwarn):
     """Bit for bit, in each spelling, and no warning where it has no effect."""
     default = network(kind, WarmStart(stack)).fit(X, Y[kind])
     estimator = network(kind, WarmStart(stack), pretrained_learning_rate=rate).fit(X, Y[kind])
+    network(kind, None, pretrained_learning_rate=rate).fit(X, Y[kind])
+    assert not [w for w in recwarn if "no effect" in str(w.message)]
     np.testing.assert_array_equal(estimator.coefs_[0], default.coefs_[0])
 
 
@@ -274,7 +276,8 @@ def test_rows_without_a_label_do_not_count(stack):
 
 @pytest.mark.parametrize("early_stopping", ["refit", True])
 def test_held_out_rows_are_unknown_to_the_output_layer(early_stopping, stack):
-    """Of labels drawn at random it learns some of those that it sees, and none of the others.
+    """Of labels drawn at random it learns some of those that it sees, and none of the others, the
+    more the fewer samples there are; 'refit' needs a hundred.
 
     With 'refit', the copy has an output layer of its own, trained on its part of the rows; the
     network itself is trained on all of them.
@@ -282,8 +285,9 @@ def test_held_out_rows_are_unknown_to_the_output_layer(early_stopping, stack):
     y = np.random.default_rng(1).integers(5, size=120)
     params = {"early_stopping": early_stopping, "output_layer_first": 1e-4}
     params["validation_fraction"] = 0.3 if early_stopping is True else 0.1
-    estimator = probed(DBNClassifier, stack, **params).fit(X, y)
     refit = early_stopping == "refit"
+    rows = slice(None) if refit else slice(40)
+    estimator = probed(DBNClassifier, stack, **params).fit(X[rows], y[rows])
     curve = estimator.held_out_loss_curve_ if refit else estimator.validation_loss_curve_
     assert curve[0] > estimator.loss_curve_[0] + 0.05
     if refit:
@@ -360,3 +364,33 @@ def test_where_it_diverges_the_weights_stay_as_they_were(stack, monkeypatch):
     lost = probed(DBNClassifier, stack).fit(X, y)
     plain = probed(DBNClassifier, stack).set_params(output_layer_first=False).fit(X, y)
     np.testing.assert_array_equal(lost.coefs_[-1], plain.coefs_[-1])
+
+
+def test_nothing_to_keep_is_warned_of():
+    """pretrainer='auto' does not pre-train where all samples have labels."""
+    y = Y[DBNClassifier]
+    for params in ({"output_layer_first": True}, {"pretrained_learning_rate": [0.1, 0.2]}):
+        network = DBNClassifier((12, 8), max_iter=1, **params)
+        with pytest.warns(UserWarning, match="'auto' did not pre-train"):
+            network.fit(X, y)
+
+
+@both
+def test_the_solver_that_continues_has_its_own_rate(kind):
+    """partial_fit keeps the solver of fit, and with it the rate that 'auto' means for it."""
+    fitted = kind((5,), max_iter=3, random_state=0).fit(X, Y[kind]).set_params(solver="sgd")
+    with pytest.warns(UserWarning, match="solver='sgd' has no effect"):
+        fitted.partial_fit(X, Y[kind])
+    assert fitted.learning_rate_init_ == pytest.approx(0.01 * 3 / 3)  # logistic, constant
+
+
+@both
+def test_a_schedule_that_fit_has_ended_is_replaced(kind, recwarn):
+    """By the one that was set since, as by that of 'auto'."""
+    fitted = kind((5,), max_iter=3, random_state=0).fit(X, Y[kind])
+    before = fitted.coefs_[0].copy()
+    recwarn.clear()
+    fitted.set_params(learning_rate="constant").partial_fit(X, Y[kind])
+    assert not recwarn.list
+    assert fitted.learning_rate_ == "constant"
+    assert np.abs(fitted.coefs_[0] - before).max() > 1e-3

@@ -360,3 +360,15 @@ def test_counted_samples_are_listed_ones(trained, tmp_path):
     network.fit(X, y, sample_weight=weight)
     network.fit(np.repeat(X, weight, axis=0), np.repeat(y, weight))
     assert trained == [4]
+
+
+def test_layers_that_nobody_will_find_are_warned_of(tmp_path):
+    """Without a seed each fit has other random numbers, alone and in a network."""
+    kept = stack(memory=tmp_path, random_state=None)
+    with pytest.warns(UserWarning, match="memory keeps layers that no other fit will use"):
+        clone(kept).fit(X)
+    with pytest.warns(UserWarning, match="memory keeps layers that no other fit will use"):
+        DBNClassifier((4, 3), pretrainer=kept, max_iter=1).fit(X, y)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        DBNClassifier((4, 3), pretrainer=kept, max_iter=1, random_state=0).fit(X, y)

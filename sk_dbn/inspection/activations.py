@@ -77,7 +77,7 @@ class ActivationDisplay:
 
         Parameters
         ----------
-        estimator : BernoulliRBMStack, DBNClassifier or DeepMLPRegressor
+        estimator : BernoulliRBMStack, DBNAutoencoder, DBNClassifier or DeepMLPRegressor
             Fitted, with ``trace='epoch'`` or ``'batch'``.
         epoch : int or float, default=None
             The epoch to draw; 0 is before the first update. None: the last epoch of each layer.

@@ -98,9 +98,10 @@ def _notes(history, kinds):
             f"fell: almost no gradient reaches {history.in_words(layers)}"
         )
     if history.is_network and history.is_trained and len(history.validation_losses) == 0:
+        names = "X_val" if isinstance(history.estimator, DBNAutoencoder) else "X_val and y_val"
         notes.append(
-            "overfitting was not checked, because there were no validation samples: pass X_val "
-            "and y_val to fit"
+            f"overfitting was not checked, because there were no validation samples: pass {names} "
+            "to fit"
         )
     return notes
 

@@ -80,7 +80,7 @@ class RBMFiltersDisplay:
 
         Parameters
         ----------
-        estimator : BernoulliRBMStack, DBNClassifier or DeepMLPRegressor
+        estimator : BernoulliRBMStack, DBNAutoencoder, DBNClassifier or DeepMLPRegressor
             Fitted. A network has the weights after fine-tuning, its `pretrainer_` those before.
         layer : int, default=0
             Index of the layer in `coefs_`.

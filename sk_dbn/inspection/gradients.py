@@ -83,7 +83,7 @@ class GradientTraceDisplay:
 
         Parameters
         ----------
-        estimator : BernoulliRBMStack, DBNClassifier or DeepMLPRegressor
+        estimator : BernoulliRBMStack, DBNAutoencoder, DBNClassifier or DeepMLPRegressor
             Fitted, with ``trace='epoch'`` or ``'batch'``. The trace of pre-training is that of
             the network's `pretrainer_`.
         field : str, default='weight_grad_norm'

@@ -55,7 +55,7 @@ class History:
         self.shapes = [W.shape for W in self.estimator.coefs_]
         self.n_hidden = self.trace.n_layers - self.is_network
         if self.is_network:
-            self.activations = self.estimator._hidden_layers()[1]
+            self.activations = self.estimator._network.activations[:-1]
         else:
             self.activations = [self.parameters["activation"]] * self.n_hidden
 

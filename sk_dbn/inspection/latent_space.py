@@ -142,7 +142,7 @@ class LatentSpaceDisplay:
         classes, labels = np.unique(self.y, return_inverse=True)
         are_characters = all(len(str(name)) == 1 for name in classes)
         self.scatters_ = []
-        for label, (name, color) in enumerate(zip(classes, colors_for(len(classes)), strict=True)):
+        for label, (name, color) in enumerate(zip(classes, class_colors(classes), strict=True)):
             style = {"s": 20, "color": color, "label": str(name)}
             if are_characters:
                 style |= {"marker": f"${name}$", "s": 30, "linewidths": 0.3}
@@ -150,6 +150,17 @@ class LatentSpaceDisplay:
             self.scatters_.append(ax.scatter(*points.T, **style | kwargs))
         if not are_characters:
             ax.legend()
+
+
+def class_colors(classes):
+    """A colour for each class, not ordered if there are few: classes have no order."""
+    import matplotlib.pyplot as plt
+
+    n = len(classes)
+    for name, size in (("tab10", 10), ("tab20", 20)):
+        if n <= size:
+            return list(plt.colormaps[name](np.arange(n)))
+    return colors_for(n)
 
 
 def _in_the_plane(codes):

@@ -72,7 +72,7 @@ class LossDisplay:
 
         Parameters
         ----------
-        estimator : BernoulliRBMStack, DBNClassifier or DeepMLPRegressor
+        estimator : BernoulliRBMStack, DBNAutoencoder, DBNClassifier or DeepMLPRegressor
             Fitted; a stack with ``trace='epoch'`` or ``'batch'``.
         ax : matplotlib Axes, default=None
             Axes to draw on. None: a new figure.

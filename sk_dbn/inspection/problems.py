@@ -386,7 +386,8 @@ def stalled(history):
     # Weights of zero have no update ratio; without a gradient they stay zero.
     is_stuck = (history.trace.weight_norm == 0).all(axis=0)
     is_stuck &= (history.trace.weight_grad_norm == 0).all(axis=0)
-    is_slow = is_stuck | (steps < STALLED)
+    # Layers with a lower learning rate are slow because they should be.
+    is_slow = (is_stuck | (steps < STALLED * history.rate_factors)) & ~history.is_frozen
     is_passed = history.branches < 1  # by a residual connection: these may rest if others learn
     is_slow[is_passed] &= is_slow[~is_passed].any()
     layers = np.flatnonzero(is_slow)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import joblib
 import numpy as np
+import scipy
 
 from sk_dbn.kernels.compile import ORIGIN, kernel_digest
 from sk_dbn.kernels.tiles import PROCESSOR
@@ -20,10 +21,16 @@ DIGEST_BYTES = hashlib.sha256().digest_size
 @functools.cache
 def code():
     """All that the bits of a trained layer depend on besides data and parameters."""
-    return *ORIGIN, *PROCESSOR, kernel_digest(Path(__file__).parent), np.__version__
+    return (
+        *ORIGIN,
+        *PROCESSOR,
+        kernel_digest(Path(__file__).parent),
+        np.__version__,
+        scipy.__version__,
+    )
 
 
-def inputs_of(task):
+def key_parts(task):
     """All that the result of training a layer depends on.
 
     Parameters
@@ -71,16 +78,16 @@ class LayerCache:
         ----------
         task : RBMTask
         listeners : sequence of Listener
-            Told of the task, or that it was recalled.
+            Told of the task, or that its result was loaded.
 
         Returns
         -------
         bool
             Whether a listener wants no other task to follow.
         """
-        training = _Training(joblib.hash((self._version, inputs_of(task))), task, listeners)
+        training = _Training(joblib.hash((self._version, key_parts(task))), task, listeners)
         try:
-            content = self._recalled(training)
+            content = self._load(training)
         except _EndedByListener:
             pass
         except OSError as error:
@@ -91,13 +98,13 @@ class LayerCache:
         if training.has_begun:
             return training.is_last
         task.set_state(pickle.loads(content))
-        return tell(listeners, "task_recalled", task)
+        return tell(listeners, "task_loaded", task)
 
-    def _recalled(self, training):
+    def _load(self, training):
         """The state of the trained layer, pickled, unless training has begun because of this."""
-        cached = self._memory.cache(kept, ignore=["training"], mmap_mode=None)
+        cached = self._memory.cache(train_and_store, ignore=["training"], mmap_mode=None)
         was_kept = cached.check_call_in_cache(training.key, training)
-        content = _opened(training.key, cached(training.key, training))
+        content = _without_digest(training.key, cached(training.key, training))
         if content is None:
             cached.call(training.key, training)
         if was_kept and training.has_begun:
@@ -149,10 +156,10 @@ class _Training:
         self.is_last = self.task.train(self._listeners)
         if self.task.is_stopped:
             raise _EndedByListener
-        return _sealed(self.key, pickle.dumps(self.task.state()))
+        return _with_digest(self.key, pickle.dumps(self.task.state()))
 
 
-def kept(key, training):
+def train_and_store(key, training):
     """What joblib keeps under a key. It forgets all results if this function changes.
 
     Parameters
@@ -167,12 +174,12 @@ def kept(key, training):
     return training()
 
 
-def _sealed(key, content):
+def _with_digest(key, content):
     """The content after a digest, by which damage is noticed."""
     return _digest(key, content) + content
 
 
-def _opened(key, sealed):
+def _without_digest(key, sealed):
     """The content, or None if it was damaged."""
     if not isinstance(sealed, bytes):
         return None

@@ -178,6 +178,10 @@ def train_output_layer(run, network, training_set, alpha, listeners):
     alpha : float
         See `LbfgsObjective`.
     listeners : sequence of Listener
+
+    Returns
+    -------
+    LbfgsTask
     """
     layer = network.output_layer()
     before = Snapshot(layer.theta)
@@ -188,6 +192,7 @@ def train_output_layer(run, network, training_set, alpha, listeners):
     task = LbfgsTask(objective, layer, *OUTPUT_LAYER_LIMITS, None, before, 0)
     task.name = "output layer, iteration"
     task.train(listeners)
+    return task
 
 
 def is_steep(result, tol):

@@ -28,7 +28,7 @@ class Listener:
         Return True to leave out the tasks that would follow, those of the layers above.
         """
 
-    def task_recalled(self, task):
+    def task_loaded(self, task):
         """Called instead of the others when a layer of a stack was read from a cache.
 
         Such a task has a `place`, such as "layer 2 of 3". The answer has the same meaning as that

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sk_dbn.models.data import Data
 from sk_dbn.models.forward import inputs
 from sk_dbn.models.network_training import TrainingSet, rows_in_memory, squared_distances
 from sk_dbn.models.traces import evenly_spaced
@@ -65,17 +66,19 @@ class ReconstructionValidation:
     ----------
     samples : TrainingSet
         Without targets: they are the input.
+    unclipped : Data
+        The same samples without limits, from which distances are measured.
     """
 
     samples: TrainingSet
+    unclipped: Data
     by_loss = True
 
     @property
     def y(self):
-        """Some of the samples as the network reads them."""
-        data = self.samples.data
-        rows = evenly_spaced(self.samples.order, rows_in_memory(data.shape[1]))
-        return inputs(data, rows)
+        """Some of the samples, on the scale of the network."""
+        rows = evenly_spaced(self.samples.order, rows_in_memory(self.unclipped.shape[1]))
+        return inputs(self.unclipped, rows)
 
     def measure(self, run, network):
         """Compute the score and the loss of a network.
@@ -91,10 +94,11 @@ class ReconstructionValidation:
             The score is minus the mean squared distance of samples from their reconstruction.
         """
         samples, distance, loss, total = self.samples, 0.0, 0.0, 0.0
+        network = network.astype(samples.data.dtype)
         for rows in samples.pieces(network):
             outputs = samples.outputs(run, network, rows)
             of_piece, weight = samples.sums_of(outputs, rows)
-            squares = squared_distances(outputs, inputs(samples.data, rows))
+            squares = squared_distances(outputs, inputs(self.unclipped, rows))
             if samples.sample_weight.size:
                 squares *= samples.sample_weight[rows]
             distance, loss, total = distance + squares.sum(), loss + of_piece, total + weight
@@ -303,7 +307,9 @@ class FineTuning(NetworkTask):
         if not self.patience.is_exhausted or (schedule.is_under_way and not self.stops_early):
             return
         self.has_converged = schedule.on_plateau()
-        what = "Validation score" if self.stops_early else "Training loss"
+        what = "Training loss"
+        if self.stops_early:
+            what = "Validation loss" if self.validation.by_loss else "Validation score"
         then = "Stopping." if self.has_converged else f"Setting learning rate to {schedule.rate:f}"
         self.message = (
             f"{what} did not improve more than tol={self.tol:f} for "

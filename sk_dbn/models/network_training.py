@@ -27,7 +27,8 @@ from sk_dbn.models.work import (
     weight_blocks,
 )
 
-CHUNK_VALUES, CHUNK_ROWS = 2**18, 1024  # of reconstructions that are held in memory
+# Of reconstructions held in memory: number of values; minimum (a minibatch) and maximum of rows.
+CHUNK_VALUES, MIN_CHUNK, MAX_CHUNK = 2**18, 200, 1024
 MIN_PROBED = 32  # samples on which the trace measures activations, if there are as many
 
 # Losses that are reported as a mean over outputs, as in scikit-learn; others are reported as a
@@ -42,7 +43,7 @@ NO_DROPOUT = Dropout(np.empty(0), 0)
 
 def rows_in_memory(n_features):
     """How many samples and their reconstructions to hold in memory."""
-    return int(np.clip(CHUNK_VALUES // n_features, 1, CHUNK_ROWS))
+    return int(np.clip(CHUNK_VALUES // n_features, MIN_CHUNK, MAX_CHUNK))
 
 
 def squared_distances(a, b):
@@ -204,10 +205,11 @@ class TrainingSet:
             return [self.order]
         n_rows = rows_in_memory(self.data.shape[1])
         parts = row_pieces(len(self.order), 2.0 * network.theta.size, n_rows)
-        return [self.order[part] for part in parts]
+        return (self.order[part] for part in parts)
 
     def loss_by(self, run, network):
         """The reported loss of a network."""
+        network = network.astype(self.data.dtype)
         sums = [
             self.sums_of(self.outputs(run, network, rows), rows) for rows in self.pieces(network)
         ]

@@ -13,7 +13,8 @@ from sk_dbn.models.units import FORMULAS, means
 def unroll(stack, network, v):
     """Set the parameters of an autoencoder to those of a stack.
 
-    The encoder computes the means of the layers upward, the decoder those downward. If the code is
+    The encoder computes the features of the layers upward. The decoder computes the means downward,
+    except that rectified linear units have no noise. If the code is
     linear and the stack's top units are not, each code unit becomes the linear function of the
     layer below that is closest to the top unit's mean, by least squares. Linear outputs for
     Bernoulli units are found in the same way.

@@ -22,6 +22,8 @@ def test_two_units_are_drawn_as_they_are(digits):
     for label, points in enumerate(display.scatters_):
         np.testing.assert_allclose(points.get_offsets(), codes[y == label], rtol=1e-6)
     assert display.ax_.get_xlabel() == "unit 1" and display.ax_.get_legend() is None
+    colors = [tuple(points.get_facecolor()[0]) for points in display.scatters_]
+    assert colors == [plt.colormaps["tab10"](label) for label in range(10)]  # no scale
 
 
 @pytest.mark.parametrize("name", ["stack", "dbn"])
