@@ -63,6 +63,8 @@ class DBNClassifier(
 
     pretrainer : default='auto', as in NetworkParameters
 
+    pretrained_learning_rate, output_layer_first : as in NetworkParameters
+
     warmup_epochs, l1_ratio, max_norm : as in NetworkParameters
 
     dropout : 'auto', float or pair of floats, default='auto'
@@ -133,7 +135,7 @@ class DBNClassifier(
     .. [9] Szegedy, C., Vanhoucke, V., Ioffe, S., Shlens, J. & Wojna, Z. (2016). Rethinking
        the Inception architecture for computer vision. CVPR. Section 7.
 
-    .. [10]-[15] as in NetworkParameters
+    .. [10]-[16] as in NetworkParameters
 
     Examples
     --------
@@ -185,6 +187,8 @@ class DBNClassifier(
         max_fun=15000,
         init="auto",
         pretrainer="auto",
+        pretrained_learning_rate=1.0,
+        output_layer_first=False,
         warmup_epochs=0,
         l1_ratio=0.0,
         max_norm=None,
@@ -224,6 +228,8 @@ class DBNClassifier(
         self.max_fun = max_fun
         self.init = init
         self.pretrainer = pretrainer
+        self.pretrained_learning_rate = pretrained_learning_rate
+        self.output_layer_first = output_layer_first
         self.warmup_epochs = warmup_epochs
         self.l1_ratio = l1_ratio
         self.max_norm = max_norm

@@ -49,6 +49,8 @@ class DeepMLPRegressor(RegressorMixin, BaseDeepNetwork):
 
     pretrainer : default=None, as in NetworkParameters
 
+    pretrained_learning_rate, output_layer_first : as in NetworkParameters
+
     warmup_epochs, l1_ratio, max_norm : as in NetworkParameters
 
     dropout : float or pair of floats, default=0.0
@@ -118,7 +120,7 @@ class DeepMLPRegressor(RegressorMixin, BaseDeepNetwork):
 
     .. [9] Koenker, R. & Bassett, G. (1978). Regression quantiles. Econometrica 46.
 
-    .. [10]-[15] as in NetworkParameters
+    .. [10]-[16] as in NetworkParameters
 
     Examples
     --------
@@ -171,6 +173,8 @@ class DeepMLPRegressor(RegressorMixin, BaseDeepNetwork):
         max_fun=15000,
         init="auto",
         pretrainer=None,
+        pretrained_learning_rate=1.0,
+        output_layer_first=False,
         warmup_epochs=0,
         l1_ratio=0.0,
         max_norm=None,
@@ -210,6 +214,8 @@ class DeepMLPRegressor(RegressorMixin, BaseDeepNetwork):
         self.max_fun = max_fun
         self.init = init
         self.pretrainer = pretrainer
+        self.pretrained_learning_rate = pretrained_learning_rate
+        self.output_layer_first = output_layer_first
         self.warmup_epochs = warmup_epochs
         self.l1_ratio = l1_ratio
         self.max_norm = max_norm

@@ -39,7 +39,7 @@ from sk_dbn.models.data import Data
 from sk_dbn.models.divergence import DivergenceCheck
 from sk_dbn.models.forward import shared_work
 from sk_dbn.models.initialisers import initial_weights
-from sk_dbn.models.lbfgs import LbfgsObjective, LbfgsTask, is_steep
+from sk_dbn.models.lbfgs import LbfgsObjective, LbfgsTask, is_steep, train_output_layer
 from sk_dbn.models.loop import Patience
 from sk_dbn.models.network import Network
 from sk_dbn.models.network_tasks import FineTuning, FirstPass, Validation
@@ -126,6 +126,8 @@ class BaseDeepNetwork(NetworkParameters, SuggestsNames, BaseEstimator, metaclass
             self._note_scales(samples, train)
         self._resolve_automatic(len(train.order), incremental)
         self._choose_max_iter(run, train, validation, first, incremental)
+        if first and not incremental:
+            self._train_output_layer(run, self._network, train)
         self._start_trace(run, train, self.batch_size_, first, samples.data)
         self._start_validation(validation)
         self._baseline = None  # until training is over
@@ -410,15 +412,17 @@ class BaseDeepNetwork(NetworkParameters, SuggestsNames, BaseEstimator, metaclass
             extra = EXTRA
         else:  # too few samples, or the network has been trained on them
             return
-        losses, rates = self._first_pass(run, train, held_out)
+        losses, rates = self._first_pass(run, train, held_out, first)
         if np.isfinite(losses).all():  # otherwise training will diverge and warn
             is_planned = self.learning_rate_ in PLANNED
             self.max_iter_ = enough_epochs(losses, rates, extra, is_planned)
         self.held_out_loss_curve_ = losses
 
-    def _first_pass(self, run, train, held_out):
+    def _first_pass(self, run, train, held_out, first):
         """Train a copy of the network; return the held-out loss and mean rate of each epoch."""
         network = self._trained.with_parameters(self._trained.theta.copy())
+        if first:
+            self._train_output_layer(run, network, train)
         schedule = self._new_schedule()
         self._check_warmup(schedule)
         training = self._new_training(network, train, self._new_optimiser(network))
@@ -426,6 +430,12 @@ class BaseDeepNetwork(NetworkParameters, SuggestsNames, BaseEstimator, metaclass
         task = FirstPass(held_out, *parts)
         loop.train(task, [Progress(self.verbose, self)])
         return task.losses, task.rates
+
+    def _train_output_layer(self, run, network, train):
+        """Train the output layer of a pre-trained network, if it is to be trained first."""
+        if self.output_layer_first and self._is_fine_tuned:
+            alpha = float(self.output_layer_first)
+            train_output_layer(run, network, train, alpha, [Progress(self.verbose, self)])
 
     def _orders(self, train):
         """The orders in which epochs visit the samples."""
@@ -469,9 +479,8 @@ class BaseDeepNetwork(NetworkParameters, SuggestsNames, BaseEstimator, metaclass
 
     def _new_training(self, network, train, optimiser):
         """The training with the parameters of this call."""
-        optimiser.set_bounds(
-            self.alpha, self.l1_ratio, self.clip_value, self.clip_norm, self.max_norm
-        )
+        bounds = self.alpha, self.l1_ratio, self.clip_value, self.clip_norm, self.max_norm
+        optimiser.set_bounds(*bounds, self._rate_factors(network.n_layers))
         dropout = self.dropout_
         if any(dropout) and optimiser.seed is None:
             optimiser.seed = int(self._random_state.randint(np.iinfo(np.int32).max))

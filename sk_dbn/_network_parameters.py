@@ -7,7 +7,7 @@ import numpy as np
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 
-from sk_dbn._architecture import PRECISIONS, first_weights, layer_sizes
+from sk_dbn._architecture import PRECISIONS, first_weights, layer_sizes, real_array
 from sk_dbn._automatic import automatic_batch_size, automatic_learning_rate, warn_of_batch_size
 from sk_dbn._names import Names, did_you_mean
 from sk_dbn._pretraining import check_pretrainer
@@ -23,6 +23,7 @@ AUTO_DROPOUT = 0.2
 
 # Parameters that 'lbfgs' does not support: the value that turns each off, and the reason.
 NOT_FOR_LBFGS = {
+    "pretrained_learning_rate": (1.0, "which has no learning rate"),
     "warmup_epochs": (0, "which has no learning rate"),
     "l1_ratio": (0.0, "whose line search needs a loss that has a derivative everywhere"),
     "max_norm": (None, "whose steps must not be changed"),
@@ -216,6 +217,25 @@ class NetworkParameters:
         no `shortcut`; otherwise it is an error to ask for it. `pretrainer_` is the stack that was
         used.
 
+    pretrained_learning_rate : float or array-like of shape (n_hidden,), default=1.0
+        Learning rate of the pre-trained layers, all or each, as a share of that of the output
+        layer. A smaller one keeps more of what they have learned without labels; 0 leaves a layer
+        as it is, whatever `alpha` and `max_norm`. Calls of `partial_fit` may change it. No effect
+        without pre-training or with a `FrozenEstimator`. Not for 'lbfgs'.
+
+    output_layer_first : bool or float, default=False
+        Whether `fit` trains the output layer alone, on the features of the pre-trained layers as
+        they are, before it fine-tunes all layers [16]_. Fine-tuning then starts from a linear
+        model on these features, not from a random output layer, whose gradients would change them.
+        L-BFGS minimises the loss from zero weights, without dropout and bounds, and with an L2
+        penalty. A float is the strength of this penalty; True means 1.0, as in a
+        :class:`~sklearn.linear_model.LogisticRegression` or :class:`~sklearn.linear_model.Ridge`
+        with its defaults. To these the linear model is equal, apart from `label_smoothing`; a float
+        is the alpha of Ridge or 1 / C. Meanwhile the features of the training samples are kept in
+        memory, (n_samples, n_top_units). Held-out samples of `early_stopping` take no part. This
+        is done once, when `fit` starts a network, and not in `partial_fit`. No effect without
+        pre-training or with a `FrozenEstimator`.
+
     warmup_epochs : float, default=0
         Number of epochs, which may be fractional, over which the learning rate rises linearly
         from zero to the first rate of its schedule. They are part of `max_iter`, which must be
@@ -355,6 +375,9 @@ class NetworkParameters:
 
     .. [15] Marion, P., Fermanian, A., Biau, G. & Vert, J.-P. (2025). Scaling ResNets in the
        large-depth regime. JMLR 26.
+
+    .. [16] Kumar, A., Raghunathan, A., Jones, R., Ma, T. & Liang, P. (2022). Fine-tuning can
+       distort pretrained features and underperform out-of-distribution. ICLR. Section 3.4.
     """
 
     _parameter_constraints: dict = {
@@ -367,6 +390,8 @@ class NetworkParameters:
             tuple,
         ],
         "pretrainer": "no_validation",  # by check_pretrainer
+        "pretrained_learning_rate": [Interval(Real, 0, None, closed="left"), "array-like"],
+        "output_layer_first": ["boolean", Interval(Real, 0, None, closed="neither")],
         "solver": [Names({*SOLVERS, "lbfgs"})],
         "alpha": [Interval(Real, 0, None, closed="left")],
         "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
@@ -438,13 +463,23 @@ class NetworkParameters:
     def _check_solver(self):
         """Check that the solver supports the parameters."""
         self._dropout_rates()
+        self._check_pretrained_learning_rate()
         for name, (off, reason) in NOT_FOR_LBFGS.items() if self.solver == "lbfgs" else ():
             value = getattr(self, name)
-            if np.any(value) and value != "auto":
+            if not (isinstance(value, str) or np.all(np.asarray(value) == off)):
                 raise ValueError(
                     f"{name} must be {off!r} for solver='lbfgs', {reason}, got {value!r}; use a "
                     "solver that works on minibatches, such as 'adam'."
                 )
+
+    def _check_pretrained_learning_rate(self):
+        """Check that there is one rate, or one for each hidden layer."""
+        shares = self.pretrained_learning_rate
+        if not isinstance(shares, Real):
+            shape = (len(layer_sizes(self.hidden_layer_sizes)),)
+            parts = "pretrained_learning_rate", shares, shape, np.float64
+            if (real_array(*parts, "(n_hidden,) = ") < 0).any():
+                raise ValueError(f"pretrained_learning_rate must be at least 0, got {shares!r}.")
 
     def _warn_of_unused(self, incremental):
         """Warn of parameters that have no effect."""
@@ -499,6 +534,11 @@ class NetworkParameters:
         return isinstance(self.pretrainer, FrozenEstimator)
 
     @property
+    def _is_fine_tuned(self):
+        """Whether there are pre-trained layers that training changes."""
+        return self.pretrainer_ is not None and not self._is_frozen
+
+    @property
     def _stops_early(self):
         """Whether the score of held-out samples ends training."""
         return self.early_stopping != "refit" and bool(self.early_stopping)
@@ -516,9 +556,8 @@ class NetworkParameters:
             sizes = [] if self._is_frozen else layer_sizes(self.hidden_layer_sizes)
             hidden = self._activations(len(sizes)) if sizes else []
             is_annealed = self.learning_rate_ in PLANNED
-            is_pretrained = self.pretrainer_ is not None and not self._is_frozen
             self.learning_rate_init_ = automatic_learning_rate(
-                self.solver, hidden, sizes, is_annealed, is_pretrained, self.shortcut
+                self.solver, hidden, sizes, is_annealed, self._is_fine_tuned, self.shortcut
             )
 
     def _batch_size(self, n_samples):
@@ -547,6 +586,13 @@ class NetworkParameters:
                 f"hidden layers, got {self.dropout!r}."
             )
         return float(rates[0]), float(rates[1])
+
+    def _rate_factors(self, n_layers):
+        """The learning rate of each trained layer as a share of that of the output layer."""
+        factors = np.ones(n_layers)
+        if self._is_fine_tuned:
+            factors[:-1] = self.pretrained_learning_rate
+        return factors
 
     def _new_optimiser(self, network):
         """A new optimiser."""

@@ -3,10 +3,14 @@
 import inspect
 import warnings
 
+import numpy as np
+from sklearn.frozen import FrozenEstimator
+
 from sk_dbn.models.network_training import SOLVERS
 from sk_dbn.models.schedules import PLANNED, SCHEDULES
 
 SET = "a value"  # anything but None
+FINE_TUNED = "a stack that is not frozen"  # 'auto' too
 ADAPTIVE = tuple(name for name in SOLVERS if name != "sgd")
 HELD_OUT = (True, "reconstruction", "free_energy")
 UNPLANNED = tuple(name for name in SCHEDULES if name not in PLANNED)
@@ -29,6 +33,8 @@ NETWORK = {
     "validation_fraction": {"solver": (*SOLVERS,), "early_stopping": (True,)},
     "max_fun": {"solver": ("lbfgs",)},
     "delta": {"loss": ("huber",)},
+    "pretrained_learning_rate": {"pretrainer": FINE_TUNED},
+    "output_layer_first": {"pretrainer": FINE_TUNED},
 }
 # The same for parameters of stopping. Planned schedules run to their end without early stopping.
 STOPPING = {
@@ -67,7 +73,8 @@ def warn_of_unused(estimator, table):
     found = {}
     for key, needs in table.items():
         name, value = (key, params.get(key)) if isinstance(key, str) else key
-        if name not in params or params[name] != value or value == defaults[name].default:
+        is_set = name in params and (key is name or params[name] == value)
+        if not is_set or np.all(value == defaults[name].default):
             continue
         lacking = [
             _lacking(params, each) for each in (needs if isinstance(needs, tuple) else (needs,))
@@ -83,7 +90,15 @@ def warn_of_unused(estimator, table):
 def _lacking(params, needs):
     """The needs that the parameters do not meet, in words; empty if they meet all."""
     return " and ".join(
-        f"{other}={SET if values is SET else ' or '.join(map(repr, values))}, not {params[other]!r}"
+        f"{other}={values if isinstance(values, str) else ' or '.join(map(repr, values))}, "
+        f"not {params[other]!r}"
         for other, values in needs.items()
-        if not (params[other] is not None if values is SET else params[other] in values)
+        if not _meets(params[other], values)
     )
+
+
+def _meets(value, values):
+    """Whether a parameter has one of the values that are needed."""
+    if values is FINE_TUNED and isinstance(value, FrozenEstimator):
+        return False
+    return value is not None if isinstance(values, str) else value in values

@@ -437,7 +437,8 @@ def train(
     batches : list of arrays of row numbers
     solver : str
     settings : dict for the solver; alpha and l1 are the L2 and L1 penalty of the weights,
-        clip_value and clip_norm bound the gradient, max_norm the columns of the weights
+        clip_value and clip_norm bound the gradient, max_norm the columns of the weights;
+        factors are those of the layers' rates, and a layer with 0 is left alone
     memory : dict, what the solver remembered from an earlier call
     option : float, of the loss
     drops : callable, from the number of a step to its `dropout`; none by default
@@ -453,7 +454,7 @@ def train(
     names = [*network["activations"], OUTPUT_ACTIVATIONS[loss]]
     totals, norms = np.zeros(2), np.zeros((len(coefs), 3))
     alpha, l1 = settings["alpha"], settings.get("l1", 0.0)
-    penalised = solver != "adamw"
+    penalised, factors = solver != "adamw", settings.get("factors", [1.0] * len(coefs))
     for rows in batches:
         drop = no_dropout if drops is None else drops(memory["step"])
         memory["step"] += 1
@@ -471,10 +472,12 @@ def train(
         entering = clipped([*entering, *gradients[1]], **settings)
         before = [W.copy() for W in coefs]
         for k, (theta, g) in enumerate(zip([*coefs, *intercepts], entering, strict=True)):
-            kept, decays = memory.setdefault(k, {}), k < len(coefs)
-            theta[:] = SOLVERS[solver](theta, g, memory["step"], kept, **settings, decays=decays)
+            kept, own = memory.setdefault(k, {}), {**settings, "decays": k < len(coefs)}
+            own["rate"] = settings["rate"] * factors[k % len(coefs)]
+            theta[:] = SOLVERS[solver](theta, g, memory["step"], kept, **own)
         for layer, (W, V) in enumerate(zip(before, coefs, strict=True)):
             norms[layer, 2] += np.linalg.norm(V - W) / (np.linalg.norm(W) or np.inf)
             lengths = np.linalg.norm(V, axis=0)
-            V *= np.minimum(1.0, settings.get("max_norm", np.inf) / np.maximum(lengths, 1e-300))
+            most = settings.get("max_norm", np.inf) if factors[layer] else np.inf
+            V *= np.minimum(1.0, most / np.maximum(lengths, 1e-300))
     return *(totals / sum(map(len, batches))), norms

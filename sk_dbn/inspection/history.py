@@ -107,8 +107,12 @@ class History:
     @property
     def is_frozen(self):
         """Whether each layer keeps the weights of a stack and is not trained, (n_layers,)."""
-        frozen = isinstance(self.parameters.get("pretrainer"), FrozenEstimator)
-        return np.arange(len(self.shapes)) < (self.n_hidden if frozen else 0)
+        is_frozen = np.zeros(len(self.shapes), dtype=bool)
+        if self.is_network and self.is_pretrained:
+            rates = np.asarray(self.parameters["pretrained_learning_rate"])
+            of_frozen_stack = isinstance(self.parameters["pretrainer"], FrozenEstimator)
+            is_frozen[: self.n_hidden] = of_frozen_stack or rates == 0
+        return is_frozen
 
     @property
     def has_steps(self):

@@ -304,16 +304,20 @@ def update_layers(stage, layers, optimiser, rate, step, work, batch, size, block
         if optimiser.code == NO_STEP:
             sums[2], sums[4] = 0.0, 0.0
         elif stage == STEP or not clips:
-            to_step(optimiser, rate, step, True, w_lo, theta, g)
+            layer_rate = rate * optimiser.factors[layer]
+            to_step(optimiser, layer_rate, step, True, w_lo, theta, g)
             if optimiser.l1 > 0.0 and optimiser.code == ADAMW:
-                add_signs(-rate * optimiser.l1, theta, g)
+                add_signs(-layer_rate * optimiser.l1, theta, g)
             sums[2] = take_step(g, theta)
-            to_step(optimiser, rate, step, False, b_lo, bias, g_bias)
+            to_step(optimiser, layer_rate, step, False, b_lo, bias, g_bias)
             sums[4] = take_step(g_bias, bias)
             if optimiser.max_norm > 0.0:
                 q, at = layers.units[layer + 1], work.values_at[layer + 1]
                 rows = matrix(theta, 0, n // q, q)
-                sum_column_squares(rows, work.column_squares[block, at : at + q])
+                squares = work.column_squares[block, at : at + q]
+                sum_column_squares(rows, squares)
+                if optimiser.factors[layer] == 0.0:
+                    squares[:] = 0.0  # so that nothing is scaled down
 
 
 @routine(fastmath=EXACT)

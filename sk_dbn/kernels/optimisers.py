@@ -27,8 +27,8 @@ MOMENTUM_DECAY = 0.004  # psi of nadam (Dozat, 2016)
 
 Optimiser = namedtuple(
     "Optimiser",
-    "code first second state momentum nesterov beta_1 beta_2 epsilon alpha l1 clip_value clip_norm "
-    "max_norm",
+    "code first second state momentum nesterov beta_1 beta_2 epsilon factors alpha l1 clip_value "
+    "clip_norm max_norm",
 )
 Optimiser.__doc__ = """What a solver keeps and what it was told.
 
@@ -37,6 +37,7 @@ first, second : arrays (n_parameters,) or (0,), running means of g and of g squa
 state : float64 array (1,), product of nadam's momenta so far
 momentum, beta_1, beta_2, epsilon : float
 nesterov : bool
+factors : float64 array (n_layers,), of the learning rate; a layer with 0 stays as it is
 alpha, l1 : float, L2 and L1 penalty of the weights; for adamw the decoupled decay
 clip_value : float, the most a component of the gradient may be in size; 0 for any
 clip_norm : float, the most the whole gradient may have as norm; 0 for any

@@ -7,8 +7,11 @@ from sk_dbn.models.loop import tell
 from sk_dbn.models.network_tasks import INITIAL, LAST_GOOD
 from sk_dbn.models.network_training import NetworkBuffers, loss_and_gradient
 from sk_dbn.models.pace import TeamPace
+from sk_dbn.models.transaction import Snapshot
 
 GRADIENT_ROWS = 512  # rows whose gradient is computed together
+# Of the output layer alone: maximum number of iterations, and of evaluations; tolerance.
+OUTPUT_LAYER_LIMITS = 1000, 2000, 1e-4
 LARGE_GAIN = 0.1  # share of the loss; a larger expected gain at the end is no convergence
 
 
@@ -159,6 +162,32 @@ class LbfgsTask:
         if not (np.isfinite(self.loss) and np.isfinite(self.theta).all()):
             self.checkpoint.restore(self.objective.recorder)
             self.divergence = self.n_iter + 1, self.loss, LAST_GOOD if self.n_iter else INITIAL
+
+
+def train_output_layer(run, network, training_set, alpha, listeners):
+    """Train the output layer alone, from zero weights, while the layers below stay as they are.
+
+    If the loss is convex in the weights, this finds its minimum. If training diverges, the weights
+    stay as they were.
+
+    Parameters
+    ----------
+    run : callable, from `threads`
+    network : Network
+    training_set : TrainingSet
+    alpha : float
+        See `LbfgsObjective`.
+    listeners : sequence of Listener
+    """
+    layer = network.output_layer()
+    before = Snapshot(layer.theta)
+    layer.theta[:] = 0
+    samples = training_set.of_output_layer(run, network)
+    trained = layer.astype(samples.data.dtype)
+    objective = LbfgsObjective(run, trained, samples, alpha, None)
+    task = LbfgsTask(objective, layer, *OUTPUT_LAYER_LIMITS, None, before, 0)
+    task.name = "output layer, iteration"
+    task.train(listeners)
 
 
 def is_steep(result, tol):

@@ -14,7 +14,7 @@ from sk_dbn.kernels.backpropagation import (
 from sk_dbn.kernels.dropout import Dropout
 from sk_dbn.kernels.losses import LOSSES, sum_loss
 from sk_dbn.kernels.optimisers import NO_STEP, SOLVERS, Optimiser
-from sk_dbn.models.data import arrays_for_kernels
+from sk_dbn.models.data import Data, arrays_for_kernels
 from sk_dbn.models.forward import inputs
 from sk_dbn.models.pace import TeamPace
 from sk_dbn.models.threads import run_serial
@@ -82,14 +82,17 @@ class OptimiserState:
             beta_1=float(beta_1),
             beta_2=float(beta_2),
             epsilon=float(epsilon),
+            factors=np.ones(network.n_layers),
             **dict.fromkeys(("alpha", "l1", "clip_value", "clip_norm", "max_norm"), 0.0),
         )
         self.n_steps, self.seed = 0, None
         self.n_parameters = size
         self.set_bounds(**bounds)
 
-    def set_bounds(self, alpha=0.0, l1_ratio=0.0, clip_value=None, clip_norm=None, max_norm=None):
-        """Set the penalty of the weights and the bounds of gradients and weights.
+    def set_bounds(
+        self, alpha=0.0, l1_ratio=0.0, clip_value=None, clip_norm=None, max_norm=None, factors=1.0
+    ):
+        """Set the penalty, the bounds of gradients and weights, and the layers' learning rates.
 
         Parameters
         ----------
@@ -101,13 +104,17 @@ class OptimiserState:
             Maximum absolute value of a component of the gradient, and maximum of its L2 norm.
         max_norm : float or None
             Maximum L2 norm of a unit's incoming weights.
+        factors : float or array-like of shape (n_layers,)
+            Factors of the learning rate; a layer with 0 stays as it is.
         """
+        factors = np.broadcast_to(factors, self.kernel_state.factors.shape)
         self.kernel_state = self.kernel_state._replace(
             alpha=alpha * (1.0 - l1_ratio),
             l1=alpha * float(l1_ratio),
             clip_value=float(clip_value or 0.0),
             clip_norm=float(clip_norm or 0.0),
             max_norm=float(max_norm or 0.0),
+            factors=factors.astype(float),
         )
 
     def __setstate__(self, state):
@@ -144,6 +151,18 @@ class TrainingSet:
         """The kernels' view of the targets."""
         targets = np.empty((0, 0), self.data.dtype) if self.targets is None else self.targets
         return Examples(targets, self.sample_weight, LOSSES[self.loss], float(self.option))
+
+    def of_output_layer(self, run, network):
+        """The same samples for the output layer alone, whose input is the top hidden layer.
+
+        Its activations are computed once, (n_rows, n_top_units), for the rows of `order`.
+        """
+        rows, order = np.unique(self.order, return_inverse=True)
+        network = network.astype(self.data.dtype)
+        features = network.outputs(run, self.data, network.n_layers - 1, rows)
+        weight = self.sample_weight[rows] if self.sample_weight.size else self.sample_weight
+        samples = Data(features, features.dtype), self.targets[rows], weight
+        return TrainingSet(*samples, self.loss, order, self.option)
 
     @property
     def total_weight(self):

@@ -370,7 +370,9 @@ BOUNDS = {
     "a norm that no gradient has": {"clip_norm": 1e6},
     "units": {"max_norm": 0.9},
     "all": {"l1_ratio": 0.4, "clip_value": 0.1, "clip_norm": 0.5, "max_norm": 1.1},
+    "rates of layers": {"factors": [0.3, 2.0, 1.0]},
 }
+BOUNDS["all, and rates of layers"] = {**BOUNDS["all"], "factors": [0.0, 0.3, 1.0]}
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -379,7 +381,8 @@ BOUNDS = {
 def test_bounded_epochs_equal_the_reference(bounds, solver, dtype):
     """Penalties, then bounds of components, then of the norm, then the step, then its units.
 
-    Loss and norms are what they are without bounds: the norms are those of the data's gradient.
+    Each layer's step is that of its own rate, adamw's decay too. Loss and norms are what they are
+    without bounds: the norms are those of the data's gradient.
     """
     problem = Problem([5, 7, 4, 3], ["tanh", "swish"], "log_loss", dtype)
     expected, memory, bounds = problem.reference_network(), {"step": 0}, BOUNDS[bounds]
@@ -398,6 +401,33 @@ def test_bounded_epochs_equal_the_reference(bounds, solver, dtype):
         np.testing.assert_allclose(training.norms, norms, rtol=tolerance)
     theta = problem.flat(expected["coefs"], expected["intercepts"])
     np.testing.assert_allclose(problem.network.theta, theta, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_a_layer_with_rate_zero_stays_as_it_is(solver):
+    """To the bit, though its weights are penalised and too long; the layers beside it learn."""
+    problem = Problem([5, 7, 4, 3], ["tanh", "swish"], "log_loss", np.float32)
+    before = Problem([5, 7, 4, 3], ["tanh", "swish"], "log_loss", np.float32).network
+    optimiser = problem.optimiser(solver, **BOUNDS["all"] | {"factors": [1.0, 0.0, 1.0]})
+    training = Training(problem.network, problem.training_set, optimiser, 4)
+    for _ in range(3):
+        training.epoch(run_serial, problem.order, 0.02)
+    ours, theirs = (n.coefs + n.intercepts for n in (problem.network, before))
+    assert [np.array_equal(p, q) for p, q in zip(ours, theirs)] == [False, True, False] * 2
+    np.testing.assert_array_equal(training.norms[:, 2] > 0, [True, False, True])
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_the_same_factor_everywhere_is_a_scaled_rate(solver):
+    """To the bit: a factor of a half of twice the rate is the rate."""
+    thetas = []
+    for factor in (1.0, 0.5):
+        problem = Problem([5, 7, 3], ["tanh"], "log_loss", np.float32)
+        optimiser = problem.optimiser(solver, l1_ratio=0.4, factors=factor)
+        training = Training(problem.network, problem.training_set, optimiser, 4)
+        training.epoch(run_serial, problem.order, 0.02 / factor)
+        thetas.append(problem.network.theta)
+    np.testing.assert_array_equal(*thetas)
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
