@@ -33,9 +33,16 @@ Smartphones" (https://archive.ics.uci.edu/dataset/240): nine channels of 128 rea
 --quick runs on scikit-learn's digits, in seconds, each row of pixels being a channel."""
 N_PER_CLASS, N_DRAWS = 10, 10
 N_QUANTILES, N_FREQUENCIES = 16, 32
-SIZES = 256, 256
-STACK = {"batch_size": 20, "max_iter": 30, "random_state": 0}
-NETWORK = {"batch_size": 10, "max_iter": 100, "early_stopping": False, "dropout": (0.2, 0.5)}
+SIZES = (512,)
+STACK = {"activation": "relu", "batch_size": 20, "max_iter": 30, "random_state": 0}
+NETWORK = {
+    "activation": "relu",
+    "batch_size": 10,
+    "max_iter": 100,
+    "learning_rate_init": 0.0005,
+    "dropout": (0.2, 0.5),
+    "early_stopping": False,
+}
 QUICK_STACK = {"max_iter": 10}
 QUICK_NETWORK = {"max_iter": 20}
 
@@ -55,10 +62,7 @@ def load(arguments):
         split = GroupShuffleSplit(1, test_size=1 / 3, random_state=0)
         train, test = next(split.split(X_train, y_train, people))
         X_train, X_test, y_train, y_test = (
-            X_train[train],
-            X_train[test],
-            y_train[train],
-            y_train[test],
+            part[rows] for part in (X_train, y_train) for rows in (train, test)
         )
     return X_unlabelled, X_train, X_test, y_train, y_test
 
