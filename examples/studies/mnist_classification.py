@@ -23,13 +23,20 @@ from study import MNIST_NEEDED, Parts, fit_timed, load_images, parse_arguments, 
 from sk_dbn import BernoulliRBMStack, DBNClassifier, WarmStart
 
 SIZES = 500, 500, 2000
-STACK = {"batch_size": 100, "max_iter": 30, "alpha": 0.0002, "tol": 0.0, "random_state": 0}
-COMMON = {"batch_size": 100, "early_stopping": False, "random_state": 0}
-TUNING = {
-    "no dropout": {"dropout": 0.0, "max_iter": 40},
-    "dropout": {"dropout": (0.2, 0.5), "max_iter": 120},
+STACK = {
+    "batch_size": 100,
+    "max_iter": 30,
+    "tol": 0.0,
+    "annealing": 0.5,
+    "alpha": 0.0002,
+    "random_state": 0,
 }
-LEARNING_RATE = {"pre-trained": 0.0005, "random": 0.002}
+COMMON = {"batch_size": 200, "early_stopping": False, "trace": None, "random_state": 0}
+TUNING = {
+    "no dropout": {"dropout": 0.0, "max_iter": 20},
+    "dropout": {"dropout": (0.2, 0.5), "max_iter": 40},
+}
+STARTS = "pre-trained", "random"
 QUICK = {"batch_size": 10, "max_iter": 10}
 PUBLISHED = {
     "no dropout, pre-trained": "1.15 to 1.2 [1]",
@@ -41,7 +48,7 @@ PUBLISHED = {
 
 def network(start, tuning, stack, quick):
     """Return a network that starts from the stack or from random weights."""
-    settings = COMMON | TUNING[tuning] | {"learning_rate_init": LEARNING_RATE[start]}
+    settings = COMMON | TUNING[tuning]
     pretrainer = WarmStart(stack) if start == "pre-trained" else None
     if quick:
         settings |= QUICK
@@ -58,7 +65,7 @@ def main():
     arguments = parse_arguments(__doc__, MNIST_NEEDED)
     quick = arguments.quick
     X_unlabelled, *labelled = load_images(arguments)
-    settings = [SIZES, STACK, COMMON, TUNING, LEARNING_RATE, QUICK]
+    settings = [SIZES, STACK, COMMON, TUNING, QUICK]
     parts = Parts(arguments, "mnist_classification", settings)
     stack = BernoulliRBMStack(SIZES, verbose=not quick, **STACK | (QUICK if quick else {}))
     stack, seconds = parts.cached(fit_timed)(stack, X_unlabelled)
@@ -66,7 +73,7 @@ def main():
     print(f"the stack learned from {len(X_unlabelled)} images in {seconds:.0f} s", flush=True)
     rows = []
     for tuning in TUNING:
-        for start in LEARNING_RATE:
+        for start in STARTS:
             name = f"{tuning}, {start}"
             model = network(start, tuning, stack, quick)
             result, seconds = parts.result(name, error, model, *labelled)

@@ -21,7 +21,11 @@ were scored once, at the end. Ctrl-C interrupts; the same command continues.
     deep neural networks. ICML workshop. Pseudo-labels after denoising pre-training
 """
 
+import warnings
+
 import numpy as np
+from sklearn.decomposition import PCA
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import train_test_split
 from sklearn.neighbors import kneighbors_graph
@@ -32,17 +36,25 @@ from study import MNIST_NEEDED, Parts, fit_timed, load_images, parse_arguments, 
 from sk_dbn import BernoulliRBMStack, DBNClassifier, WarmStart
 
 SIZES = (1024,)
-STACK = {"batch_size": 100, "max_iter": 30, "sparsity_target": 0.1, "tol": 0.0, "random_state": 0}
-COMMON = {"early_stopping": False, "dropout": (0.2, 0.5)}
-# Number of labels: number of draws, and settings of the networks.
-RECIPE = {
-    100: (10, {"batch_size": 10, "max_iter": 100}),
-    1000: (10, {"batch_size": 20, "max_iter": 60}),
-    10_000: (3, {"batch_size": 100, "max_iter": 40}),
-    60_000: (1, {"batch_size": 100, "max_iter": 40}),
+STACK = {
+    "batch_size": 100,
+    "max_iter": 30,
+    "tol": 0.0,
+    "annealing": 0.5,
+    "sparsity_target": 0.1,
+    "random_state": 0,
 }
-SPREAD = {"batch_size": 100, "max_iter": 5}  # on all images, with the fewest labels only
-N_NEIGHBOURS = 10
+COMMON = {"early_stopping": False, "trace": None, "dropout": (0.2, 0.5)}
+# Number of labels: number of draws, and settings of the networks.
+GENTLE = {"dropout": 0.5, "pretrained_learning_rate": 0.02}
+RECIPE = {
+    100: (10, {"batch_size": 10, "max_iter": 100} | GENTLE),
+    1000: (10, {"batch_size": 50, "max_iter": 60}),
+    10_000: (3, {"batch_size": 100, "max_iter": 30}),
+    60_000: (1, {"batch_size": 200, "max_iter": 15}),
+}
+SPREAD = {"batch_size": 100, "max_iter": 2}  # on all images, with the fewest labels only
+N_COMPONENTS, N_NEIGHBOURS = 60, 7
 QUICK_STACK = {"batch_size": 10, "max_iter": 10}
 QUICK_RECIPE = {n: (2, {"batch_size": 10, "max_iter": 20}) for n in (50, 500)}
 PUBLISHED = {
@@ -68,8 +80,9 @@ def labelled(y, n_labels, seed):
 
 
 def neighbour_graph(H):
-    """Return the symmetric graph of nearest neighbours by the cosine of their features."""
-    graph = kneighbors_graph(normalize(H), N_NEIGHBOURS)
+    """Return the symmetric graph of nearest neighbours by the cosine of principal components."""
+    Z = normalize(PCA(N_COMPONENTS, random_state=0).fit_transform(H))
+    graph = kneighbors_graph(Z, N_NEIGHBOURS)
     return graph.maximum(graph.T)
 
 
@@ -78,7 +91,9 @@ def spread(graph, y, rows):
     known = np.full(len(y), -1)
     known[rows] = y[rows]
     model = LabelSpreading(lambda *_: graph, alpha=0.99, max_iter=200)
-    p = model.fit(np.zeros((len(y), 1)), known).label_distributions_
+    with warnings.catch_warnings():  # labels hardly change any more
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        p = model.fit(np.zeros((len(y), 1)), known).label_distributions_
     entropy = -(p * np.log(p + 1e-12)).sum(axis=1)
     return model.transduction_, 1 - entropy / np.log(p.shape[1])
 
@@ -122,7 +137,7 @@ def main():
     quick = arguments.quick
     X_unlabelled, X_train, X_test, y_train, y_test = load_images(arguments)
     recipe = QUICK_RECIPE if quick else RECIPE
-    settings = [SIZES, STACK, COMMON, SPREAD, N_NEIGHBOURS, list(recipe.items())]
+    settings = [SIZES, STACK, COMMON, SPREAD, N_COMPONENTS, N_NEIGHBOURS, list(recipe.items())]
     parts = Parts(arguments, "mnist_few_labels", settings)
     stack = BernoulliRBMStack(SIZES, verbose=not quick, **STACK | (QUICK_STACK if quick else {}))
     stack, seconds = parts.cached(fit_timed)(stack, X_unlabelled)
