@@ -55,8 +55,8 @@ RECIPE = {
 }
 SPREAD = {"batch_size": 100, "max_iter": 2}  # on all images, with the fewest labels only
 N_COMPONENTS, N_NEIGHBOURS = 60, 7
-QUICK_STACK = {"batch_size": 10, "max_iter": 10}
-QUICK_RECIPE = {n: (2, {"batch_size": 10, "max_iter": 20}) for n in (50, 500)}
+QUICK = {"batch_size": 10, "max_iter": 20}
+QUICK_RECIPE = {50: (2, QUICK), 500: (2, QUICK)}
 PUBLISHED = {
     (100, "pre-trained"): "81.7 [3]",
     (100, "random"): "76.0 [3]",
@@ -98,22 +98,24 @@ def spread(graph, y, rows):
     return model.transduction_, 1 - entropy / np.log(p.shape[1])
 
 
-def accuracies(stack, graph, rows, settings, seed, data):
+def network(pretrainer, settings, seed):
+    """Return a network with these settings."""
+    return DBNClassifier(SIZES, pretrainer=pretrainer, random_state=seed, **COMMON | settings)
+
+
+def accuracies(stack, spreading, rows, settings, seed, data):
     """Return the test accuracy in percent of every model, trained on the labelled rows."""
     (X_train, H_train), (X_test, H_test), y_train, y_test = data
     X, H, y = X_train[rows], H_train[rows], y_train[rows]
-
-    def network(pretrainer, settings):
-        return DBNClassifier(SIZES, pretrainer=pretrainer, random_state=seed, **COMMON | settings)
-
     scores = {
-        "pre-trained": network(WarmStart(stack), settings).fit(X, y).score(X_test, y_test),
-        "random": network(None, settings).fit(X, y).score(X_test, y_test),
+        "pre-trained": network(WarmStart(stack), settings, seed).fit(X, y).score(X_test, y_test),
+        "random": network(None, settings, seed).fit(X, y).score(X_test, y_test),
         "linear": LogisticRegression(max_iter=1000).fit(H, y).score(H_test, y_test),
     }
-    if graph is not None:
+    if spreading is not None:
+        graph, settings = spreading
         y, certainty = spread(graph, y_train, rows)
-        model = network(WarmStart(stack), SPREAD).fit(X_train, y, certainty)
+        model = network(WarmStart(stack), settings, seed).fit(X_train, y, certainty)
         scores["spread"] = model.score(X_test, y_test)
     return {name: 100 * score for name, score in scores.items()}
 
@@ -139,23 +141,24 @@ def main():
     recipe = QUICK_RECIPE if quick else RECIPE
     settings = [SIZES, STACK, COMMON, SPREAD, N_COMPONENTS, N_NEIGHBOURS, list(recipe.items())]
     parts = Parts(arguments, "mnist_few_labels", settings)
-    stack = BernoulliRBMStack(SIZES, verbose=not quick, **STACK | (QUICK_STACK if quick else {}))
+    stack = BernoulliRBMStack(SIZES, verbose=not quick, **STACK | (QUICK if quick else {}))
     stack, seconds = parts.cached(fit_timed)(stack, X_unlabelled)
     print(f"{len(X_train)} images to train on, {len(X_test)} to test")
     print(f"the stack learned from {len(X_unlabelled)} images in {seconds:.0f} s", flush=True)
     data = *((X, stack.transform(X)) for X in (X_train, X_test)), y_train, y_test
-    graph, results = parts.cached(neighbour_graph)(data[0][1]), {}
+    spreading = parts.cached(neighbour_graph)(data[0][1]), QUICK if quick else SPREAD
+    results = {}
     for n_labels, (n_draws, settings) in recipe.items():
         results[n_labels] = []
         for seed in range(n_draws):
             rows = labelled(y_train, n_labels, seed)
             name = f"{n_labels} labels, draw {seed}"
-            job = stack, graph, rows, settings, seed, data
+            job = stack, spreading, rows, settings, seed, data
             scores, seconds = parts.result(name, accuracies, *job)
             results[n_labels].append(scores)
             shown = ", ".join(f"{model} {score:.2f}" for model, score in scores.items())
             print(f"{name}: {shown} ({seconds:.0f} s)", flush=True)
-        graph = None  # labels spread where there are fewest
+        spreading = None  # only with the fewest labels
     print("\ntest accuracy in percent", *table(results), sep="\n")
 
 
