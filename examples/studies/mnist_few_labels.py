@@ -99,8 +99,11 @@ def spread(graph, y, rows):
 
 
 def network(pretrainer, settings, seed):
-    """Return a network with these settings."""
-    return DBNClassifier(SIZES, pretrainer=pretrainer, random_state=seed, **COMMON | settings)
+    """Return a network with these settings, as far as they concern it."""
+    settings = COMMON | settings
+    if pretrainer is None:
+        settings.pop("pretrained_learning_rate", None)
+    return DBNClassifier(SIZES, pretrainer=pretrainer, random_state=seed, **settings)
 
 
 def accuracies(stack, spreading, rows, settings, seed, data):
