@@ -31,10 +31,15 @@ STACK = {
     "alpha": 0.0002,
     "random_state": 0,
 }
-COMMON = {"batch_size": 200, "early_stopping": False, "trace": None, "random_state": 0}
+COMMON = {"early_stopping": False, "trace": None, "random_state": 0}
 TUNING = {
-    "no dropout": {"dropout": 0.0, "max_iter": 20},
-    "dropout": {"dropout": (0.2, 0.5), "max_iter": 40},
+    "no dropout": {"dropout": 0.0, "max_iter": 20, "batch_size": 200},
+    "dropout": {
+        "dropout": (0.2, 0.0),
+        "max_iter": 30,
+        "batch_size": 100,
+        "learning_rate_init": 0.003,
+    },
 }
 STARTS = "pre-trained", "random"
 QUICK = {"batch_size": 20, "max_iter": 5}
