@@ -131,7 +131,9 @@ def table(results):
         line = f"{n_labels:>6} {len(scores):>5}"
         for name in names:
             values = [score[name] for score in scores if name in score]
-            ours = f"{np.mean(values):.2f} ± {np.std(values):.2f}" if values else "-"
+            ours = f"{np.mean(values):.2f}" if values else "-"
+            if len(values) > 1:
+                ours += f" ± {np.std(values):.2f}"
             line += f"{ours:>16} {PUBLISHED.get((n_labels, name), '-'):>9}"
         yield line
 
