@@ -603,3 +603,64 @@ def test_cold_start_benchmark():
     assert name == "classifier" and int(count) > 20
     own = [float(x) for (x,) in rows_of(output, r" times +(\d+\.\d+) s itself")]
     assert own == sorted(own, reverse=True) and len(own) == 15
+
+
+def study_again(script, tmp_path, pattern):
+    """Rows of a quick study; a second run must compute nothing and print the same rows."""
+    arguments = script, "--quick", "--output", tmp_path
+    rows = rows_of(run(*arguments), pattern)
+    path = tmp_path / f"{Path(script).stem}_quick.json"
+    written = path.read_text()
+    assert rows_of(run(*arguments), pattern) == rows
+    assert path.read_text() == written
+    return rows, json.loads(written)["parts"]
+
+
+def test_mnist_classification_study(tmp_path):
+    """Each tuning has both starts; all know more than a guess, which is wrong in 90 percent."""
+    pattern = r"^((?:no )?dropout, [\w-]+) +(\d+\.\d+) +- +\d+$"
+    rows, parts = study_again("studies/mnist_classification.py", tmp_path, pattern)
+    assert len(parts) == 4 and {name for name, _ in rows} == set(parts)
+    assert all(0 < float(error) < 60 for _, error in rows)
+
+
+def test_mnist_few_labels_study(tmp_path):
+    """More labels are worth more than any start; spread labels are right in most cases."""
+    cell = r" +(\d+\.\d+) ± \S+ +-"
+    pattern = r"^ +(\d+) +2" + cell * 3 + f"(?:{cell}| +- +-)$"
+    rows, parts = study_again("studies/mnist_few_labels.py", tmp_path, pattern)
+    assert [row[0] for row in rows] == ["50", "500"] and len(parts) == 4
+    for few, many in zip(rows[0][1:4], rows[1][1:4], strict=True):
+        assert 60 < float(few) < float(many)
+    assert float(rows[0][4]) > 75 and rows[1][4] is None
+
+
+def test_sensor_few_labels_study(tmp_path):
+    """Ten labels for each of ten classes beat a guess, which is right in 10 percent, by far."""
+    pattern = r"^([a-z][\w -]*\w) +(\d+\.\d+) ± \d+\.\d+$"
+    rows, parts = study_again("studies/sensor_few_labels.py", tmp_path, pattern)
+    names = ["pre-trained", "random", "logistic regression", "random forest"]
+    assert [name for name, _ in rows] == names and len(parts) == 2
+    assert all(float(score) > 60 for _, score in rows)
+
+
+@pytest.mark.parametrize("study", ["mnist_classification", "mnist_few_labels", "sensor_few_labels"])
+def test_studies_say_which_data_they_need(study, tmp_path):
+    """Without data nothing is downloaded or computed."""
+    script = EXAMPLES / "studies" / f"{study}.py"
+    command = [sys.executable, str(script), "--output", str(tmp_path)]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    result = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert result.returncode == 2 and not list(tmp_path.iterdir())
+    assert "--data is needed" in result.stderr and "X_train" in result.stderr
+
+
+def test_a_study_refuses_results_of_other_settings(tmp_path):
+    """Parts made by different recipes are not mixed."""
+    path = tmp_path / "sensor_few_labels_quick.json"
+    path.write_text(json.dumps({"settings": "others", "processor": "", "parts": {}}))
+    script = EXAMPLES / "studies" / "sensor_few_labels.py"
+    command = [sys.executable, str(script), "--quick", "--output", str(tmp_path)]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    result = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert result.returncode == 1 and "was made with other settings" in result.stderr
