@@ -136,28 +136,6 @@ def test_dimension_reduction(tmp_path):
     assert (errors[:, 0] < errors[:, 2]).all()
 
 
-def test_autoencoder_study(tmp_path):
-    """Pre-training and PCA for codes of 30 and 2 numbers, kept for a rerun."""
-    command = "studies/mnist_autoencoder.py", "--quick", "--output", tmp_path
-    output = run(*command)
-    pattern = (
-        r"^(\d+) +(pre-trained|PCA|random|random, gelu) +(\d+\.\d+) +- +(\d+\.\d+) +(\d+\.\d+)"
-    )
-    errors = {(code, name): float(error) for code, name, error, *_ in rows_of(output, pattern)}
-    assert len(errors) == 6
-    assert errors["2", "pre-trained"] < errors["2", "PCA"]
-    assert_is_picture(tmp_path / "mnist_autoencoder.png")
-    assert run(*command) == output  # nothing is trained again
-    assert len(json.loads((tmp_path / "mnist_autoencoder_quick.json").read_text())["parts"]) == 6
-
-
-def test_study_of_regression(tmp_path):
-    """Every model predicts the angle of an image better than its mean."""
-    output = run("studies/regression_few_labels.py", "--quick", "--output", tmp_path)
-    (scores,) = rows_of(output, r"^images +100" + r" +(-?\d\.\d+) ± \d\.\d+" * 5)
-    assert min(map(float, scores)) > 0.5
-
-
 def test_which_inputs_matter(tmp_path):
     """The pixels that matter say more than as many chosen by chance, half of them nearly all."""
     output = run("which_inputs_matter.py", "--quick", "--output", tmp_path)
@@ -635,6 +613,23 @@ def test_mnist_few_labels_study(tmp_path):
     assert float(rows[0][4]) > 75 and rows[1][4] is None
 
 
+def test_mnist_autoencoder_study(tmp_path):
+    """A code of two numbers keeps more than two principal components; the codes are drawn."""
+    pattern = r"^(\d+) +(\S.*?) +(\d+\.\d+) +- +(\d+\.\d+) +(\d+\.\d+) +\d+$"
+    rows, parts = study_again("studies/mnist_autoencoder.py", tmp_path, pattern)
+    errors = {(code, name): float(error) for code, name, error, *_ in rows}
+    assert len(errors) == len(parts) == 6
+    assert errors["2", "pre-trained"] < errors["2", "PCA"]
+    assert_is_picture(tmp_path / "mnist_autoencoder.png")
+
+
+def test_regression_few_labels_study(tmp_path):
+    """Every model predicts the angle of an image better than its mean."""
+    pattern = r"^images +100" + r" +(-?\d\.\d+) ± \d\.\d+" * 5
+    (scores,), _ = study_again("studies/regression_few_labels.py", tmp_path, pattern)
+    assert min(map(float, scores)) > 0.5
+
+
 def test_sensor_few_labels_study(tmp_path):
     """Ten labels for each of ten classes beat a guess, which is right in 10 percent, by far."""
     pattern = r"^([a-z][\w -]*\w) +(\d+\.\d+) ± \d+\.\d+$"
@@ -644,7 +639,9 @@ def test_sensor_few_labels_study(tmp_path):
     assert all(float(score) > 60 for _, score in rows)
 
 
-@pytest.mark.parametrize("study", ["mnist_classification", "mnist_few_labels", "sensor_few_labels"])
+@pytest.mark.parametrize(
+    "study", ["mnist_classification", "mnist_few_labels", "mnist_autoencoder", "sensor_few_labels"]
+)
 def test_studies_say_which_data_they_need(study, tmp_path):
     """Without data nothing is downloaded or computed."""
     script = EXAMPLES / "studies" / f"{study}.py"

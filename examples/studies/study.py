@@ -12,6 +12,8 @@ import numpy as np
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
+import sk_dbn
+
 MNIST_NEEDED = """\
 --data is needed: an .npz file of MNIST with X_train, y_train, X_test, y_test (60,000 and 10,000
 images, 0 to 255, in the official order). This downloads MNIST and writes one:
@@ -91,12 +93,14 @@ class Parts:
     """The finished parts of a study. They are kept in a folder, and a rerun continues.
 
     Results are in a JSON file with the seconds that each took. `settings` is what they depend on
-    besides the data: results of other settings are refused. `cached` keeps what a function returns.
+    besides the data: results of other settings, or of another version, are refused. `cached` keeps
+    what a function returns.
     """
 
     def __init__(self, arguments, name, settings):
         suffix = "_quick" * arguments.quick + "_validation" * arguments.validate
         self.path = arguments.output / f"{name}{suffix}.json"
+        settings = [sk_dbn.__version__, *settings]
         self.content = {"settings": settings, "processor": processor(), "parts": {}}
         self.cached = joblib.Memory(arguments.output / "kept", verbose=0).cache
         if self.path.exists():
