@@ -8,8 +8,9 @@ trained from random weights as well. Published errors stand beside ours.
     python examples/studies/mnist_classification.py --data mnist.npz --validate
     python examples/studies/mnist_classification.py --quick
 
-Settings were chosen on a sixth of the training images, as held out by --validate; the test images
-were scored once, at the end. Ctrl-C interrupts; the same command continues.
+Learning rate and dropout were chosen by short training on 10,000 images, and scores on images that
+--validate holds out of the training set. Ctrl-C interrupts; the same command continues. Both
+trainings are short: docs/studies.rst tells what was tried.
 
 [1] Hinton, G. E. & Salakhutdinov, R. R. (2006). Reducing the dimensionality of data with neural
     networks. Science 313; 1.15 % is in slides of Hinton's talks

@@ -11,8 +11,9 @@ the labels that they got, weighted by their certainty [2]. Published accuracies 
     python examples/studies/mnist_few_labels.py --data mnist.npz --validate
     python examples/studies/mnist_few_labels.py --quick
 
-Settings were chosen on a sixth of the training images, as held out by --validate; the test images
-were scored once, at the end. Ctrl-C interrupts; the same command continues.
+Settings for 100 and 1000 labels were chosen on images that --validate holds out of the training
+set, the others were fixed in advance; the test images were scored once, at the end. Ctrl-C
+interrupts; the same command continues.
 
 [1] Zhou, D. et al. (2004). Learning with local and global consistency. NIPS 16
 [2] Iscen, A. et al. (2019). Label propagation for deep semi-supervised learning. CVPR
