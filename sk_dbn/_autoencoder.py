@@ -6,11 +6,11 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin, _fit
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import check_array, check_is_fitted
+from sklearn.utils.validation import check_is_fitted
 
 from sk_dbn._architecture import layer_sizes
 from sk_dbn._docstrings import completed
-from sk_dbn._input import check_real, read_input, read_input_again
+from sk_dbn._input import check_real, read_codes, read_input, read_input_again
 from sk_dbn._names import Names
 from sk_dbn._network_estimator import BaseDeepNetwork, is_stochastic
 from sk_dbn._network_parameters import NetworkParameters
@@ -377,13 +377,7 @@ class DBNAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseDeep
             In the units of the training data. Always an array, whatever `set_output` says, as
             in scikit-learn.
         """
-        check_is_fitted(self)
-        H = check_array(X, dtype=[np.float64, np.float32], input_name="X")
-        if H.shape[1] != self._n_features_out:
-            raise ValueError(
-                f"X has {H.shape[1]} features, but inverse_transform expects "
-                f"{self._n_features_out}: one for each unit of the code."
-            )
+        H = read_codes(self, X, "code")
         decoder = decoder_of(self._network.astype(H.dtype))
         with threads(self.n_jobs, shared_work(decoder.layers, len(H))) as run:
             outputs = decoder.outputs(run, Data(H, H.dtype))
@@ -568,9 +562,9 @@ class DBNAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseDeep
 
     def _given_validation(self, run, X_val, y_val):
         X_val, _ = self._validate_input(X_val, None, reset=False)
-        data, no_weight = self._open(Data(X_val, self.dtype), self._training_dtype), np.empty(0)
-        rows = np.arange(X_val.shape[0])
-        self._warn_of_clipping(Data(X_val, self.dtype).moments(rows))
+        plain, rows, no_weight = Data(X_val, self.dtype), np.arange(X_val.shape[0]), np.empty(0)
+        self._warn_of_clipping(plain, rows)
+        data = self._open(plain, self._training_dtype)
         return self._validation(TrainingSet(data, None, no_weight, self._loss, rows), None)
 
     def _validation(self, rows, y):

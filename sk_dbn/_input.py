@@ -3,7 +3,7 @@
 import numpy as np
 import scipy.sparse
 from sklearn import get_config
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 COMPRESSED = ("csr", "csc", "bsr")
 MAX_NAMED = 5  # columns
@@ -86,6 +86,37 @@ def read_input_again(estimator, X):
         return X
     check_is_fitted(estimator)
     return read_input(estimator, X, accept_sparse="csr", dtype="numeric", reset=False)
+
+
+def read_codes(estimator, X, units):
+    """Check the argument of `inverse_transform`.
+
+    Parameters
+    ----------
+    estimator : transformer
+    X : as the caller gave it
+    units : str
+        What has one unit for each column, for the message.
+
+    Returns
+    -------
+    float32 or float64 ndarray of shape (n_samples, n_features_out)
+
+    Raises
+    ------
+    NotFittedError
+        If the estimator is not fitted.
+    ValueError
+        If scikit-learn rejects X, or it has another number of columns.
+    """
+    check_is_fitted(estimator)
+    H = check_array(X, dtype=[np.float64, np.float32], input_name="X")
+    if H.shape[1] != estimator._n_features_out:
+        raise ValueError(
+            f"X has {H.shape[1]} features, but inverse_transform expects "
+            f"{estimator._n_features_out}: one for each unit of the {units}."
+        )
+    return H
 
 
 def check_real(X):

@@ -119,7 +119,7 @@ class BaseDeepNetwork(NetworkParameters, SuggestsNames, BaseEstimator, metaclass
                 self._initialise(samples)  # a stack calls `threads` itself
                 self._warn_of_no_pretraining()
             if self._visible is not None and (not first or isinstance(self.pretrainer, WRAPPERS)):
-                self._warn_of_clipping(samples.moments)
+                self._warn_of_clipping(samples.data, samples.order)
             check_continues(self)
             with threads(self.n_jobs) as run:
                 self._train(run, samples, X_val, y_val, first, incremental, checkpoint)
@@ -206,8 +206,11 @@ class BaseDeepNetwork(NetworkParameters, SuggestsNames, BaseEstimator, metaclass
         """How the first layer reads X: as the stack's weights do; None: as it is."""
         return None if stack is None else stack.model_.inputs
 
-    def _warn_of_clipping(self, moments):
+    def _warn_of_clipping(self, data, rows):
         """Warn of values beyond those with which the visible units were fitted."""
+        if self._visible.gaussian.all():  # which take any value
+            return
+        moments = data.moments(rows)
         if not self._visible.can_take(moments):
             warn_of_range(self, self._visible, moments)
 

@@ -14,7 +14,7 @@ from sklearn.base import (
 )
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import check_array, check_is_fitted
+from sklearn.utils.validation import check_is_fitted
 
 from sk_dbn._architecture import (
     PRECISIONS,
@@ -23,7 +23,7 @@ from sk_dbn._architecture import (
 )
 from sk_dbn._assignment import assignable, derived
 from sk_dbn._automatic import warn_of_batch_size
-from sk_dbn._input import check_real, read_input, read_input_again
+from sk_dbn._input import check_real, read_codes, read_input, read_input_again
 from sk_dbn._names import Names, SuggestsNames
 from sk_dbn._progress import Progress
 from sk_dbn._publishing import EpochCounts, StackListener
@@ -505,14 +505,7 @@ class BernoulliRBMStack(
             In the units of the training data. Always an array, whatever `set_output` says, as
             in scikit-learn.
         """
-        check_is_fitted(self)
-        H = check_array(X, dtype=[np.float64, np.float32], input_name="X")
-        if H.shape[1] != self._n_features_out:
-            raise ValueError(
-                f"X has {H.shape[1]} features, but inverse_transform expects "
-                f"{self._n_features_out}: one for each unit of the last hidden layer."
-            )
-        return self._means_down(H)
+        return self._means_down(read_codes(self, X, "last hidden layer"))
 
     def reconstruct(self, X):
         """Reconstruct samples: means up through all layers and down again.

@@ -94,8 +94,6 @@ def layer_cache_of(stack, continues):
     location = stack.memory
     if location is None:
         return None
-    if stack.random_state is None:
-        warn_of_unseeded_memory()
     if continues:
         warnings.warn(
             "memory has no effect in partial_fit, and in fit with warm_start=True if the stack is "
@@ -103,6 +101,8 @@ def layer_cache_of(stack, continues):
             UserWarning,
         )
         return None
+    if stack.random_state is None:
+        warn_of_unseeded_memory()
     try:
         is_path = isinstance(location, os.PathLike)
         return LayerCache(check_memory(os.fspath(location) if is_path else location), __version__)
