@@ -9,6 +9,7 @@ from sklearn.compose import TransformedTargetRegressor
 from sklearn.datasets import load_diabetes, load_digits
 from sklearn.ensemble import StackingClassifier
 from sklearn.experimental import enable_halving_search_cv, enable_iterative_imputer  # noqa: F401
+from sklearn.feature_selection import SelectFromModel
 from sklearn.impute import IterativeImputer, SimpleImputer
 from sklearn.inspection import permutation_importance
 from sklearn.linear_model import LogisticRegression
@@ -92,6 +93,32 @@ def test_permutation_importance():
     np.testing.assert_array_equal(alone.importances, parallel.importances)
     assert not alone.importances[X[:, :30].std(axis=0) == 0].any()
     assert alone.importances_mean.max() > 0
+
+
+def test_selection_by_permutation_importance():
+    """Of samples that were not trained on, it finds the two of twelve features that matter."""
+    random = np.random.default_rng(0)
+    Z = random.normal(size=(400, 12))
+    z = Z[:, 3] - Z[:, 7] + 0.1 * random.normal(size=400)
+
+    def importances(network):
+        return permutation_importance(network, Z[300:], z[300:], random_state=0).importances_mean
+
+    settings = {"importance_getter": importances, "threshold": -np.inf, "max_features": 2}
+    network = DeepMLPRegressor((20,), max_iter=30, random_state=0)
+    selector = SelectFromModel(network, **settings).fit(Z[:300], z[:300])
+    np.testing.assert_array_equal(selector.get_support(indices=True), [3, 7])
+
+
+@pytest.mark.parametrize("kind", [DBNAutoencoder, DBNClassifier, DeepMLPRegressor])
+def test_selection_by_the_stack_of_a_network(kind):
+    """The importances are those of the stack that pre-trained the network."""
+    settings = {"threshold": -np.inf, "max_features": 10}
+    network = kind((8,), activation="logistic", pretrainer=BernoulliRBMStack(max_iter=3), **SMALL)
+    name = "pretrainer_.feature_importances_"
+    selector = SelectFromModel(network, importance_getter=name, **settings).fit(X, Y)
+    by_stack = SelectFromModel(selector.estimator_.pretrainer_, prefit=True, **settings)
+    np.testing.assert_array_equal(selector.get_support(), by_stack.get_support())
 
 
 def test_self_training():
