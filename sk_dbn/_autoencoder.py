@@ -10,7 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sk_dbn._architecture import layer_sizes
 from sk_dbn._docstrings import completed
-from sk_dbn._input import check_real, read_codes, read_input, read_input_again
+from sk_dbn._input import check_real, of_validation, read_codes, read_input, read_input_again
 from sk_dbn._names import Names
 from sk_dbn._network_estimator import BaseDeepNetwork, is_stochastic
 from sk_dbn._network_parameters import NetworkParameters
@@ -561,7 +561,8 @@ class DBNAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseDeep
         return None
 
     def _given_validation(self, run, X_val, y_val):
-        X_val, _ = self._validate_input(X_val, None, reset=False)
+        with of_validation():
+            X_val, _ = self._validate_input(X_val, None, reset=False)
         plain, rows, no_weight = Data(X_val, self.dtype), np.arange(X_val.shape[0]), np.empty(0)
         self._warn_of_clipping(plain, rows)
         data = self._open(plain, self._training_dtype)

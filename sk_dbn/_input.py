@@ -1,5 +1,8 @@
 """Checks of X and y, including the indices of sparse matrices."""
 
+import re
+from contextlib import contextmanager
+
 import numpy as np
 import scipy.sparse
 from sklearn import get_config
@@ -48,6 +51,21 @@ def read_input(estimator, X, y="no_validation", **rules):
             "handle_unknown='ignore'), columns), remainder=StandardScaler()), from sklearn.compose "
             "and sklearn.preprocessing."
         ) from error
+
+
+@contextmanager
+def of_validation():
+    """Checks of X and y whose errors speak of X_val and y_val.
+
+    Raises
+    ------
+    ValueError
+        With these names at the beginning of its message.
+    """
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(re.sub(r"^(Input )?([Xy])\b", r"\1\2_val", str(error))) from error
 
 
 def read_input_again(estimator, X):

@@ -2,6 +2,7 @@
 
 import difflib
 import re
+from numbers import Real
 
 from sklearn.utils._param_validation import InvalidParameterError, StrOptions
 
@@ -97,7 +98,10 @@ def did_you_mean(name, options):
 
 
 class SuggestsNames:
-    """Mixin of estimators whose errors suggest the right name for an unknown one."""
+    """Mixin of estimators whose errors suggest the right name for an unknown one.
+
+    A number as `learning_rate`, which is the name of a schedule, is meant for another parameter.
+    """
 
     def _validate_params(self):
         try:
@@ -109,6 +113,8 @@ class SuggestsNames:
         for parameter, value in self.get_params(deep=False).items():
             constraints = self._parameter_constraints[parameter]
             if message.startswith(f"The {parameter!r} parameter") and isinstance(constraints, list):
+                if isinstance(value, Real) and f"{parameter}_init" in self.get_params(deep=False):
+                    return f" Did you mean {parameter}_init={value!r}?"
                 names = [c.options for c in constraints if isinstance(c, StrOptions)]
                 return did_you_mean(value, set().union(*names))
         return ""

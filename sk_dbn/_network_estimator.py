@@ -13,7 +13,7 @@ from sk_dbn._architecture import check_continues, check_layers_fit
 from sk_dbn._assignment import assignable
 from sk_dbn._baseline import compare
 from sk_dbn._duration import EXTRA, MIN_SAMPLES, enough_epochs, split_by_target
-from sk_dbn._input import read_input_again
+from sk_dbn._input import of_validation, read_input_again
 from sk_dbn._names import SuggestsNames
 from sk_dbn._network_parameters import NetworkParameters
 from sk_dbn._pretraining import (
@@ -353,7 +353,8 @@ class BaseDeepNetwork(NetworkParameters, SuggestsNames, BaseEstimator, metaclass
         if y_val is None or X_val is None:
             given, missing = ("X_val", "y_val") if y_val is None else ("y_val", "X_val")
             raise ValueError(f"{missing} must be given together with {given}, got None.")
-        X_val, y_val = self._validate_input(X_val, y_val, reset=False)
+        with of_validation():
+            X_val, y_val = self._validate_input(X_val, y_val, reset=False)
         labelled = self._labelled(y_val)
         if not labelled.any():
             raise ValueError(

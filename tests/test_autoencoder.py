@@ -226,6 +226,14 @@ def test_validation_scores_are_those_of_score():
     assert fitted.validation_scores_[-1] == pytest.approx(fitted.score(16 * IMAGES), rel=1e-5)
 
 
+def test_bad_validation_samples_are_named():
+    """X is right, so the error must not speak of it."""
+    with pytest.raises(ValueError, match="^X_val has 5 features, but DBNAutoencoder is expecting"):
+        make().fit(IMAGES, X_val=IMAGES[:, :5])
+    with pytest.raises(ValueError, match="^X_val must hold real numbers"):
+        make().fit(IMAGES, X_val=IMAGES.astype("datetime64[s]"))
+
+
 def test_early_stopping_keeps_the_best_reconstruction():
     """The parameters are those of the epoch with the smallest loss of the held-out samples."""
     settings = {"early_stopping": True, "learning_rate_init": 0.3, "max_iter": 15}

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.utils._param_validation import InvalidParameterError
 
-from sk_dbn import BernoulliRBMStack, DBNClassifier, DeepMLPRegressor
+from sk_dbn import BernoulliRBMStack, DBNAutoencoder, DBNClassifier, DeepMLPRegressor
 from sk_dbn._names import SYNONYMS, Names, suggestions
 
 X = np.random.default_rng(0).uniform(size=(20, 3))
@@ -72,6 +72,16 @@ def test_one_activation_of_several():
 def test_what_is_like_nothing_gets_no_suggestion(value):
     """The message then is scikit-learn's."""
     assert error_of(DBNClassifier(solver=value)).endswith(f"Got {value!r} instead.")
+
+
+@pytest.mark.parametrize("rate", [0.01, 1, np.float64(0.1)])
+@pytest.mark.parametrize("kind", [DBNClassifier, DBNAutoencoder, DeepMLPRegressor])
+def test_a_number_as_learning_rate(kind, rate):
+    """It is the first rate in other libraries; here and in scikit-learn it is a schedule."""
+    with pytest.raises(InvalidParameterError, match="The 'learning_rate' parameter") as error:
+        kind(learning_rate=rate).fit(X, Y.get(kind))
+    assert str(error.value).endswith(f"instead. Did you mean learning_rate_init={rate!r}?")
+    assert error_of(BernoulliRBMStack(learning_rate=-0.5)).endswith("Got -0.5 instead.")
 
 
 def test_synonyms_lead_somewhere():

@@ -2150,8 +2150,8 @@ def test_bad_parameters_change_nothing(kind, case):
 @pytest.mark.parametrize(
     ("X_val", "rule"),
     [
-        (np.zeros((5, 4)), "X has 4 features, but .* is expecting 5"),
-        (np.full((5, 5), np.nan), "NaN"),
+        (np.zeros((5, 4)), "^X_val has 4 features, but .* is expecting 5"),
+        (np.full((5, 5), np.nan), "^Input X_val contains NaN"),
         (np.zeros((4, 5)), "inconsistent numbers of samples"),
     ],
     ids=["features", "NaN", "length"],

@@ -22,8 +22,8 @@ class Finding:
         The layers that have it, as indices into `coefs_` and columns of the gradient trace.
         Empty if it concerns all layers together.
     where : str
-        The layers in words, numbered as in the displays: 'hidden 1' has index 0. For scales, the
-        features or targets with mean and standard deviation.
+        The layers in words, named as in the displays: 'hidden 1' or 'encoder 1' has index 0. For
+        scales, the features or targets with mean and standard deviation.
     epoch : float
         The first epoch in which it is seen. 0 is before the first update; scales have 0 too.
     evidence : dict of str to float

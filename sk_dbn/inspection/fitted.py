@@ -2,6 +2,8 @@
 
 from sklearn.utils.validation import check_is_fitted
 
+from sk_dbn._autoencoder import DBNAutoencoder
+
 
 def check_has(estimator, attribute, purpose):
     """Check that an estimator is fitted and has the attribute that is needed.
@@ -80,9 +82,16 @@ def layer_names(estimator, n_layers):
     Returns
     -------
     list of str
-        The last layer of a network is 'output'; all layers of a stack are hidden layers.
+        'hidden 1' and so on, and 'output' for the last layer of a network. The hidden layers of
+        an autoencoder are 'encoder 1' and so on, 'code', 'decoder 1' and so on.
     """
-    is_network = hasattr(estimator, "out_activation_")
-    n_hidden = n_layers - 1 if is_network else n_layers
-    names = [f"hidden {layer}" for layer in range(1, n_hidden + 1)]
-    return [*names, "output"] if is_network else names
+    if not hasattr(estimator, "out_activation_"):
+        return _numbered("hidden", n_layers)
+    if not isinstance(estimator, DBNAutoencoder):
+        return [*_numbered("hidden", n_layers - 1), "output"]
+    n_below = n_layers // 2 - 1  # layers of the encoder below the code
+    return [*_numbered("encoder", n_below), "code", *_numbered("decoder", n_below), "output"]
+
+
+def _numbered(part, n):
+    return [f"{part} {number}" for number in range(1, n + 1)]

@@ -2,6 +2,7 @@
 
 import warnings
 from dataclasses import dataclass
+from itertools import groupby
 
 import numpy as np
 from sklearn.frozen import FrozenEstimator
@@ -70,16 +71,16 @@ class History:
         return parameters | {"max_iter": network.max_iter_}
 
     def in_words(self, layers):
-        """The names of layers, with consecutive hidden layers joined, as in 'hidden 1-3'."""
+        """The names of layers, with consecutive ones joined, as in 'hidden 1-3, output'."""
         if len(layers) == 0:
             return "all layers"
         names = layer_names(self.estimator, self.trace.n_layers)
-        runs = np.split(layers, np.flatnonzero(np.diff(layers) > 1) + 1)
-        hidden = [[layer for layer in run if layer < self.n_hidden] for run in runs]
-        words = [
-            names[run[0]] + (f"-{run[-1] + 1}" if len(run) > 1 else "") for run in hidden if run
-        ]
-        return ", ".join(words + names[self.n_hidden :] * bool(layers[-1] >= self.n_hidden))
+        words = []
+        for run in np.split(layers, np.flatnonzero(np.diff(layers) > 1) + 1):
+            for _, part in groupby((names[layer] for layer in run), lambda name: name.split()[0]):
+                first, *others = part
+                words.append(f"{first}-{others[-1].split()[1]}" if others else first)
+        return ", ".join(words)
 
     def _curve(self, name):
         """A list of the estimator as an array; empty if there is none."""

@@ -66,7 +66,7 @@ class LatentSpaceDisplay:
         self.axis_names = axis_names
 
     @classmethod
-    def from_estimator(cls, estimator, X, y=None, *, ax=None, **kwargs):
+    def from_estimator(cls, estimator, X, y=None, *, ax=None, cmap=None, **kwargs):
         """Draw the codes of samples, as a fitted estimator's `transform` returns them.
 
         Parameters
@@ -79,6 +79,9 @@ class LatentSpaceDisplay:
             Labels or numbers that determine the colours.
         ax : matplotlib Axes, default=None
             Axes to draw on. None: a new figure.
+        cmap : str or matplotlib Colormap, default=None
+            Colours of the classes or of the numbers. None: 'tab10' or 'tab20' for classes if they
+            are enough, otherwise 'viridis'.
         **kwargs : dict
             Passed to matplotlib's `scatter`.
 
@@ -92,7 +95,8 @@ class LatentSpaceDisplay:
         TypeError
             If the estimator has no `transform`.
         ValueError
-            If its codes have fewer than two units, or y has another length.
+            If its codes have fewer than two units, y has another length, or `cmap` has fewer
+            colours than there are classes.
         """
         check_has(estimator, "transform", cls.__name__)
         codes = check_array(estimator.transform(X), dtype=[np.float64, np.float32])
@@ -104,9 +108,9 @@ class LatentSpaceDisplay:
             y = column_or_1d(y)
             check_consistent_length(codes, y)
         codes, names = _in_the_plane(codes)
-        return cls(codes=codes, y=y, axis_names=names).plot(ax=ax, **kwargs)
+        return cls(codes=codes, y=y, axis_names=names).plot(ax=ax, cmap=cmap, **kwargs)
 
-    def plot(self, ax=None, **kwargs):
+    def plot(self, ax=None, *, cmap=None, **kwargs):
         """Draw the points.
 
         Each class has its own colour. If all labels are single characters, they are the
@@ -116,6 +120,9 @@ class LatentSpaceDisplay:
         ----------
         ax : matplotlib Axes, default=None
             Axes to draw on. None: a new figure.
+        cmap : str or matplotlib Colormap, default=None
+            Colours of the classes or of the numbers. None: 'tab10' or 'tab20' for classes if they
+            are enough, otherwise 'viridis'.
         **kwargs : dict
             Passed to matplotlib's `scatter`.
 
@@ -123,26 +130,31 @@ class LatentSpaceDisplay:
         -------
         display : LatentSpaceDisplay
             The display itself.
+
+        Raises
+        ------
+        ValueError
+            If `cmap` has fewer colours than there are classes.
         """
         ax = axes_for(self, ax)
         self.colorbar_ = None
         if self.y is None:
-            self.scatters_ = [ax.scatter(*self.codes.T, **{"s": 20} | kwargs)]
+            self.scatters_ = [ax.scatter(*self.codes.T, **{"s": 20, "cmap": cmap} | kwargs)]
         elif _are_numbers(self.y):
-            style = {"s": 20, "c": self.y, "cmap": "viridis"} | kwargs
-            self.scatters_ = [ax.scatter(*self.codes.T, **style)]
+            style = {"s": 20, "c": self.y, "cmap": "viridis" if cmap is None else cmap}
+            self.scatters_ = [ax.scatter(*self.codes.T, **style | kwargs)]
             self.colorbar_ = ax.figure.colorbar(self.scatters_[0], ax=ax, label="y")
         else:
-            self._draw_classes(ax, kwargs)
+            self._draw_classes(ax, cmap, kwargs)
         ax.set(xlabel=self.axis_names[0], ylabel=self.axis_names[1])
         return self
 
-    def _draw_classes(self, ax, kwargs):
+    def _draw_classes(self, ax, cmap, kwargs):
         """Draw the points of each class in its own colour."""
         classes, labels = np.unique(self.y, return_inverse=True)
         are_characters = all(len(str(name)) == 1 for name in classes)
-        self.scatters_ = []
-        for label, (name, color) in enumerate(zip(classes, class_colors(classes), strict=True)):
+        colors, self.scatters_ = class_colors(len(classes), cmap), []
+        for label, (name, color) in enumerate(zip(classes, colors, strict=True)):
             style = {"s": 20, "color": color, "label": str(name)}
             if are_characters:
                 style |= {"marker": f"${name}$", "s": 30, "linewidths": 0.3}
@@ -152,15 +164,16 @@ class LatentSpaceDisplay:
             ax.legend()
 
 
-def class_colors(classes):
-    """A colour for each class, not ordered if there are few: classes have no order."""
+def class_colors(n, cmap=None):
+    """n colours that differ: the first ones of a qualitative map, else evenly spaced ones."""
     import matplotlib.pyplot as plt
 
-    n = len(classes)
-    for name, size in (("tab10", 10), ("tab20", 20)):
-        if n <= size:
-            return list(plt.colormaps[name](np.arange(n)))
-    return colors_for(n)
+    if cmap is None and n > MAX_CLASSES:
+        return colors_for(n)
+    cmap = plt.get_cmap(("tab10" if n <= 10 else "tab20") if cmap is None else cmap)
+    if cmap.N < n:
+        raise ValueError(f"cmap={cmap.name!r} has {cmap.N} colours, but there are {n} classes.")
+    return list(cmap(np.arange(n) if cmap.N <= MAX_CLASSES else np.linspace(0.0, 1.0, n)))
 
 
 def _in_the_plane(codes):

@@ -7,7 +7,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler
 
-from sk_dbn import BernoulliRBMStack, DBNClassifier, DeepMLPRegressor
+from sk_dbn import BernoulliRBMStack, DBNAutoencoder, DBNClassifier, DeepMLPRegressor
 from sk_dbn.inspection import (
     ActivationDisplay,
     GradientTraceDisplay,
@@ -59,3 +59,19 @@ def test_layer_names(fitted):
     assert layer_names(fitted.dbn, 3) == ["hidden 1", "hidden 2", "output"]
     assert layer_names(fitted.mlp, 3) == ["hidden 1", "hidden 2", "output"]
     assert layer_names(fitted.stack, 2) == ["hidden 1", "hidden 2"]
+
+
+@pytest.mark.parametrize(
+    "sizes, names",
+    [
+        ((2,), ["code", "output"]),
+        ((4, 2), ["encoder 1", "code", "decoder 1", "output"]),
+        ((4, 3, 2), ["encoder 1", "encoder 2", "code", "decoder 1", "decoder 2", "output"]),
+    ],
+)
+def test_layer_names_of_an_autoencoder(digits, sizes, names):
+    """A layer of the decoder has the number it has there, so the code has none."""
+    autoencoder = DBNAutoencoder(sizes, max_iter=1, pretrainer=None).fit(digits[0])
+    assert layer_names(autoencoder, autoencoder.gradient_trace_.n_layers) == names
+    for display in ActivationDisplay, GradientTraceDisplay:
+        assert display.from_estimator(autoencoder).layer_names == names

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sk_dbn import BernoulliRBMStack, DBNClassifier, DeepMLPRegressor
+from sk_dbn import BernoulliRBMStack, DBNAutoencoder, DBNClassifier, DeepMLPRegressor
 from sk_dbn.inspection.history import History, latest, typical
 from sk_dbn.inspection.problems import first_share, growth_over_layers, relative_derivatives
 from sk_dbn.models.initialisers import initial_weights
@@ -144,6 +144,10 @@ def test_words_for_layers(digits):
     assert history.in_words((0, 1, 2)) == "hidden 1-2, output"
     assert history.in_words((2,)) == "output"
     assert history.in_words(()) == "all layers"
+    autoencoder = DBNAutoencoder((9, 8, 7, 2), max_iter=1, pretrainer=None).fit(digits[0])
+    history = History(autoencoder)
+    assert history.in_words(range(8)) == "encoder 1-3, code, decoder 1-3, output"
+    assert history.in_words((1, 2, 4, 6, 7)) == "encoder 2-3, decoder 1, decoder 3, output"
 
 
 def test_padding_does_not_count():

@@ -12,6 +12,11 @@ from sk_dbn import BernoulliRBMStack
 from sk_dbn.inspection import LatentSpaceDisplay
 
 
+def facecolors(display):
+    """The colour of each cloud of points."""
+    return [tuple(points.get_facecolor()[0]) for points in display.scatters_]
+
+
 def test_two_units_are_drawn_as_they_are(digits):
     """One cloud for each class, with its label for a marker."""
     X, y = digits
@@ -22,8 +27,7 @@ def test_two_units_are_drawn_as_they_are(digits):
     for label, points in enumerate(display.scatters_):
         np.testing.assert_allclose(points.get_offsets(), codes[y == label], rtol=1e-6)
     assert display.ax_.get_xlabel() == "unit 1" and display.ax_.get_legend() is None
-    colors = [tuple(points.get_facecolor()[0]) for points in display.scatters_]
-    assert colors == [plt.colormaps["tab10"](label) for label in range(10)]  # no scale
+    assert facecolors(display) == [plt.colormaps["tab10"](label) for label in range(10)]  # no scale
 
 
 @pytest.mark.parametrize("name", ["stack", "dbn"])
@@ -46,7 +50,8 @@ def test_quantities_get_a_scale(fitted, digits):
     display = LatentSpaceDisplay.from_estimator(fitted.stack, X, X.sum(axis=1))
     (points,) = display.scatters_
     np.testing.assert_array_equal(points.get_array(), X.sum(axis=1))
-    assert display.colorbar_ is not None
+    assert display.colorbar_ is not None and points.get_cmap().name == "viridis"
+    assert display.plot(cmap="cool").scatters_[0].get_cmap().name == "cool"
 
 
 def test_names_of_classes_get_a_legend(fitted, digits):
@@ -55,6 +60,23 @@ def test_names_of_classes_get_a_legend(fitted, digits):
     display = LatentSpaceDisplay.from_estimator(fitted.stack, X, np.where(y < 5, "low", "high"))
     texts = [text.get_text() for text in display.ax_.get_legend().get_texts()]
     assert texts == ["high", "low"]
+
+
+def test_colors_of_classes(fitted, digits):
+    """Neighbours in a qualitative map differ; of a gradual one, the whole range is used."""
+    X, y = digits
+    from_estimator = LatentSpaceDisplay.from_estimator
+    set1, cool = plt.colormaps["Set1"], plt.colormaps["cool"]
+    display = from_estimator(fitted.stack, X, y % 3, cmap="Set1")
+    assert facecolors(display) == [set1(0), set1(1), set1(2)]
+    assert facecolors(display.plot(cmap=cool)) == [cool(0.0), cool(0.5), cool(1.0)]
+    assert facecolors(display.plot(cmap="tab10")) == facecolors(display.plot())
+    assert (
+        len(set(facecolors(from_estimator(fitted.stack, X, [f"{i % 25}!" for i in range(200)]))))
+        == 25
+    )
+    with pytest.raises(ValueError, match="cmap='Set1' has 9 colours, but there are 10 classes"):
+        from_estimator(fitted.stack, X, y, cmap="Set1")
 
 
 def test_any_transformer(digits):
