@@ -117,6 +117,11 @@ def _softplus(graph, x):
     return graph("Add", graph("Relu", x), graph("Log", graph("Add", 1.0, tail)))
 
 
+def _swish(graph, x):
+    # Of x Sigmoid(x), some versions of onnxruntime make an operator without double precision.
+    return graph("Div", x, graph("Add", 1.0, graph("Exp", graph("Neg", x))))
+
+
 def _step(graph, x):
     return graph("Ceil", graph("Mul", 0.5, graph("Add", 1.0, graph("Sign", x))))
 
@@ -132,7 +137,7 @@ FORMULAS = {
     "elu": _elu,
     "selu": lambda graph, x: _elu(graph, x, SELU_SCALE, SELU_ALPHA),
     "gelu": _gelu,
-    "swish": lambda graph, x: graph("Mul", x, graph("Sigmoid", x)),
+    "swish": _swish,
     "softplus": _softplus,
     "step": _step,
     "exp": lambda graph, x: graph("Exp", x),
