@@ -23,6 +23,7 @@ FACES, ESTIMATORS, MODELS, KERNELS = 3, 2, 1, 0
 
 KNOWN_TO_KERNELS = sys.stdlib_module_names | {"numpy", "scipy", "numba", "llvmlite"}
 OPTIONAL = {"matplotlib", "pandas", "torch"}
+ONNX = {"onnx", "skl2onnx", "onnxruntime"}
 
 TOP_LEVEL = {"pyproject.toml", "README.md", "LICENSE", "sk_dbn", "tests", "examples", "docs"}
 
@@ -98,6 +99,8 @@ def forbidden_import(importer, imported, in_function):
         floor == KERNELS or importer == "sk_dbn.models.threads"
     ):
         return "is for kernels/ and models/threads.py only"
+    if top in ONNX and importer != "sk_dbn.onnx":
+        return "is for onnx.py only"
     if top in OPTIONAL and not in_function:
         return "is imported inside functions only"
     if top in ("sklearn", "matplotlib") and floor <= MODELS:
@@ -173,6 +176,8 @@ KNOWN = {
         ("sk_dbn.models.network", "import pandas as pd"),
         ("sk_dbn.inspection", "from sk_dbn.kernels import blas"),
         ("sk_dbn", "import sk_dbn.kernels.blas"),
+        ("sk_dbn.onnx", "from sk_dbn.kernels import blas"),
+        ("sk_dbn._dbn", "def to_onnx(self):\n    import skl2onnx"),
         ("sk_dbn.misplaced", ""),
     ],
 )
@@ -193,6 +198,7 @@ def test_import_checker_sees_violations(importer, source):
         ("sk_dbn._dbn", "import joblib, sklearn\nfrom sk_dbn.models import network"),
         ("sk_dbn.inspection", "def plot():\n    import matplotlib.pyplot as plt"),
         ("sk_dbn", "from sk_dbn._dbn import DBNClassifier"),
+        ("sk_dbn.onnx", "import skl2onnx\nfrom onnx import TensorProto"),
     ],
 )
 def test_import_checker_lets_the_allowed_pass(importer, source):
@@ -223,7 +229,7 @@ def test_import_is_light():
     done = subprocess.run(
         [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    assert OPTIONAL.isdisjoint(done.stdout.split())
+    assert (OPTIONAL | ONNX).isdisjoint(done.stdout.split())
 
 
 # ---------------------------------------------------------------------------
