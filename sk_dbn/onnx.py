@@ -155,9 +155,8 @@ def _visible_values(graph, x, visible):
         x = graph("Mul", graph("Sub", x, visible.shift), visible.scale)
     x = graph("Cast", x, to=graph.type)
     if visible is not None and not visible.gaussian.all():
-        low, high = (np.where(visible.gaussian, g, b) for g, b in ((-np.inf, 0.0), (np.inf, 1.0)))
-        x = graph("Max", x, low.astype(graph.dtype))
-        x = graph("Min", x, high.astype(graph.dtype))
+        low, high = (limit.astype(graph.dtype) for limit in visible.limits)
+        x = graph("Min", graph("Max", x, low), high)
     return x
 
 

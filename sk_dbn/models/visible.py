@@ -89,6 +89,11 @@ class VisibleUnits:
         """Whether values outside [0, 1] were mapped to it."""
         return not (0.0 <= self.seen[0] and self.seen[1] <= 1.0)
 
+    @property
+    def limits(self):
+        """Smallest and largest value of each unit, two float64 ndarrays of shape (n_features,)."""
+        return np.where(self.gaussian, -np.inf, 0.0), np.where(self.gaussian, np.inf, 1.0)
+
     def outside(self, moments):
         """Which Bernoulli units get values outside [0, 1], (n_features,)."""
         _, _, low, high = moments
@@ -118,8 +123,7 @@ class VisibleUnits:
             if not clip:
                 return plain
             shift, scale = np.zeros(plain.shape[1]), 1.0
-        limits = np.where(self.gaussian, -np.inf, 0.0), np.where(self.gaussian, np.inf, 1.0)
-        return Data(plain.X, plain.dtype, shift, scale, limits)
+        return Data(plain.X, plain.dtype, shift, scale, self.limits)
 
     def unclipped(self, plain):
         """The data on the scale of these units, but without limits.
