@@ -9,13 +9,14 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from sk_dbn._architecture import layer_sizes
+from sk_dbn._categories import asked_kinds
 from sk_dbn._docstrings import completed
-from sk_dbn._input import check_real, of_validation, read_codes, read_input, read_input_again
+from sk_dbn._input import check_real, numeric_dtype, of_validation, read_codes, read_input
 from sk_dbn._names import Names
 from sk_dbn._network_estimator import BaseDeepNetwork, is_stochastic
 from sk_dbn._network_parameters import NetworkParameters
 from sk_dbn._pretraining import WRAPPERS
-from sk_dbn._stack_parameters import asked_kinds, warn_of_range
+from sk_dbn._stack_parameters import warn_of_range
 from sk_dbn.models.data import Data
 from sk_dbn.models.forward import inputs, shared_work
 from sk_dbn.models.network import ACTIVATIONS
@@ -117,7 +118,7 @@ class DBNAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseDeep
 
     clip_norm, clip_value, shortcut : as in NetworkParameters
 
-    visible : {'auto', 'bernoulli', 'gaussian'} or array-like of str, default='auto'
+    visible : {'auto', 'bernoulli', 'gaussian'}, array-like of str or dict, default='auto'
         How the network reads features, for all or for each, as in :class:`BernoulliRBMStack`:
         'bernoulli' takes values in [0, 1], 'gaussian' standardises the feature. 'auto':
         'bernoulli' for all features if all values lie in [0, 1]; otherwise 'gaussian', except for
@@ -194,7 +195,7 @@ class DBNAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseDeep
             if name not in ("pretrained_learning_rate", "output_layer_first")
         },
         "code_activation": [Names(set(ACTIVATIONS) - {"step"})],
-        "visible": [Names({"auto", "bernoulli", "gaussian"}), "array-like"],
+        "visible": [Names({"auto", "bernoulli", "gaussian"}), "array-like", dict],
         "loss": [StrOptions({"auto", "squared_error", "log_loss"})],
     }
 
@@ -413,7 +414,7 @@ class DBNAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseDeep
             if 'bernoulli' features lie in [0, 1] in the training data, otherwise scaled as
             `visible` says. The larger, the better, as everywhere in scikit-learn.
         """
-        X = read_input_again(self, X)
+        X = self._read_again(X)
         network = self._network_for(X)
         plain = Data(X, network.theta.dtype)
         data, unclipped = self._visible.data(plain), self._visible.unclipped(plain)
@@ -501,9 +502,12 @@ class DBNAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseDeep
 
     # Input and output.
 
+    _reads_missing = True
+    _takes_categories = False
+
     def _validate_input(self, X, y, reset):
-        X = read_input(self, X, accept_sparse="csr", dtype="numeric", reset=reset)
-        return check_real(X), None
+        rules = {"ensure_all_finite": self._finite(reset), "dtype": numeric_dtype(X)}
+        return check_real(read_input(self, X, accept_sparse="csr", reset=reset, **rules)), None
 
     def _encode_targets(self, y, labelled, first, incremental, classes):
         self._loss_option = 0.0
@@ -512,11 +516,24 @@ class DBNAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseDeep
             self._check_visible(self._visible, "that of the fitted autoencoder")
             self._loss, self.out_activation_ = self._find_loss(self._visible)
 
+    def _asked_kinds(self):
+        """The kinds of the features by the parameter `visible`, none of them categorical."""
+        names = getattr(self, "feature_names_in_", None)
+        kinds = asked_kinds(self.visible, self.n_features_in_, names)
+        stack = self.pretrainer.estimator if isinstance(self.pretrainer, WRAPPERS) else None
+        if np.any(np.equal(kinds, "categorical")) or getattr(stack, "categories_", None):
+            raise ValueError(
+                "an autoencoder has no categorical features, since its outputs are numbers. Encode "
+                "categories before, with sklearn.preprocessing.OneHotEncoder."
+            )
+        return kinds
+
     def _suited_units(self, samples):
         """The visible units for the samples."""
-        return VisibleUnits.suited_to(
-            asked_kinds(self.visible, self.n_features_in_), samples.moments
-        )
+        moments, unstored = samples.moments, samples.data.unstored
+        visible = VisibleUnits.suited_to(self._asked_kinds(), moments, unstored=unstored)
+        visible.refer_to(visible.means(moments))
+        return visible
 
     def _choose_output(self, stack, samples):
         if isinstance(self.pretrainer, WRAPPERS):
@@ -530,7 +547,7 @@ class DBNAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseDeep
 
     def _check_visible(self, units, which):
         """Check that `visible` asks for these units."""
-        if not units.are(asked_kinds(self.visible, self.n_features_in_)):
+        if not units.are(self._asked_kinds()):
             raise ValueError(f"visible must be {which}, {units.kind!r}, got {self.visible!r}.")
 
     def _input_units(self, stack, samples):
@@ -577,8 +594,8 @@ class DBNAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseDeep
 
     def _constant_score(self, y, weight):
         y = y.astype(np.float64)
-        mean = np.average(y, axis=0, weights=weight)
-        return -float(np.average(squared_distances(y, mean), weights=weight))
+        mean = np.ma.average(np.ma.masked_invalid(y), axis=0, weights=weight).filled(0.0)
+        return -float(np.average(squared_distances(mean, y), weights=weight))
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

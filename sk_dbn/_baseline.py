@@ -63,7 +63,7 @@ def compare(network, run, train, y, validation, incremental):
     weight = train.sample_weight[rows] if train.sample_weight.size else np.ones(len(rows))
     weight = weight.astype(np.float64)
     outputs = network._trained.outputs(run, train.data, rows=rows)
-    targets = inputs(train.data, rows) if y is None else train.targets[rows]
+    targets = inputs(train.data.unfilled, rows) if y is None else train.targets[rows]
     y = targets if y is None else y[rows]
     score = np.nan
     if np.isfinite(outputs).all():
@@ -94,9 +94,10 @@ def constant_loss(loss, targets, weight):
     if loss == "log_loss":
         p = np.bincount(targets.ravel().astype(np.int64), weights=weight) / weight.sum()
         return float(entr(p).sum())
-    mean = np.average(targets.astype(np.float64), axis=0, weights=weight)
+    known = np.ma.masked_invalid(targets.astype(np.float64))
+    mean = np.ma.average(known, axis=0, weights=weight).filled(0.0)
     if loss == "binary_log_loss":
         return float((entr(mean) + entr(1.0 - mean)).sum())
     if loss in ("squared_error", "logistic_squared_error"):
-        return float(0.5 * np.average((targets - mean) ** 2, axis=0, weights=weight).mean())
+        return float(0.5 * np.ma.average((known - mean) ** 2, axis=0, weights=weight).mean())
     return np.nan

@@ -25,7 +25,7 @@ from sklearn.utils.validation import (
 )
 
 from sk_dbn._docstrings import completed
-from sk_dbn._input import check_sparse, read_input
+from sk_dbn._input import check_sparse, numeric_dtype, read_input
 from sk_dbn._labels import (
     check_no_minus_one,
     check_not_missing,
@@ -251,7 +251,8 @@ class DBNClassifier(
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            The input, of any numeric dtype, read in place; CSR if sparse.
+            The input, of any numeric dtype, read in place; CSR if sparse. With pre-training also
+            NaN for missing values, and columns of a data frame with pandas' dtype for categories.
 
         y : array-like of shape (n_samples,) or (n_samples, n_labels)
             Class labels, or a multi-label indicator matrix.
@@ -459,7 +460,14 @@ class DBNClassifier(
     def _validate_input(self, X, y, reset):
         check_not_missing(y)
         X, y = read_input(
-            self, X, y, accept_sparse="csr", multi_output=True, dtype="numeric", reset=reset
+            self,
+            self._coded(X, reset),
+            y,
+            accept_sparse="csr",
+            ensure_all_finite=self._finite(reset),
+            multi_output=True,
+            dtype=numeric_dtype(X),
+            reset=reset,
         )
         if scipy.sparse.issparse(y):
             y = y.toarray()

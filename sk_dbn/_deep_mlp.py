@@ -10,7 +10,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import column_or_1d
 
 from sk_dbn._docstrings import completed
-from sk_dbn._input import read_input
+from sk_dbn._input import numeric_dtype, read_input
 from sk_dbn._names import Names
 from sk_dbn._network_estimator import BaseDeepNetwork, is_stochastic
 from sk_dbn._network_parameters import NetworkParameters
@@ -237,7 +237,8 @@ class DeepMLPRegressor(RegressorMixin, BaseDeepNetwork):
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            The input, of any numeric dtype, read in place; CSR if sparse.
+            The input, of any numeric dtype, read in place; CSR if sparse. With pre-training also
+            NaN for missing values, and columns of a data frame with pandas' dtype for categories.
 
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Target values.
@@ -314,12 +315,13 @@ class DeepMLPRegressor(RegressorMixin, BaseDeepNetwork):
     def _validate_input(self, X, y, reset):
         X, y = read_input(
             self,
-            X,
+            self._coded(X, reset),
             y,
             accept_sparse="csr",
+            ensure_all_finite=self._finite(reset),
             multi_output=True,
             y_numeric=True,
-            dtype="numeric",
+            dtype=numeric_dtype(X),
             reset=reset,
         )
         if y.ndim == 2 and y.shape[1] == 1:

@@ -8,10 +8,12 @@ import scipy.sparse
 from sklearn import get_config
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
+FLOATS = np.float64, np.float32, np.float16
 COMPRESSED = ("csr", "csc", "bsr")
 MAX_NAMED = 5  # columns
 TEXT_ERROR = "could not convert string"  # in the errors of NumPy and pandas
 NAN_ERROR = "Input contains NaN"  # what older scikit-learn checks before it reads text
+NAN_IN_X = "Input X contains NaN"
 
 
 def read_input(estimator, X, y="no_validation", **rules):
@@ -39,6 +41,9 @@ def read_input(estimator, X, y="no_validation", **rules):
         return validate_data(estimator, check_sparse(X, "X"), check_sparse(y, "y"), **rules)
     except ValueError as error:
         text = _text_columns(X) if TEXT_ERROR in str(error) or str(error) == NAN_ERROR else {}
+        remedy = getattr(estimator, "_nan_remedy", None)
+        if remedy and not text and str(error).startswith(NAN_IN_X):
+            raise ValueError(f"{NAN_IN_X}. {remedy}") from error
         if not text:
             raise
         names = list(text)
@@ -47,9 +52,10 @@ def read_input(estimator, X, y="no_validation", **rules):
             f"X has text in {'column' if len(names) == 1 else 'columns'} "
             f"{', '.join(map(repr, names[:MAX_NAMED]))}{more}, but must have numbers: "
             f"{text[names[0]]}. "
-            "Encode categories in a pipeline, with make_column_transformer((OneHotEncoder("
-            "handle_unknown='ignore'), columns), remainder=StandardScaler()), from sklearn.compose "
-            "and sklearn.preprocessing."
+            "Convert categories by astype('category') for a stack, or a network that one "
+            "pre-trains. Otherwise encode them in a pipeline, with make_column_transformer(("
+            "OneHotEncoder(handle_unknown='ignore'), columns), remainder=StandardScaler()), from "
+            "sklearn.compose and sklearn.preprocessing."
         ) from error
 
 
@@ -68,7 +74,7 @@ def of_validation():
         raise ValueError(re.sub(r"^(Input )?([Xy])\b", r"\1\2_val", str(error))) from error
 
 
-def read_input_again(estimator, X):
+def read_input_again(estimator, X, **rules):
     """Check X after `fit`, by the same rules.
 
     scikit-learn's checks take longer than the prediction of one sample. They are skipped if X is
@@ -79,6 +85,8 @@ def read_input_again(estimator, X):
     ----------
     estimator : estimator
     X : as the caller gave it
+    **rules
+        As for `read_input`, with the defaults of the estimators.
 
     Returns
     -------
@@ -103,7 +111,8 @@ def read_input_again(estimator, X):
     ):
         return X
     check_is_fitted(estimator)
-    return read_input(estimator, X, accept_sparse="csr", dtype="numeric", reset=False)
+    rules = {"accept_sparse": "csr", "dtype": "numeric"} | rules
+    return read_input(estimator, X, reset=False, **rules)
 
 
 def read_codes(estimator, X, units):
@@ -135,6 +144,25 @@ def read_codes(estimator, X, units):
             f"{estimator._n_features_out}: one for each unit of the {units}."
         )
     return H
+
+
+def numeric_dtype(X):
+    """What `dtype` of scikit-learn's checks keeps numbers as they are, and reads missing values.
+
+    Parameters
+    ----------
+    X : as the caller gave it
+
+    Returns
+    -------
+    str or tuple
+        'numeric' for arrays and data frames of NumPy's dtypes, else floating-point dtypes: lists
+        may hold None, and other data frames values of their own that mean missing.
+    """
+    if scipy.sparse.issparse(X) or isinstance(X, np.ndarray):
+        return "numeric"
+    dtypes = list(X.dtypes) if hasattr(X, "columns") else [None]
+    return "numeric" if all(isinstance(dtype, np.dtype) for dtype in dtypes) else FLOATS
 
 
 def check_real(X):

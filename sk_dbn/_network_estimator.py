@@ -12,14 +12,18 @@ from sklearn.utils.validation import check_is_fitted
 from sk_dbn._architecture import check_continues, check_layers_fit
 from sk_dbn._assignment import assignable
 from sk_dbn._baseline import compare
+from sk_dbn._categories import known_categories
 from sk_dbn._duration import EXTRA, MIN_SAMPLES, enough_epochs, split_by_target
-from sk_dbn._input import of_validation, read_input_again
+from sk_dbn._frames import coded, labels_of
+from sk_dbn._input import numeric_dtype, of_validation, read_input_again
 from sk_dbn._names import SuggestsNames
 from sk_dbn._network_parameters import NetworkParameters
 from sk_dbn._pretraining import (
     WRAPPERS,
     check_pretrainable,
     is_pretrainable,
+    reads_missing,
+    unstored_in,
     unwrapped_stack,
     warn_of_ignored,
     warn_of_retraining,
@@ -154,7 +158,7 @@ class BaseDeepNetwork(NetworkParameters, SuggestsNames, BaseEstimator, metaclass
             )
         targets = self._encode_targets(y, labelled, first, incremental, classes)
         repeats, weight = weigh(self, X, y, labelled, sample_weight)
-        data = Data(X, self.dtype)
+        data = Data(X, self.dtype, unstored=unstored_in(self.pretrainer))
         if self.shuffle and not data.together:
             with_targets = [] if targets is None else [Data(targets, self.dtype)]
             order = canonical_order(run, data, *with_targets)
@@ -177,12 +181,13 @@ class BaseDeepNetwork(NetworkParameters, SuggestsNames, BaseEstimator, metaclass
         hidden, activations = self._hidden_layers()
         stack = self._make_stack(*self._pretrained_layers(), samples)
         self._choose_output(stack, samples)
-        units = [samples.data.shape[1], *hidden, self._n_output_units]
-        check_layers_fit(self.hidden_layer_sizes, units, 4 * np.dtype(self.dtype).itemsize)
-        network = Network(units, activations, self.out_activation_, self.dtype, self.shortcut)
-        init = self._inits(units)
         if stack is not None and not isinstance(self.pretrainer, WRAPPERS):
             self._pretrain(stack, samples)
+        n_inputs = samples.data.shape[1] if stack is None else len(stack.coefs_[0])
+        units = [n_inputs, *hidden, self._n_output_units]
+        check_layers_fit(self.hidden_layer_sizes, units, 4 * np.dtype(self.dtype).itemsize)
+        init = self._inits(units)
+        network = Network(units, activations, self.out_activation_, self.dtype, self.shortcut)
         self._set_weights(network, stack, init, activations)
         self.pretrainer_ = stack
         # Stored here because the caller may fit a frozen stack again.
@@ -226,7 +231,8 @@ class BaseDeepNetwork(NetworkParameters, SuggestsNames, BaseEstimator, metaclass
         if self.pretrainer != "auto":
             return self.pretrainer
         is_possible = not self.shortcut and is_pretrainable(hidden, activations)
-        pays = is_possible and self._pretraining_pays(samples)
+        needs_stack = samples.data.has_missing or self._category_labels
+        pays = is_possible and (needs_stack or self._pretraining_pays(samples))
         return self._auto_stack() if pays else None
 
     def _make_stack(self, hidden, activations, samples):
@@ -271,6 +277,7 @@ class BaseDeepNetwork(NetworkParameters, SuggestsNames, BaseEstimator, metaclass
         stack._validate_params()
         if hasattr(self, "feature_names_in_"):
             stack.feature_names_in_ = self.feature_names_in_  # for its warnings
+        stack._category_labels = self._category_labels
         stack._fit_rows(samples.data, samples.repeated(samples.order))
 
     def _set_weights(self, network, stack, init, activations):
@@ -316,8 +323,13 @@ class BaseDeepNetwork(NetworkParameters, SuggestsNames, BaseEstimator, metaclass
 
     def _open(self, plain, dtype):
         """The input of the first layer: scaled as in pre-training, if there was one."""
-        plain = plain if plain.dtype == dtype else Data(plain.X, dtype)
-        return plain if self._visible is None else self._visible.data(plain)
+        visible, stack, X = self._visible, self.pretrainer_, plain.X
+        if stack is not None:
+            parts = visible.categories, visible.unstored, stack.handle_unknown
+            X = known_categories(X, *parts)
+        if plain.dtype != dtype or X is not plain.X:
+            plain = Data(X, dtype, unstored=plain.unstored)
+        return plain if visible is None else visible.data(plain)
 
     def _training_sets(self, run, samples, X_val, y_val):
         """The samples to train on, and those to validate on or None."""
@@ -649,13 +661,60 @@ class BaseDeepNetwork(NetworkParameters, SuggestsNames, BaseEstimator, metaclass
 
     def _outputs(self, X, n_above=0):
         """The activations of the layer with n_above others above it."""
-        X = read_input_again(self, X)
+        X = self._read_again(X)
         network = self._network_for(X)
         dtype = network.theta.dtype
         with threads(self.n_jobs, shared_work(network.layers, X.shape[0])) as run:
             return network.outputs(
                 run, self._open(Data(X, dtype), dtype), network.n_layers - n_above
             )
+
+    def _read_again(self, X):
+        """Check X after `fit`; only what a stack has learned to read may be missing."""
+        rules = {"ensure_all_finite": self._finite(reset=False), "dtype": numeric_dtype(X)}
+        return read_input_again(self, self._coded(X, reset=False), **rules)
+
+    _nan_remedy = (
+        "A network reads missing values only through a stack that pre-trains it: set "
+        "pretrainer=BernoulliRBMStack(), with one of its activations (logistic, tanh, relu) and "
+        "algorithm='cd'. Or fill them before, with sklearn.impute.SimpleImputer or "
+        "sk_dbn.RBMImputer in a pipeline."
+    )
+
+    def _finite(self, reset):
+        """What `ensure_all_finite` is: a stack reads missing values.
+
+        Parameters
+        ----------
+        reset : bool
+            Whether a network is to be made; otherwise the present one reads X.
+        """
+        reads_missing = self._reads_missing
+        if not reset:
+            reads_missing &= getattr(self, "_visible", None) is not None
+        return "allow-nan" if reads_missing else True
+
+    def _coded(self, X, reset):
+        """X with codes in the columns of a data frame that have categories, for the stack."""
+        stack = getattr(self, "pretrainer_", None)
+        if reset:
+            is_wrapped = isinstance(self.pretrainer, WRAPPERS)
+            stack = self.pretrainer.estimator if is_wrapped else None
+            labels = labels_of(X) if self._takes_categories else {}
+            self._category_labels = getattr(stack, "_category_labels", {}) if is_wrapped else labels
+        return coded(X, self._category_labels, getattr(stack, "handle_unknown", "error"))
+
+    _category_labels = {}  # of columns with categories, by their index
+
+    @property
+    def _takes_categories(self):
+        """Whether columns of data frames may have a dtype of pandas' for categories."""
+        return self._reads_missing
+
+    @property
+    def _reads_missing(self):
+        """Whether X may have missing values."""
+        return reads_missing(self)
 
     def _network_for(self, X):
         """The network in the precision for an input.
@@ -670,6 +729,7 @@ class BaseDeepNetwork(NetworkParameters, SuggestsNames, BaseEstimator, metaclass
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
+        tags.input_tags.allow_nan = self._reads_missing
         return tags
 
 

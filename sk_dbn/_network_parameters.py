@@ -202,7 +202,8 @@ class NetworkParameters:
 
         - 'auto': by a :class:`BernoulliRBMStack` with its defaults if a stack can pre-train the
           network, in a classifier only if more than half of the samples have no label (see
-          `unlabeled`); otherwise not at all;
+          `unlabeled`), values are missing, or columns of a data frame have categories; otherwise
+          not at all;
         - None: not at all, the weights start from `init`;
         - a :class:`BernoulliRBMStack`: it is cloned, gets the network's layer sizes, activation
           and dtype, and is trained on all samples. Its other parameters can be searched, as
@@ -289,7 +290,8 @@ class NetworkParameters:
     pretrainer_ : BernoulliRBMStack or None
         The stack that pre-trained the hidden layers. If there is one, `coefs_[0]` acts on
         ``(X - pretrainer_.visible_mean_) / pretrainer_.visible_scale_``, clipped to [0, 1]
-        for features that ``pretrainer_.visible_`` calls 'bernoulli'.
+        for features that ``pretrainer_.visible_`` calls 'bernoulli'; of a categorical feature it
+        has one row for each category.
 
     loss_ : float
         Loss of the last epoch, penalty included.

@@ -8,6 +8,7 @@ from sklearn.utils._param_validation import InvalidParameterError
 from sklearn.utils.validation import check_is_fitted
 
 from sk_dbn._rbm_stack import BernoulliRBMStack
+from sk_dbn._stack_parameters import unstored_value
 from sk_dbn._warm_start import WarmStart
 from sk_dbn.models.units import HIDDEN_KINDS
 
@@ -92,7 +93,7 @@ FROM_NETWORK = {
     "activation": lambda name: name,
     "dtype": lambda dtype: np.dtype(dtype).name,
     "init": lambda init: init if np.isscalar(init) else "arrays",
-    "visible": lambda kind: kind if np.isscalar(kind) else tuple(kind),
+    "visible": lambda kind: kind if np.isscalar(kind) or isinstance(kind, dict) else tuple(kind),
 }
 
 
@@ -183,3 +184,31 @@ def unwrapped_stack(pretrainer, hidden, activation, n_features):
             f"X has {n_features} features, but the pretrainer was fitted on {stack.n_features_in_}."
         )
     return stack
+
+
+def unstored_in(pretrainer):
+    """The value of what a sparse matrix does not store, for a network with this pretrainer."""
+    stack = pretrainer.estimator if isinstance(pretrainer, WRAPPERS) else pretrainer
+    return unstored_value(stack) if isinstance(stack, BernoulliRBMStack) else 0.0
+
+
+def reads_missing(network):
+    """Whether a network has a stack that reads missing values, by its parameters.
+
+    Parameters
+    ----------
+    network : BaseDeepNetwork
+
+    Returns
+    -------
+    bool
+    """
+    pretrainer = network.pretrainer
+    if isinstance(pretrainer, str) and pretrainer == "auto":
+        try:
+            return not network.shortcut and is_pretrainable(*network._pretrained_layers())
+        except (TypeError, ValueError):  # parameters that `fit` will complain of
+            return False
+    if isinstance(pretrainer, BernoulliRBMStack):
+        return pretrainer.algorithm == "cd"
+    return isinstance(pretrainer, WRAPPERS)

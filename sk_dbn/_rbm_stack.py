@@ -5,58 +5,36 @@ from numbers import Integral, Real
 
 import joblib
 import numpy as np
-import scipy.sparse
 from sklearn.base import (
     BaseEstimator,
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,
     _fit_context,
 )
-from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from sk_dbn._architecture import (
-    PRECISIONS,
-    first_weights,
-    real_array,
-)
+from sk_dbn._architecture import PRECISIONS, real_array
 from sk_dbn._assignment import assignable, derived
-from sk_dbn._automatic import warn_of_batch_size
-from sk_dbn._input import check_real, read_codes, read_input, read_input_again
+from sk_dbn._categories import KINDS, known_categories
+from sk_dbn._frames import coded, labels_of, with_labels
+from sk_dbn._input import check_real, numeric_dtype, read_codes, read_input, read_input_again
 from sk_dbn._names import Names, SuggestsNames
 from sk_dbn._progress import Progress
 from sk_dbn._publishing import EpochCounts, StackListener
-from sk_dbn._samples import number_held_out
 from sk_dbn._sampling import SamplingMixin
 from sk_dbn._scaling import warn_of_features
-from sk_dbn._stack_parameters import (
-    asked_kinds,
-    check_combinations,
-    check_stack_continues,
-    check_stack_fits,
-    layer_cache_of,
-    per_layer,
-    settings_of,
-    stopping_rule_of,
-    warn_of_range,
-)
+from sk_dbn._stack_fit import StackFit
+from sk_dbn._stack_parameters import layer_cache_of, unstored_value
 from sk_dbn.models.compilation import announce_compilation
 from sk_dbn.models.data import Data
 from sk_dbn.models.fitted_stack import FittedStack
-from sk_dbn.models.initialisers import NAMES, initial_weights, streams
-from sk_dbn.models.orders import Orders, canonical_order
-from sk_dbn.models.rbm import Stack
-from sk_dbn.models.rbm_training import RBMRecorder, probe_of
-from sk_dbn.models.scales import Scales
-from sk_dbn.models.stack_training import StackTraining
+from sk_dbn.models.initialisers import NAMES
 from sk_dbn.models.threads import threads
 from sk_dbn.models.traces import join_layers
 from sk_dbn.models.transaction import transaction
-from sk_dbn.models.units import HIDDEN_KINDS, VISIBLE_KINDS
-from sk_dbn.models.visible import VisibleUnits
+from sk_dbn.models.units import HIDDEN_KINDS
 
-FLOATS = np.float64, np.float32, np.float16
 OWN_SCALING = "scale X before, for example with StandardScaler, and fit again"
 
 
@@ -71,18 +49,36 @@ class BernoulliRBMStack(
     Hinton's guide [5]_. Upper layers read the data through the layers below, one minibatch at a
     time, so the features of a layer are never stored.
 
+    Values may be missing (NaN). Each sample then is an RBM of its own, with the visible units that
+    were observed in it and weights that all samples share [15]_. In the layers above nothing is
+    missing. This needs ``algorithm='cd'``, and so do categorical features.
+
     Parameters
     ----------
     hidden_layer_sizes : int or array-like of shape (n_layers,), default=(256, 128)
         The number of hidden units of each RBM.
-    visible : {'auto', 'bernoulli', 'gaussian'}, or array-like of str of shape (n_features,), \
-            default='auto'
-        Units that model the features: one kind for all features, or 'bernoulli' or 'gaussian'
-        for each [14]_. Bernoulli units take values in [0, 1]; values between 0 and 1 are read as
-        means, values outside are clipped. Gaussian units model features that are standardised by
-        the training set's mean and standard deviation. 'auto' takes Bernoulli units if all values
-        of the training set lie in [0, 1], and Gaussian units otherwise, except that features
-        whose values are 0 and 1 stay Bernoulli. Constant features get the kind of the others.
+    visible : {'auto', 'bernoulli', 'gaussian', 'categorical'}, array-like of str of shape \
+            (n_features,), or dict, default='auto'
+        Units that model the features: one kind for all features, one for each [14]_, or a dict
+        with the kinds of some features, by name or index, where the others are 'auto'. Bernoulli
+        units take values in [0, 1]; values between 0 and 1 are read as means, values outside are
+        clipped. Gaussian units model features that are standardised by the training set's mean and
+        standard deviation. 'auto' takes Bernoulli units if all values of the training set lie in
+        [0, 1], and Gaussian units otherwise, except that features whose values are 0 and 1 stay
+        Bernoulli. Constant features get the kind of the others. A categorical feature has one
+        unit for each category, of which one is 1 [15]_. Columns of a data frame that have pandas'
+        dtype for categories are categorical.
+    categories : 'auto', array-like of numbers, or list of array-like, default='auto'
+        The categories of categorical features, but for columns of data frames, whose dtype has
+        them: one array for all of these features, or a list with one for each. 'auto': the values
+        that a feature has in the training set, at most 255.
+    handle_unknown : {'error', 'ignore'}, default='error'
+        What to do with a value that is none of the categories: raise an error, or read it as
+        missing.
+    not_stored : {'zero', 'missing'}, default='zero'
+        What it means that a sparse matrix does not store a value. With 'missing', time and memory
+        of training follow from the number of stored values. Then a matrix that lists entries twice
+        or out of order is copied.
     learn_variance : bool, default=True
         Whether each Gaussian unit learns its variance given the hidden units [8]_; otherwise
         it is that of the standardised feature, 1. The learning rate of its logarithm is a tenth
@@ -99,9 +95,10 @@ class BernoulliRBMStack(
         biases start from the log-odds of the data.
     learning_rate : float or array-like of shape (n_layers,), default=0.1
         Step size, one for all layers or one for each. For each side of an RBM (visible, hidden)
-        that has Gaussian or rectified linear units, it is divided by 10; with rectified linear
-        hidden units it is smaller still where the input varies much, so that steps do not
-        overshoot. The step of such an RBM is at most a tenth as long as its weights [13]_.
+        that has Gaussian or rectified linear units, it is divided by 10; if there are none, but
+        categorical features, by 5. With rectified linear hidden units it is smaller still where
+        the input varies much, so that steps do not overshoot. The step of an RBM with Gaussian or
+        rectified linear units is at most a tenth as long as its weights [13]_.
     annealing : 'auto' or float, default='auto'
         Share of `max_iter` at the end of training over which the learning rate falls linearly to
         zero. The steps of a constant rate leave noise in the weights [7]_, and each layer adds
@@ -199,8 +196,9 @@ class BernoulliRBMStack(
         Biases of each RBM's hidden units.
     intercepts_visible_ : list of ndarrays of shape (n_visible,)
         Biases of each RBM's visible units.
-    components_ : ndarray of shape (hidden_layer_sizes[0], n_features)
-        Weights of the first RBM, transposed. Like weights and biases, it may be assigned.
+    components_ : ndarray of shape (hidden_layer_sizes[0], n_visible)
+        Weights of the first RBM, transposed. It has a visible unit for each feature, and for each
+        category of a categorical one. Like weights and biases, it may be assigned.
     feature_importances_ : ndarray of shape (n_features,)
         How much worse the reconstruction becomes when a feature is hidden from the stack, on up
         to 256 samples of the last call of `fit` or `partial_fit`. These samples are kept in the
@@ -211,17 +209,21 @@ class BernoulliRBMStack(
         Number of epochs that each RBM was trained for.
     n_layers_ : int
         Number of RBMs.
-    visible_ : {'bernoulli', 'gaussian'}, or ndarray of str of shape (n_features,)
+    visible_ : {'bernoulli', 'gaussian', 'categorical'}, or ndarray of str of shape (n_features,)
         Kind of the visible units: a string if they are all of one kind, else an array.
+    categories_ : tuple of ndarrays, or None
+        The categories of each feature, sorted, or in the order of a data frame's dtype; None for
+        a feature without categories. None if no feature is categorical.
     visible_variance_ : ndarray of shape (n_features,) or None
         Variance of each Gaussian unit given the hidden units, in units of its feature's variance.
-        NaN for Bernoulli units; None if all units are Bernoulli.
-    visible_mean_, visible_scale_ : ndarrays of shape (n_features,)
+        NaN for other features; None if no unit is Gaussian.
+    visible_mean_, visible_scale_ : ndarrays of shape (n_visible,)
         `coefs_[0]` acts on ``v = (X - visible_mean_) / visible_scale_``, which Bernoulli
         units then clip to [0, 1]. For Gaussian units: the mean, and the standard deviation (1 for
         constant features) times `visible_variance_`. For Bernoulli units: zeros and ones, or, if
         values lay outside [0, 1], the smallest value of all such units and the width of their
-        range. All are those of the samples of the first call, also when training continues.
+        range. For units of categories: zeros and ones; such a unit reads whether the feature has
+        its category. All are those of the samples of the first call, also when training continues.
         These three cannot be assigned.
     model_ : FittedStack
         The RBMs as ``sk_dbn.models`` has them. For code of this package only; it may change
@@ -272,6 +274,8 @@ class BernoulliRBMStack(
        recurrent neural networks. ICML, section 3.2.
     .. [14] Welling, M., Rosen-Zvi, M. & Hinton, G. (2005). Exponential family harmoniums with an
        application to information retrieval. NIPS 17, section 2.
+    .. [15] Salakhutdinov, R., Mnih, A. & Hinton, G. (2007). Restricted Boltzmann machines for
+       collaborative filtering. ICML, section 2.
 
     Examples
     --------
@@ -287,7 +291,10 @@ class BernoulliRBMStack(
 
     _parameter_constraints: dict = {
         "hidden_layer_sizes": "no_validation",  # by layer_sizes
-        "visible": [Names({"auto", *VISIBLE_KINDS}), "array-like"],
+        "visible": [Names({"auto", *KINDS}), "array-like", dict],
+        "categories": [Names({"auto"}), "array-like", list],
+        "handle_unknown": [Names({"error", "ignore"})],
+        "not_stored": [Names({"zero", "missing"})],
         "learn_variance": ["boolean"],
         "activation": [Names(set(HIDDEN_KINDS))],
         "init": [Names(set(NAMES)), Interval(Real, 0, None, closed="left"), list, tuple],
@@ -326,6 +333,9 @@ class BernoulliRBMStack(
         hidden_layer_sizes=(256, 128),
         *,
         visible="auto",
+        categories="auto",
+        handle_unknown="error",
+        not_stored="zero",
         learn_variance=True,
         activation="logistic",
         init="auto",
@@ -360,6 +370,9 @@ class BernoulliRBMStack(
     ):
         self.hidden_layer_sizes = hidden_layer_sizes
         self.visible = visible
+        self.categories = categories
+        self.handle_unknown = handle_unknown
+        self.not_stored = not_stored
         self.learn_variance = learn_variance
         self.activation = activation
         self.init = init
@@ -403,21 +416,21 @@ class BernoulliRBMStack(
     @derived(OWN_SCALING)
     def visible_mean_(self):
         """The value of each feature that is 0 for `coefs_[0]`, in the units of X."""
-        return self.model_.inputs.origin_and_unit(self.n_features_in_)[0]
+        return self.model_.inputs.origin_and_unit()[0]
 
     @derived(OWN_SCALING)
     def visible_scale_(self):
         """The distance of each feature that is 1 for `coefs_[0]`, in the units of X."""
-        return self.model_.inputs.origin_and_unit(self.n_features_in_)[1]
+        return self.model_.inputs.origin_and_unit()[1]
 
     @derived(OWN_SCALING)
     def visible_variance_(self):
-        """Variance of each Gaussian unit, NaN for Bernoulli units; None if all are Bernoulli."""
+        """Variance of each Gaussian unit, NaN for other features; None if none is Gaussian."""
         variance = self._stack.variance.copy()
         if len(variance) == 0:
             return None
         variance[~self._visible.gaussian] = np.nan
-        return variance
+        return variance[self._visible.first_unit[:-1]]
 
     @property
     def components_(self):
@@ -436,7 +449,8 @@ class BernoulliRBMStack(
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Training data, of any numeric dtype. It is never copied as a whole.
+            Training data, of any numeric dtype; NaN is a missing value. It is never copied as a
+            whole.
         y : Ignored
             Not used, present for API consistency by convention.
 
@@ -446,7 +460,7 @@ class BernoulliRBMStack(
             The fitted stack.
         """
         with transaction(self) as checkpoint:
-            self._fit_rows(Data(self._read(X, reset=True), self.dtype), checkpoint=checkpoint)
+            self._fit_rows(self._data(self._read(X, reset=True)), checkpoint=checkpoint)
         warn_of_features(self)
         return self
 
@@ -473,7 +487,7 @@ class BernoulliRBMStack(
         self._validate_params()  # the decorator does so only before the first fit
         with transaction(self) as checkpoint:
             X = self._read(X, reset=not hasattr(self, "coefs_"))
-            self._fit_rows(Data(X, self.dtype), partial=True, checkpoint=checkpoint)
+            self._fit_rows(self._data(X), partial=True, checkpoint=checkpoint)
         return self
 
     def transform(self, X):
@@ -482,7 +496,7 @@ class BernoulliRBMStack(
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Samples.
+            Samples. Missing values (NaN) contribute nothing.
 
         Returns
         -------
@@ -535,7 +549,8 @@ class BernoulliRBMStack(
         -------
         free_energy : ndarray of shape (n_samples,)
             In nats, up to the RBM's log partition function; for Gaussian units
-            a density in the standardised units.
+            a density in the standardised units. Of a sample with missing values, in the RBM of
+            what was observed, which has a partition function of its own.
         """
         check_is_fitted(self)
         X = self._read(X, reset=False)
@@ -545,8 +560,8 @@ class BernoulliRBMStack(
     def score_samples(self, X):
         """Compute the pseudo-log-likelihood of samples under the first RBM.
 
-        It is the sum over visible units of log P(v_i | all other units), exact for up to 64
-        features. With more features, it is estimated from 64 units, one from each of 64 equal
+        It is the sum over the observed features of log P(v_i | all others), exact for up to 64
+        features. With more features, it is estimated from 64 of them, one from each of 64 equal
         strata. A hash of the sample's content chooses them, so the same sample always gets the
         same score.
 
@@ -593,9 +608,10 @@ class BernoulliRBMStack(
         """How much worse the reconstruction becomes when a feature is hidden from the stack.
 
         The increase of the reconstruction's divergence, in nats per sample, when the feature
-        is replaced by its training mean; ndarray of shape (n_features,). It is computed on first
-        access from up to 256 training samples, which are kept in the fitted stack and in its
-        pickles. After `partial_fit`, mean and samples are those of the last call.
+        is replaced by its training mean, or missing if it is categorical; ndarray of shape
+        (n_features,). It is computed on first access from up to 256 training samples, which are
+        kept in the fitted stack and in its pickles. After `partial_fit`, mean and samples are those
+        of the last call.
         """
         if not hasattr(self, "_background"):
             raise AttributeError(
@@ -604,22 +620,42 @@ class BernoulliRBMStack(
             )
         of_stack, importances = self._importances
         if of_stack is not self._stack:  # not computed yet, or parameters were assigned since
-            importances = self._stack.importances(self._background, self._means)
+            visible = self._visible
+            hidden = np.where(np.isnan(visible.category), self._means, visible.reference)
+            starts = visible.first_unit[:-1]
+            importances = self._stack.importances(self._background, hidden, starts)
             self._importances = self._stack, importances
         return importances
 
     # Fitting, in call order.
 
+    @property
+    def _allows_nan(self):
+        """Whether values may be missing: chains start at a sample and share its missing values."""
+        return self.algorithm == "cd"
+
+    _category_labels = {}  # of columns of data frames with categories, by their index
+    _has_seen_gaps = False
+    _nan_remedy = (
+        "algorithm must be 'cd' to read missing values; `complete` fills them with any algorithm."
+    )
+
     def _read(self, X, reset, allow_nan=False):
         """Check X by scikit-learn's rules; keep its dtype if kernels can read that."""
-        if allow_nan:  # needs floating-point numbers
-            storage = {"ensure_all_finite": "allow-nan", "dtype": FLOATS}
-            X = read_input(self, X, reset=reset, **storage)
-        elif reset:
-            X = read_input(self, X, accept_sparse="csr", dtype="numeric")
-        else:
-            X = read_input_again(self, X)
-        return check_real(X)
+        if reset and not (self.warm_start and hasattr(self, "_stack")):
+            self._category_labels = labels_of(X)
+        X = coded(X, self._category_labels, self.handle_unknown)
+        allow_nan = allow_nan or self._allows_nan
+        rules = {"ensure_all_finite": "allow-nan" if allow_nan else True, "dtype": numeric_dtype(X)}
+        if reset:
+            return check_real(read_input(self, X, accept_sparse="csr", **rules))
+        X = check_real(read_input_again(self, X, **rules))
+        visible = self._visible
+        return known_categories(X, visible.categories, visible.unstored, self.handle_unknown)
+
+    def _data(self, X):
+        """Validated X for a model of the stack's precision."""
+        return Data(X, self.dtype, unstored=unstored_value(self))
 
     def _fit_rows(self, plain, order=None, *, partial=False, checkpoint=None):
         """Train on the rows of a validated matrix, with validated parameters.
@@ -637,119 +673,36 @@ class BernoulliRBMStack(
             The caller's, which keeps each complete epoch for Ctrl-C. None: Ctrl-C discards the
             stack.
         """
-        sizes, rates, max_iters = per_layer(self)
-        units = [plain.shape[1], *sizes]
-        check_combinations(self)
-        check_stack_fits(self, units)
-        continued = hasattr(self, "_stack") and (partial or self.warm_start)
-        if continued:
-            check_stack_continues(self, units)
-        cache = layer_cache_of(self, continued or partial)
-        random = self.random_state_ if partial and continued else None
-        random = random or check_random_state(self.random_state)
+        call = StackFit(self, plain, order, partial)
+        cache = layer_cache_of(self, call.continues or partial)
         if checkpoint is not None:
-            checkpoint.watch(random, getattr(self, "random_state_", None))
+            checkpoint.watch(call.random, getattr(self, "random_state_", None))
         progress = Progress(self.verbose, self)
         with announce_compilation(progress.say), threads(self.n_jobs) as run:
-            parts = run, plain, order, units, rates, max_iters, random, continued, partial
-            training = self._new_training(*parts)
+            training = call.training(run)
+            if call.scales is not None:
+                self._input_scales = call.scales
             if checkpoint is not None:
                 checkpoint.watch(*training.changing)
             training.train([StackListener(self, training, checkpoint), progress], cache)
             self._publish(training)
 
-    def _new_training(self, run, plain, order, units, rates, max_iters, random, continued, partial):
-        """Prepare the training: the samples, the stack, its units and its recorders."""
-        n_samples, n_features = plain.shape
-        if order is None:
-            is_free = self.shuffle and not plain.together
-            order = canonical_order(run, plain) if is_free else np.arange(n_samples)
-        order, held_out = self._split(order, random, partial)
-        if not partial:  # partial_fit takes any number of samples
-            warn_of_batch_size(self.batch_size, len(order))
-        moments = plain.moments(order)
-        if continued:
-            stack, visible = self._stack, self._visible
-        else:
-            visible = VisibleUnits.suited_to(asked_kinds(self.visible, n_features), moments)
-            stack = self._new_stack(units, visible, moments, random)
-            self._input_scales = Scales.seen_by(visible, moments, scipy.sparse.issparse(plain.X))
-        warn_of_range(self, visible, moments)
-        fits = visible.can_take(moments)
-        clip = not fits or held_out is not None  # moments leave out held-out rows
-        data = visible.data(plain, clip=clip)
-        return StackTraining(
-            run=run,
-            stack=stack,
-            visible=visible,
-            plain=plain,
-            clip=clip,
-            data=data,
-            orders=Orders(random, order, self.shuffle, plain.together),
-            held_out=held_out,
-            means=visible.means(moments) if fits else data.moments(order)[0],
-            background=stack.means_up(run, data, 0, probe_of(order)),
-            settings=settings_of(self, len(order)),
-            stopping=stopping_rule_of(self, held_out, partial),
-            rates=rates,
-            max_iters=[1] * len(rates) if partial else max_iters,
-            recorders=self._recorders_for(partial, len(units) - 1),
-            n_before=getattr(self, "n_iter_", [0] * (len(units) - 1)) if partial else None,
-        )
-
-    def _recorders_for(self, partial, n_layers):
-        """One recorder per layer; those of the previous calls if training continues."""
-        if self.trace is None:
-            return None
-        each_batch = self.trace == "batch"
-        kept = getattr(self, "_recorders", None)
-        if partial and kept is not None and kept[0].each_batch == each_batch:
-            return kept
-        return [RBMRecorder(each_batch) for _ in range(n_layers)]
-
     def _publish(self, training):
         """Set the fitted attributes."""
         stack = training.stack
-        self.n_features_in_ = int(stack.units[0])
+        has_seen_gaps = self._has_seen_gaps and self._stack is stack
+        self._has_seen_gaps = has_seen_gaps or training.plain.has_missing
+        self.n_features_in_ = training.plain.shape[1]
         self.random_state_ = training.orders.random
         self._stack, self._visible, self._means = stack, training.visible, training.means
         self._background, self._importances = training.background, (None, None)
         self._recorders = training.recorders
         self._n_features_out = int(stack.units[-1])
         self.visible_ = training.visible.kind
+        self.categories_ = with_labels(training.visible.categories, self._category_labels)
         self.n_layers_ = stack.n_layers
         before = training.n_before or [0] * stack.n_layers
         self.n_iter_ = EpochCounts(map(sum, zip(before, training.n_iter, strict=True)))
-
-    def _new_stack(self, units, visible, moments, random):
-        """A stack with its first weights. Those of a layer do not depend on the layers above."""
-        randoms = streams(random, len(units) - 1)
-        seeds = [own.randint(0, 2**32, dtype=np.uint32) for own in randoms]
-        stack = Stack(units, visible.kind, self.activation, seeds, self.dtype)
-        stack.memories[0].sees_means = visible.are_means(moments)
-        inits = self._initial_weights(stack)
-        for layer, (init, own) in enumerate(zip(inits, randoms, strict=True)):
-            shape = stack.coefs[layer].shape
-            W, c = initial_weights(init, own, *shape, self.activation)
-            stack.coefs[layer][:], stack.intercepts_hidden[layer][:] = W, c
-        return stack
-
-    def _initial_weights(self, stack):
-        """The initialisation of each layer, checked."""
-        if isinstance(self.init, str | Real):
-            init = "normal" if self.init == "auto" else self.init
-            return [init] * stack.n_layers
-        return first_weights(self.init, stack.units.tolist(), self.dtype)
-
-    def _split(self, order, random, partial):
-        """The rows to train on, and those held out for early stopping, or None."""
-        if partial or not self.early_stopping:
-            return order, None
-        n = len(order)
-        n_held_out = number_held_out(self.validation_fraction, n)
-        held_out = np.zeros(n, dtype=bool)
-        held_out[random.permutation(n)[:n_held_out]] = True
-        return order[~held_out], order[held_out]
 
     @property
     def gradient_trace_(self):
@@ -776,5 +729,6 @@ class BernoulliRBMStack(
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
+        tags.input_tags.allow_nan = self._allows_nan
         tags.transformer_tags.preserves_dtype = []
         return tags

@@ -8,13 +8,13 @@ import numpy as np
 from sklearn.utils.validation import check_memory
 
 from sk_dbn._architecture import check_layers_fit, layer_sizes
+from sk_dbn._categories import asked_kinds
 from sk_dbn._unused import STACK, warn_of_unused
 from sk_dbn._version import __version__
 from sk_dbn.models import memory
 from sk_dbn.models.layer_cache import LayerCache, warn_of_unusable
 from sk_dbn.models.rbm_training import Settings
 from sk_dbn.models.stack_training import StoppingRule
-from sk_dbn.models.units import VISIBLE_KINDS
 
 
 def check_combinations(stack):
@@ -164,46 +164,92 @@ def check_stack_continues(stack, units):
             "warm_start=False to start again."
         )
     if not (
-        fitted.has_kinds(stack._visible.kind, stack.activation)
-        and stack._visible.are(asked_kinds(stack.visible, units[0]))
+        fitted.has_kinds(stack._visible.codes, stack.activation)
+        and stack._visible.are(kinds_of(stack, stack.n_features_in_))
     ):
         raise ValueError(
             "training cannot continue: visible and activation must stay as they were, got "
             f"visible={stack.visible!r}, activation={stack.activation!r}. Call fit with "
             "warm_start=False to start again."
         )
+    if not np.array_equal(unstored_value(stack), stack._visible.unstored, equal_nan=True):
+        raise ValueError(
+            f"training cannot continue: not_stored must stay as it was, got {stack.not_stored!r}. "
+            "Call fit with warm_start=False to start again."
+        )
 
 
-def asked_kinds(visible, n_features):
-    """The kinds of visible units by the parameter `visible`, checked.
+def check_categories_stay(stack, categories):
+    """Check that a fitted stack has these categories.
 
     Parameters
     ----------
-    visible : str or array-like of str
-    n_features : int
-
-    Returns
-    -------
-    str, or ndarray of str of shape (n_features,)
+    stack : BernoulliRBMStack
+    categories : tuple or None, as `find_categories` returns it
 
     Raises
     ------
     ValueError
-        If the number of kinds is wrong, or one is unknown.
+        If it has others.
     """
-    if isinstance(visible, str):
-        return visible
-    rule = (
-        "visible must be 'auto', 'bernoulli' or 'gaussian', or a sequence of the latter two, "
-        f"one for each of the {n_features} features"
+    fitted = stack._visible.categories
+    is_same = (fitted is None) == (categories is None)
+    if not is_same or not all(map(np.array_equal, fitted or (), categories or ())):
+        raise ValueError(
+            "training cannot continue: categories must stay as they were, got "
+            f"{stack.categories!r}. Call fit with warm_start=False to start again."
+        )
+
+
+def kinds_of(stack, n_features):
+    """The kinds of a stack's visible units by its parameter `visible`, see `asked_kinds`."""
+    names = getattr(stack, "feature_names_in_", None)
+    return asked_kinds(stack.visible, n_features, names, stack._category_labels)
+
+
+def warn_of_categories(stack, categories):
+    """Warn of `categories` if no feature is categorical.
+
+    Parameters
+    ----------
+    stack : BernoulliRBMStack
+    categories : tuple or None, as `find_categories` returns it
+    """
+    if categories is None and not isinstance(stack.categories, str):
+        warnings.warn(
+            "categories has no effect: no feature is categorical. Set visible='categorical', or a "
+            "list or dict of kinds.",
+            UserWarning,
+        )
+
+
+def unstored_value(stack):
+    """The value of what a sparse matrix does not store, by the parameter `not_stored`."""
+    return 0.0 if stack.not_stored == "zero" else np.nan
+
+
+def check_algorithm(stack, data, categories):
+    """Check that a stack can learn from missing values and categories, if there are any.
+
+    Parameters
+    ----------
+    stack : BernoulliRBMStack
+    data : Data
+    categories : tuple or None
+        As `find_categories` returns it.
+
+    Raises
+    ------
+    ValueError
+        If its algorithm cannot.
+    """
+    if stack.algorithm == "cd" or (categories is None and not data.has_missing):
+        return
+    what = "missing values" if categories is None else "categories"
+    raise ValueError(
+        f"algorithm must be 'cd' if X has {what}, got {stack.algorithm!r}: only chains that start "
+        "at a sample have its observed features."
     )
-    kinds = list(visible)
-    if len(kinds) != n_features:
-        raise ValueError(f"{rule}, got a sequence of {len(kinds)}.")
-    for kind in kinds:
-        if not isinstance(kind, str) or kind not in VISIBLE_KINDS:
-            raise ValueError(f"{rule}, got {kind!r} in it.")
-    return np.array(kinds)
 
 
 def _spread(name, value, n_layers):

@@ -35,6 +35,7 @@ def tasks(dtype, everything):
     """
     random = np.random.RandomState(0)
     X, y = random.uniform(size=(N_ROWS, N_FEATURES)).astype(dtype), np.arange(N_ROWS) % 3
+    with_gaps = np.where(X < 0.1, np.nan, X)
     common = {"dtype": dtype, "max_iter": 1, "random_state": 0}
     stack = BernoulliRBMStack(**common)
     found = {
@@ -49,6 +50,7 @@ def tasks(dtype, everything):
                 pretrainer=WarmStart(stack), output_layer_first=True, **common
             ).fit(X, y),
             "pseudo-likelihood": lambda: stack.fit(X).score_samples(X),
+            "missing values": lambda: stack.fit(with_gaps),
         }
     return found
 
@@ -57,7 +59,9 @@ def main(arguments=None):
     """Compile, and print where the code is stored and how long it took."""
     parser = argparse.ArgumentParser(prog="python -m sk_dbn.compile", description=__doc__)
     parser.add_argument("--float64", action="store_true", help="double precision as well")
-    parser.add_argument("--everything", action="store_true", help="L-BFGS and scores as well")
+    parser.add_argument(
+        "--everything", action="store_true", help="L-BFGS, scores and missing values as well"
+    )
     options = parser.parse_args(arguments)
     where = "no folder, since none is safe" if CACHE_FOLDER is None else CACHE_FOLDER
     print(f"compiled code is stored in {where}")

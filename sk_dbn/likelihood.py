@@ -17,6 +17,7 @@ from sklearn.utils._param_validation import Interval, StrOptions, validate_param
 from sk_dbn._input import check_real, read_input_again
 from sk_dbn._rbm_stack import BernoulliRBMStack
 from sk_dbn.models import memory, partition
+from sk_dbn.models.data import Data
 from sk_dbn.models.fitted_stack import CHUNK_ROWS
 from sk_dbn.models.partition import MAX_ENUMERATED, BinaryRBM
 from sk_dbn.models.threads import threads
@@ -417,8 +418,15 @@ def _binary_rbm(model, layer):
 
 
 def _read(stack, X):
-    """The samples, validated as in the stack's methods."""
-    return check_real(read_input_again(stack, X))
+    """The samples, validated as in the stack's methods; none of their values may be missing."""
+    X = check_real(read_input_again(stack, X, ensure_all_finite="allow-nan"))
+    if Data(X, stack.dtype, unstored=stack.model_.visible.unstored).has_missing:
+        raise ValueError(
+            "Input X contains NaN, but likelihoods need all values: what was observed in a sample "
+            "is an RBM with a partition function of its own. Use stack.score_samples(X), or fill "
+            "missing values with stack.complete(X)."
+        )
+    return X
 
 
 def _warn_of_means(model, X):

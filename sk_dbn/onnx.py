@@ -150,10 +150,17 @@ def _visible_values(graph, x, visible):
 
     It is scaled in double precision, so that a large mean costs no digits.
     """
+    if visible is not None and visible.categories is not None:
+        raise ValueError(
+            "visible='categorical' cannot be converted to ONNX; encode the categories before, with "
+            "OneHotEncoder in the same pipeline."
+        )
     if visible is not None and visible.shift is not None:
         x = graph("Cast", x, to=DOUBLE)
         x = graph("Mul", graph("Sub", x, visible.shift), visible.scale)
     x = graph("Cast", x, to=graph.type)
+    if visible is not None and visible.reference is not None:
+        x = graph("Where", graph("IsNaN", x), visible.reference.astype(graph.dtype), x)
     if visible is not None and not visible.gaussian.all():
         low, high = (limit.astype(graph.dtype) for limit in visible.limits)
         x = graph("Min", graph("Max", x, low), high)

@@ -355,7 +355,7 @@ def test_names_and_containers():
         ({"sizes": ()}, TABLE, "hidden_layer_sizes must be positive integers"),
         ({"activation": ["tanh", "relu"]}, TABLE, "one for each of the 1 hidden layers, got 2"),
         ({"code_activation": "step"}, TABLE, "'code_activation' parameter"),
-        ({"visible": ["gaussian"]}, TABLE, "one for each of the 8 features"),
+        ({"visible": ["gaussian"]}, TABLE, "one kind for each of the 8 features"),
         ({"pretrainer": BernoulliRBMStack(), "activation": "selu"}, TABLE, "pre-training needs"),
         ({"pretrainer": BernoulliRBMStack(), "shortcut": True}, TABLE, "pretrainer must be None"),
     ],
@@ -425,3 +425,24 @@ def test_displays_take_it():
     fitted = make().fit(IMAGES)
     display = ReconstructionDisplay.from_estimator(fitted, IMAGES, n_samples=4)
     np.testing.assert_allclose(display.samples["reconstruction"], fitted.reconstruct(IMAGES[:4]))
+
+
+@pytest.mark.parametrize("pretrainer", [None, "auto"])
+@pytest.mark.parametrize("visible, loss", [
+    ("bernoulli", "squared_error"), ("bernoulli", "log_loss"), ("gaussian", "squared_error")
+])  # fmt: skip
+def test_missing_values_have_no_loss(visible, loss, pretrainer):
+    """What is missing is neither seen nor scored; codes tell it better than its mean does."""
+    X = load_digits().data[:400] / 16
+    missing = np.random.RandomState(0).random_sample(X.shape) < 0.3
+    X_missing = np.where(missing, np.nan, X)
+    settings = {"visible": visible, "loss": loss, "pretrainer": pretrainer, "random_state": 0}
+    encoder = DBNAutoencoder((32, 16), max_iter=20, **settings).fit(X_missing)
+    found = encoder.reconstruct(X_missing)
+    of_means = np.broadcast_to(np.nanmean(X_missing, axis=0), X.shape)
+    error, error_of_means = (((x - X)[missing] ** 2).mean() for x in (found, of_means))
+    assert error < 0.75 * error_of_means
+    if visible == "bernoulli":  # whose outputs are on the scale of X
+        squares = np.where(missing, 0, (found - X) ** 2).sum(axis=1)
+        np.testing.assert_allclose(encoder.score_samples(X_missing), -squares, rtol=1e-4)
+    np.testing.assert_allclose(encoder.score(X_missing), encoder.score_samples(X_missing).mean())

@@ -173,17 +173,21 @@ def table(n_words, **columns):
     ],
 )
 def test_words_are_named_by_their_columns(dtype, n_words, said):
-    """In every estimator; numbers written as words can be read, missing ones are another matter."""
+    """In every estimator; numbers written as words can be read, missing ones are another matter.
+
+    A stack, and a network that one pre-trains, take the categories of a column for what they are.
+    """
     X = table(0, n=[1, None] * 6, s=["1.5"] * 12).assign(
         **table(n_words).drop(columns="x").astype(dtype)
     )
     y = np.arange(12) % 2
-    for fit in (
-        lambda: BernoulliRBMStack((2,)).fit(X),
-        lambda: DBNClassifier((2,)).fit(X, y),
+    fits = [
         lambda: DeepMLPRegressor((2,)).fit(X, y),
         lambda: DeepMLPRegressor((2,), max_iter=1).partial_fit(X, y),
-    ):
+        lambda: BernoulliRBMStack((2,)).fit(X),
+        lambda: DBNClassifier((2,)).fit(X, y),
+    ]
+    for fit in fits[:2] if dtype == "category" else fits:
         with pytest.raises(ValueError, match=f"X has text in {said} must have numbers: could") as e:
             fit()
         assert "OneHotEncoder" in str(e.value) and "'n'" not in str(e.value)

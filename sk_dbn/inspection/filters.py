@@ -106,6 +106,11 @@ class RBMFiltersDisplay:
             If there is no such layer, or the features are not the pixels of such images.
         """
         check_has(estimator, "coefs_", cls.__name__)
+        if getattr(estimator, "categories_", None) is not None:
+            raise ValueError(
+                "filters are images of the weights of features with one visible unit each, but the "
+                "stack has categorical features, with one for each category."
+            )
         image_shape = image_shape_of(estimator.n_features_in_, image_shape)
         n_layers = len(estimator.coefs_)
         if not isinstance(layer, Integral) or not 0 <= layer < n_layers:

@@ -112,7 +112,8 @@ class ReconstructionDisplay:
             made = estimator.reconstruct(X)
         else:
             made = estimator.inverse_transform(estimator.transform(X))
-        X, made = (_dense(rows) for rows in (X, made))
+        is_listed = getattr(estimator, "not_stored", "zero") == "missing"
+        X, made = _dense(X, np.nan if is_listed else 0.0), _dense(made, 0.0)
         shape = _image_shape(kind, X.shape[1], image_shape)
         display = cls(samples={"original": X, "reconstruction": made}, image_shape=shape)
         return display.plot(ax=ax, **kwargs)
@@ -201,7 +202,18 @@ def _image_shape(kind, n_features, image_shape):
     return image_shape_of(n_features, image_shape)
 
 
-def _dense(X):
-    """X as a dense array, in which NaN stands for missing values."""
-    X = X.toarray() if sparse.issparse(X) else X
+def _dense(X, unstored):
+    """X as a dense array, in which NaN stands for missing values.
+
+    Parameters
+    ----------
+    X : as the caller gave it
+    unstored : float
+        Value of what a sparse matrix does not store.
+    """
+    if sparse.issparse(X):
+        entries = X.tocoo()
+        is_stored = np.zeros(X.shape, dtype=bool)
+        is_stored[entries.row, entries.col] = True
+        X = np.where(is_stored, X.toarray(), unstored)
     return check_array(X, dtype="numeric", ensure_all_finite="allow-nan")

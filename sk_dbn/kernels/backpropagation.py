@@ -18,7 +18,7 @@ from sk_dbn.kernels.blocks import in_blocks, twins
 from sk_dbn.kernels.compile import EXACT, STRICT, kernel, routine, view
 from sk_dbn.kernels.dropout import drop_units
 from sk_dbn.kernels.feed_forward import add_shortcut, forward_layer, has_shortcut, weights
-from sk_dbn.kernels.gather import gather
+from sk_dbn.kernels.gather import forget_missing, gather
 from sk_dbn.kernels.losses import output_delta
 from sk_dbn.kernels.memory import in_memory
 from sk_dbn.kernels.optimisers import ADAMW, NO_STEP, add_signs, clip, end_step, to_step
@@ -131,6 +131,7 @@ def rows_block(source, examples, rows, layers, dropout, step, work, batch, block
     delta = layer_values(work.deltas, work, layers, n_layers, batch, lo, hi)
     if examples.targets.shape[0] == 0:
         gather(source, rows[lo:hi], delta)
+        forget_missing(source, rows[lo:hi], delta)
     sums = output_delta(
         examples.loss,
         examples.option,

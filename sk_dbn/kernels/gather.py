@@ -32,7 +32,7 @@ FLOAT16 = len(DTYPES)  # read as uint16 and decoded here: numba has no float16 o
 Source = namedtuple(
     "Source",
     "dtype address size row_stride column_stride indices indptr wide_index "
-    "n_columns sparse shift scale low high",
+    "n_columns sparse shift scale low high unstored first_unit category fill",
 )
 Source.__doc__ = """Where the rows of a matrix lie and what is done to each value read.
 
@@ -42,9 +42,15 @@ row_stride, column_stride : int, in elements (dense)
 indices, indptr, wide_index : int, addresses of CSR's index arrays; 1 when they are int64
 n_columns : int
 sparse : int, 1 for CSR
-shift, scale : float64 arrays (n_columns,) or (0,); a value becomes (value - shift) * scale,
+shift, scale : float64 arrays (n_units,) or (0,); a value becomes (value - shift) * scale,
     in float64, so that a large mean costs no digits ...
 low, high : float64 arrays like shift; ... clipped to [low, high]
+unstored : float, value of what a CSR matrix does not store: 0, or NaN if that is missing
+first_unit : int64 array (n_columns + 1,), the first unit that reads each column; (0,) where each
+    column is read by one unit
+category : float64 array (n_units,), the value of a column for which a unit is 1, and 0 otherwise;
+    NaN for units that read numbers; (0,) where all units do
+fill : float64 array (n_units,), what units read where a value is missing (NaN); (0,) for NaN
 """
 
 
@@ -175,28 +181,102 @@ def _copy_sparse(source, rows, out):
             out[i, j] += real(value_at(source.dtype, source.address, p))
 
 
+@kernel(fastmath=EXACT)
+def standardised(source, unit, x):
+    """A number as a unit reads it; NaN stays NaN."""
+    z = (x - source.shift[unit]) * source.scale[unit]
+    z = source.low[unit] if z < source.low[unit] else z
+    return source.high[unit] if z > source.high[unit] else z
+
+
+@kernel
+def units_of(source, column):
+    """The units, first to end, that read a column."""
+    if source.first_unit.shape[0] == 0:
+        return column, column + 1
+    return source.first_unit[column], source.first_unit[column + 1]
+
+
+@kernel(fastmath=EXACT)
+def unit_value(source, unit, x):
+    """What a unit makes of a value of its column, which is not NaN."""
+    if source.category.shape[0] > 0:
+        category = source.category[unit]
+        if category == category:
+            return 1.0 if x == category else 0.0
+    return standardised(source, unit, x)
+
+
+@kernel
+def is_listed(source):
+    """Whether rows list what has been observed, once each, all else being missing."""
+    return source.sparse == 1 and source.unstored != source.unstored
+
+
+@kernel
+def read_row(source, row, x):
+    """The values of a row as they are, in float64; entries listed twice add up."""
+    wide = source.wide_index == 1
+    if source.sparse == 1:
+        x[:] = source.unstored
+        first = integer_at(wide, source.indptr, row)
+        for p in range(first, integer_at(wide, source.indptr, row + 1)):
+            j, z = integer_at(wide, source.indices, p), value_at(source.dtype, source.address, p)
+            x[j] = z if is_listed(source) else x[j] + z
+    else:
+        start = row * source.row_stride
+        for j in range(x.shape[0]):
+            index = start + j * source.column_stride
+            x[j] = value_at(source.dtype, source.address, index)
+
+
+@kernel(fastmath=EXACT)
+def _read_units(source, x, out):
+    """A row as units read it where some read categories, or something in place of NaN."""
+    real = out.dtype.type
+    for column in range(x.shape[0]):
+        first, end = units_of(source, column)
+        for j in range(first, end):
+            if x[column] == x[column]:
+                out[j] = real(unit_value(source, j, x[column]))
+            else:
+                out[j] = real(source.fill[j] if source.fill.shape[0] > 0 else np.nan)
+
+
 @kernel(fastmath=EXACT, allocates=True)
 def _copy_standardised(source, rows, out):
     """Rows of any kind, standardised in float64 and clipped."""
     real = out.dtype.type
-    wide = source.wide_index == 1
-    x = np.empty(out.shape[1])
+    x = np.empty(source.n_columns)
     for i in range(rows.shape[0]):
-        if source.sparse == 1:
-            x[:] = 0.0
-            first = integer_at(wide, source.indptr, rows[i])
-            for p in range(first, integer_at(wide, source.indptr, rows[i] + 1)):
-                j = integer_at(wide, source.indices, p)
-                x[j] += value_at(source.dtype, source.address, p)
+        read_row(source, rows[i], x)
+        if source.first_unit.shape[0] > 0 or source.fill.shape[0] > 0:
+            _read_units(source, x, out[i])
         else:
-            start = rows[i] * source.row_stride
             for j in range(x.shape[0]):
-                index = start + j * source.column_stride
-                x[j] = value_at(source.dtype, source.address, index)
-        for j in range(x.shape[0]):
-            z = (x[j] - source.shift[j]) * source.scale[j]
-            z = source.low[j] if z < source.low[j] else z
-            out[i, j] = real(source.high[j] if z > source.high[j] else z)
+                out[i, j] = real(standardised(source, j, x[j]))
+
+
+@routine(allocates=True)
+def forget_missing(source, rows, out):
+    """NaN where a value is missing, in place of what units read there.
+
+    Parameters
+    ----------
+    source : Source
+    rows : int64 array (n_rows,)
+    out : array (n_rows, n_units), as `gather` wrote it; updated
+    """
+    if source.fill.shape[0] == 0:
+        return
+    x = np.empty(source.n_columns)
+    for i in range(rows.shape[0]):
+        read_row(source, rows[i], x)
+        for column in range(x.shape[0]):
+            if x[column] != x[column]:
+                first, end = units_of(source, column)
+                for j in range(first, end):
+                    out[i, j] = out.dtype.type(np.nan)
 
 
 @routine(allocates=True)

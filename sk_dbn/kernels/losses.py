@@ -80,7 +80,7 @@ def output_delta(code, option, a, targets, rows, sample_weight, delta):
         spread evenly over the classes
     a : array (n_rows, n_outputs), output activations
     targets : array (n_samples, n_outputs), or (n_samples, 1) class numbers for log_loss; (0, 0)
-        where delta holds those of the rows
+        where delta holds those of the rows. NaN is a missing value, which counts for nothing
     rows : int64 array (n_rows,), which samples these are
     sample_weight : array (n_samples,), or (0,) for all ones
     delta : array (n_rows, n_outputs), written
@@ -110,6 +110,9 @@ def output_delta(code, option, a, targets, rows, sample_weight, delta):
         else:
             for j in range(a.shape[1]):
                 y = targets[row, j] if targets.shape[0] > 0 else delta[i, j]
+                if y != y:  # missing, hence nothing to be wrong about
+                    delta[i, j] = real(0.0)
+                    continue
                 y += smoothing * (real(0.5) - y)
                 of_output, slope = _of_output(code, option, tiny, y, a[i, j])
                 delta[i, j] = w * slope

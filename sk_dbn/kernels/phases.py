@@ -11,7 +11,7 @@ from sk_dbn.kernels.conditionals import (
 from sk_dbn.kernels.feed_forward import forward_rows
 from sk_dbn.kernels.products import product_nt
 from sk_dbn.kernels.random_bits import derive
-from sk_dbn.kernels.rows import scale_rows, sum_columns
+from sk_dbn.kernels.rows import add_to_rows, scale_rows, sum_columns
 from sk_dbn.kernels.tempering import tempered_block
 
 CHAIN_ROWS = 2**24  # added to a persistent chain's number where rows and chains draw alike
@@ -43,9 +43,7 @@ def positive_phase(rbm, rule, key, draws, push, state, v, u, h, sums):
     finish_hidden(rbm, rbm.parameters.c, rule, derive(key, 0), draws, is_drawn, h, state)
     sum_columns(h, 0, sums)
     if rule.sparsity_cost > 0.0:
-        for i in range(h.shape[0]):
-            for j in range(h.shape[1]):
-                h[i, j] += push[j]
+        add_to_rows(h, push)
 
 
 @kernel

@@ -14,7 +14,13 @@ from sk_dbn.kernels.blocks import in_blocks, twins
 from sk_dbn.kernels.compile import kernel, routine
 from sk_dbn.kernels.elementary import exp, log1p, tanh
 from sk_dbn.kernels.random_bits import bits, mix
-from sk_dbn.kernels.units import log_partition, rectified_log_partition, softplus
+from sk_dbn.kernels.units import (
+    FIRST_CATEGORY,
+    NEXT_CATEGORY,
+    log_partition,
+    rectified_log_partition,
+    softplus,
+)
 
 u32 = np.uint32
 
@@ -35,7 +41,7 @@ HALVINGS = 100  # that find a peak
 
 @kernel
 def content_key(v):
-    """A hash of a row's values, as float32.
+    """A hash of a row's values that are not missing, as float32.
 
     Parameters
     ----------
@@ -43,9 +49,10 @@ def content_key(v):
     """
     key = u32(0)
     for j in range(v.shape[0]):
-        value = np.float32(v[j]).view(np.uint32)
-        value = u32(0) if value == u32(0x80000000) else value  # -0 is 0
-        key = u32(key + mix(u32(value ^ mix(u32(j)))))
+        if v[j] == v[j]:
+            value = np.float32(v[j]).view(np.uint32)
+            value = u32(0) if value == u32(0x80000000) else value  # -0 is 0
+            key = u32(key + mix(u32(value ^ mix(u32(j)))))
     return key
 
 
@@ -292,21 +299,66 @@ def log_conditional(visible, hidden, v, x, W, b, unit):
     return -(value * softplus(off - on) + (1.0 - value) * softplus(on - off))
 
 
-@routine
-def row_pseudo_likelihood(visible, hidden, v, x, W, b, n_chosen, first, end, out, i):
-    """Go on with the pseudo-log-likelihood of the i-th row, by some of n_chosen of its units.
+@kernel
+def log_category(visible, hidden, v, x, W, b, unit):
+    """log P of the category that a row has, given the other features.
 
-    The units are one from each of n_chosen strata, chosen by a hash of the row's content
+    Parameters
+    ----------
+    visible : int64 array (n_visible,), kinds of units
+    hidden, v, x, W, b : see `log_conditional`
+    unit : int, the first one of its categories
+    """
+    end = unit + 1
+    while end < v.shape[0] and visible[end] == NEXT_CATEGORY:
+        end += 1
+    present = unit
+    for k in range(unit, end):
+        present = k if v[k] == 1.0 else present
+    most, total, own = -math.inf, 0.0, 0.0
+    for k in range(unit, end):
+        score = b[k]
+        for j in range(x.shape[0]):
+            score += log_partition(hidden, x[j] - W[present, j] + W[k, j])
+        if score > most:
+            total, most = total * math.exp(most - score), score
+        total += math.exp(score - most)
+        own = score if k == present else own
+    return own - most - math.log(total)
+
+
+@kernel
+def _list_features(visible, v, features):
+    """The first unit of each feature that is not missing; returns their number."""
+    n = 0
+    for i in range(v.shape[0]):
+        if v[i] == v[i] and visible[i] != NEXT_CATEGORY:
+            features[n] = i
+            n += 1
+    return n
+
+
+@routine(allocates=True)
+def row_pseudo_likelihood(visible, hidden, v, x, W, b, n_chosen, first, end, out, i):
+    """Go on with the pseudo-log-likelihood of the i-th row, by some of n_chosen of its features.
+
+    The features are one from each of n_chosen strata, chosen by a hash of the row's content
     and standing for the whole of their stratum: no row's result depends on another row.
     """
-    n_visible, v, x, total = v.shape[1], v[i], x[i], out[i]
-    key = content_key(v) if n_chosen < n_visible else u32(0)
-    for s in range(first, end):
-        lo, hi = s * n_visible // n_chosen, (s + 1) * n_visible // n_chosen
-        unit = lo
+    v, x, total, features = v[i], x[i], out[i], np.empty(v.shape[1], np.int64)
+    n = _list_features(visible, v, features)
+    n_chosen = min(n_chosen, n)
+    key = content_key(v) if n_chosen < n else u32(0)
+    for s in range(first, min(end, n_chosen)):
+        lo, hi = s * n // n_chosen, (s + 1) * n // n_chosen
+        unit = features[lo]
         if hi - lo > 1:
-            unit = lo + np.int64(bits(key, u32(0), s)) * (hi - lo) // 2**32
-        total += (hi - lo) * log_conditional(visible[unit], hidden, v, x, W, b, unit)
+            unit = features[lo + np.int64(bits(key, u32(0), s)) * (hi - lo) // 2**32]
+        if visible[unit] == FIRST_CATEGORY:
+            score = log_category(visible, hidden, v, x, W, b, unit)
+        else:
+            score = log_conditional(visible[unit], hidden, v, x, W, b, unit)
+        total += (hi - lo) * score
     out[i] = total
 
 
@@ -319,13 +371,13 @@ def pseudo_log_likelihood(team, visible, hidden, v, x, W, b, n_chosen, first, en
     team : int, see `blocks.in_blocks`
     visible : int64 array (n_visible,), kind of each visible unit
     hidden : int, kind of the hidden units
-    v : float64 array (n_rows, n_visible)
-    x : float64 array (n_rows, n_hidden), v W + c
+    v : float64 array (n_rows, n_visible), NaN where a value is missing
+    x : float64 array (n_rows, n_hidden), v W + c, where v is at its reference if it is missing
     W : float64 array (n_visible, n_hidden)
     b : float64 array (n_visible,)
-    n_chosen : int, how many visible units are looked at; all of them is exact
+    n_chosen : int, how many features are looked at; all of them is exact
     first, end : int, those of them that are looked at in this call
-    out : float64 array (n_rows,), updated: what these units add to it
+    out : float64 array (n_rows,), updated: what these features add to it
     """
     arguments = visible, hidden, v, x, W, b, n_chosen, first, end, out
     in_blocks(team, v.shape[0], row_pseudo_likelihood, arguments)

@@ -73,3 +73,21 @@ def fill_normal(key, first_row, out):
             first[j] = radius * sin_turns(angle + quarter)
             if j < n_units - half:
                 second[j] = radius * sin_turns(angle)
+
+
+@kernel(fastmath=EXACT)
+def normal_at(key, row, unit, n_units, like):
+    """The draw of `fill_normal` for one unit of a row.
+
+    Parameters
+    ----------
+    key : uint32
+    row, unit, n_units : int
+    like : array, of the draw's dtype
+    """
+    real, row_key, half = like.dtype.type, derive(key, row), (n_units + 1) // 2
+    n_bits = 23 if like.itemsize == 4 else 32
+    j, quarter = (unit, real(0.25)) if unit < half else (unit - half, real(0.0))
+    u = real(bits(key, row_key, 2 * j) >> u32(32 - n_bits)) + real(0.5)
+    angle = real(np.int32(bits(key, row_key, 2 * j + 1))) * real(2.0**-32)
+    return np.sqrt(real(-2.0) * log(u * real(2.0**-n_bits))) * sin_turns(angle + quarter)

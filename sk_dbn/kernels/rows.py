@@ -20,6 +20,14 @@ def scale_rows(x, factor, out):
 
 
 @kernel
+def add_to_rows(x, more):
+    """Each row of x += more."""
+    for i in range(x.shape[0]):
+        for j in range(x.shape[1]):
+            x[i, j] += more[j]
+
+
+@kernel
 def sum_columns(x, lo, out):
     """Sums over the rows of some columns of x, from lo on, written to out."""
     n = out.shape[0]

@@ -15,6 +15,7 @@ u32, u64 = np.uint32, np.uint64
 
 BLOCK = 256  # rows read together
 NEGATIVE_ZERO = u32(0x80000000)  # the bits of float32's -0
+NAN = u32(0x7FC00000)  # one of many NaN, which all are missing values
 
 # A unit is dead when what it says varies less than this over the probed rows.
 DEAD_RANGE = 1e-6
@@ -87,6 +88,7 @@ def _fingerprint_block(source, first, seed, out, block):
         for j in range(x.shape[1]):
             value = np.float32(x[i, j]).view(np.uint32)
             value = u32(0) if value == NEGATIVE_ZERO else value
+            value = value if x[i, j] == x[i, j] else NAN
             hashed = mix(u32(value ^ mix(u32(u32(j) + u32(seed)))))
             first = u32(first + hashed)
             second = u32(second + mix(u32(hashed ^ u32(0x9E3779B9))))

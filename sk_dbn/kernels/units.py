@@ -18,6 +18,9 @@ from sk_dbn.kernels.random_bits import bits, derive, fill_normal
 
 u32 = np.uint32
 
+# Kinds of the units of a category, one for each of its values: the first one, and the others.
+FIRST_CATEGORY, NEXT_CATEGORY = 100, 101
+
 
 @kernel(fastmath=EXACT)
 def rectified_means(z, bias, lo, hi):

@@ -45,13 +45,13 @@ def push_to_target(rbm, rule, push):
         push[j] = cost * (target - (shift + slope * rbm.means.activity[j]))
 
 
-@routine
-def begin_update(rbm, rule, update, work):
-    """<h>_data and <h>_data - <h>_model from the sums of the blocks; h's rows of the centering.
+@kernel
+def sum_hidden(rbm, rule, update, work):
+    """<h>_data and <h>_data - <h>_model from the sums of the blocks, offsets and activity.
 
     The activity is that of units that were not dropped.
     """
-    gradient, h, h_sums = work.gradient, work.phases.h, work.phases.h_sums
+    gradient, h_sums = work.gradient, work.phases.h_sums
     n_hidden, real = gradient.h_pos.shape[0], gradient.h_pos.dtype.type
     keep = real(0.0) if update.step == 0 else real(ACTIVITY_DECAY)
     take = real(1.0 - keep)
@@ -68,10 +68,17 @@ def begin_update(rbm, rule, update, work):
             rbm.means.activity[j] = keep * rbm.means.activity[j] + take * h_pos
     if rule.sparsity_cost > 0.0 and rule.steps == 1:
         push_to_target(rbm, rule, gradient.push)
+
+
+@routine
+def begin_update(rbm, rule, update, work):
+    """What the gradient takes from the hidden units: their means, and h's rows of the centering."""
+    sum_hidden(rbm, rule, update, work)
     if rule.offset_rate == 0.0:
         return
-    at = update.size + update.n_chains
-    for j in range(n_hidden):
+    gradient, h, at = work.gradient, work.phases.h, update.size + update.n_chains
+    real = h.dtype.type
+    for j in range(h.shape[1]):
         h[at, j] = gradient.h_gap[j]
         h[at + 1, j] = gradient.lam[j]
     scale = real(1.0 / update.size)
@@ -198,8 +205,21 @@ def step_visible(rbm, rule, update, rate, momentum, work, lo, hi):
 
 
 @kernel
-def step_variances(rbm, rule, update, rate, momentum, work, lo, hi):
-    """Update of the variances of some Gaussian units, before that of their weights.
+def sum_gap_squares(update, work, b, lo, hi):
+    """<(v - b)^2>_data - <(v - b)^2>_model of some visible units."""
+    v_squares = work.gradient.v_squares
+    real = v_squares.dtype.type
+    v_squares[lo:hi] = 0
+    for k in range(update.size + update.n_chains):
+        share = real(1.0 / update.size if k < update.size else -1.0 / update.n_chains)
+        for i in range(lo, hi):
+            gap = work.phases.v[k, i] - b[i]
+            v_squares[i] += share * gap * gap
+
+
+@kernel
+def step_variance(rbm, rule, gradient, g, rate, momentum, i):
+    """Update of the variance of a Gaussian unit, before that of its weights, whose gradient is g.
 
     The gradient with respect to log s_i (Cho, Ilin & Raiko, 2011, section 3.2) is
 
@@ -207,27 +227,19 @@ def step_variances(rbm, rule, update, rate, momentum, work, lo, hi):
 
     whose second part is that of the weights, times the weights. A step is at most a tenth.
     """
-    theta, velocity, gradient = rbm.parameters, rbm.velocity.variance, work.gradient
-    v_squares, real = gradient.v_squares, theta.W.dtype.type
+    theta, velocity = rbm.parameters, rbm.velocity.variance
+    W, real = theta.W[i], theta.W.dtype.type
     half, most, least = real(0.5), real(0.1), real(MIN_VARIANCE)
-    v_squares[lo:hi] = 0
-    for k in range(update.size + update.n_chains):
-        share = real(1.0 / update.size if k < update.size else -1.0 / update.n_chains)
-        for i in range(lo, hi):
-            gap = work.phases.v[k, i] - theta.b[i]
-            v_squares[i] += share * gap * gap
-    for i in range(lo, hi):
-        W, g, products = theta.W[i], gradient.W[i], real(0.0)
-        mu, gap = real(0.0), real(0.0)
-        if rule.offset_rate > 0.0:
-            mu, gap = rbm.means.mu[i], gradient.v_gap[i]
-        for j in range(W.shape[0]):
-            products += W[j] * (g[j] + mu * gradient.h_gap[j] + gap * gradient.lam[j])
-        g_log = (half * v_squares[i] - products) / theta.variance[i]
-        step = momentum * velocity[i] + real(rule.variance_rate) * rate * g_log
-        step = min(max(step, -most), most)
-        velocity[i] = step
-        theta.variance[i] = min(max(theta.variance[i] * exp(step), least), real(1.0))
+    mu, gap, products = real(0.0), real(0.0), real(0.0)
+    if rule.offset_rate > 0.0:
+        mu, gap = rbm.means.mu[i], gradient.v_gap[i]
+    for j in range(W.shape[0]):
+        products += W[j] * (g[j] + mu * gradient.h_gap[j] + gap * gradient.lam[j])
+    g_log = (half * gradient.v_squares[i] - products) / theta.variance[i]
+    step = momentum * velocity[i] + real(rule.variance_rate) * rate * g_log
+    step = min(max(step, -most), most)
+    velocity[i] = step
+    theta.variance[i] = min(max(theta.variance[i] * exp(step), least), real(1.0))
 
 
 @kernel
@@ -285,7 +297,10 @@ def step_block(rbm, rule, update, work, block):
         for s in range(rbm.spans.shape[0]):
             first, end = max(lo, rbm.spans[s, 0]), min(hi, rbm.spans[s, 1])
             if rbm.spans[s, 2] == IDENTITY and first < end:
-                step_variances(rbm, rule, update, rate, momentum, work, first, end)
+                sum_gap_squares(update, work, theta.b, first, end)
+                for i in range(first, end):
+                    g = work.gradient.W[i]
+                    step_variance(rbm, rule, work.gradient, g, rate, momentum, i)
     sums, n = work.update.sums[block], (hi - lo) * theta.W.shape[1]
     W, velocity = theta.W[lo:hi].reshape(n), rbm.velocity.W[lo:hi].reshape(n)
     g = work.gradient.W[lo:hi].reshape(n)
@@ -324,6 +339,26 @@ def step_hidden(rbm, rule, update, work):
             rbm.chain.c[j] = theta.c[j] + rbm.fast.c[j]
 
 
+@kernel(fastmath=EXACT)
+def finish_update(rbm, rule, update, work, norms):
+    """The minibatch's part of the trace, then the update of the hidden units."""
+    g_squares, w_squares, step_squares, b_squares, c_squares = 0.0, 0.0, 0.0, 0.0, 0.0
+    gradient, sums = work.gradient, work.update.sums
+    for j in range(gradient.h_gap.shape[0]):
+        x = gradient.h_gap[j]
+        c_squares += x * x
+    for block in range(sums.shape[0]):
+        g_squares += sums[block, 0]
+        w_squares += sums[block, 1]
+        step_squares += sums[block, 2]
+        b_squares += sums[block, 3]
+    norms[0] += math.sqrt(g_squares)
+    norms[1] += math.sqrt(b_squares + c_squares)
+    if rule.steps == 1:
+        step_hidden(rbm, rule, update, work)
+        norms[2] += math.sqrt(step_squares / w_squares) if w_squares > 0.0 else 0.0
+
+
 @routine(fastmath=EXACT)
 def end_update(rbm, rule, update, work, norms):
     """Update of the hidden units; the minibatch's part of the trace.
@@ -337,7 +372,7 @@ def end_update(rbm, rule, update, work, norms):
     norms : float64 array (3,), updated: norms of the weights' and biases' gradient, norm of
         the weights' step over that of the weights
     """
-    gradient, h, sums = work.gradient, work.phases.h, work.update.sums
+    gradient, h = work.gradient, work.phases.h
     if rule.offset_rate > 0.0:
         for i in range(update.n_rows):
             v_mu = h.dtype.type(0.0)
@@ -345,20 +380,7 @@ def end_update(rbm, rule, update, work, norms):
                 v_mu += gradient.v_mu[block, i]
             for j in range(h.shape[1]):
                 gradient.h_gap[j] -= v_mu * h[i, j]
-    g_squares, w_squares, step_squares, b_squares, c_squares = 0.0, 0.0, 0.0, 0.0, 0.0
-    for j in range(h.shape[1]):
-        x = gradient.h_gap[j]
-        c_squares += x * x
-    for block in range(sums.shape[0]):
-        g_squares += sums[block, 0]
-        w_squares += sums[block, 1]
-        step_squares += sums[block, 2]
-        b_squares += sums[block, 3]
-    norms[0] += math.sqrt(g_squares)
-    norms[1] += math.sqrt(b_squares + c_squares)
-    if rule.steps == 1:
-        step_hidden(rbm, rule, update, work)
-        norms[2] += math.sqrt(step_squares / w_squares) if w_squares > 0.0 else 0.0
+    finish_update(rbm, rule, update, work, norms)
 
 
 @routine

@@ -64,12 +64,12 @@ class FittedStack:
 
         Yields
         ------
-        ndarray of shape (n_rows, n_features)
-            In the stack's precision.
+        ndarray of shape (n_rows, n_units)
+            In the stack's precision; NaN where a value is missing.
         """
         stack = self.stack
         for part in row_pieces(X.shape[0], stack.row_work, CHUNK_ROWS):
-            data = self.visible.data(Data(X[part], stack.theta.dtype))
+            data = self.visible.data(Data(X[part], stack.theta.dtype)).unfilled
             with threads(self.n_jobs, data.shape[0] * data.shape[1]) as run:
                 v = stack.means_up(run, data, 0)
             yield v

@@ -72,8 +72,8 @@ def inputs(data, rows):
 
     Returns
     -------
-    ndarray of shape (n_rows, n_features)
+    ndarray of shape (n_rows, n_units)
     """
-    nothing, units = np.empty(0, np.int64), np.array([data.shape[1]])
+    nothing, units = np.empty(0, np.int64), np.array([data.n_units])
     layers = Layers(np.empty(0, data.dtype), units, nothing, nothing, nothing)
     return forward(run_serial, data, layers, 0, rows)

@@ -186,7 +186,27 @@ def first_states(stack, n_samples, top):
     return top.draw_hidden(v if np.all(top.visible == RELU) else top.around(v))
 
 
-def complete(stack, v, missing, n_steps, n_burn_in, random, sample_posterior=False):
+def expectations(stack, v):
+    """Means of the first RBM's visible units given the means of its hidden ones.
+
+    For the units that were not observed, that is one step of the mean-field approximation of
+    Salakhutdinov, Mnih & Hinton (2007, equations 8 to 10).
+
+    Parameters
+    ----------
+    stack : Stack
+    v : ndarray of shape (n_rows, units[0])
+        NaN where a value is missing.
+
+    Returns
+    -------
+    ndarray of shape (n_rows, units[0])
+    """
+    h = means(stack.kinds[1], stack.hidden_products(v))
+    return means(stack.kinds[0], h @ stack.coefs[0].T + stack.intercepts_visible[0])
+
+
+def complete(stack, v, n_steps, n_burn_in, random, sample_posterior=False):
     """Visible units that were not observed, given the others, in the first RBM.
 
     The observed units are clamped, which leaves an RBM of the missing units, in which
@@ -196,8 +216,7 @@ def complete(stack, v, missing, n_steps, n_burn_in, random, sample_posterior=Fal
     ----------
     stack : Stack
     v : ndarray of shape (n_rows, units[0])
-        Missing values are not looked at.
-    missing : boolean ndarray of shape (n_rows, units[0])
+        NaN where a value is missing.
     n_steps : int
         Steps whose mean is taken, at least 1.
     n_burn_in : int
@@ -211,7 +230,7 @@ def complete(stack, v, missing, n_steps, n_burn_in, random, sample_posterior=Fal
     ndarray of shape (n_rows, units[0])
         v, with the mean over the steps of E[v_i | h] where v_i is missing.
     """
-    whole = GibbsSampler.of(stack, 0, random)
+    whole, missing = GibbsSampler.of(stack, 0, random), np.isnan(v)
     c = whole.hidden_products(np.where(missing, v.dtype.type(0), v))  # (n_rows, n_hidden)
     columns = missing.any(axis=0)  # missing in some row
     deviation = whole.deviation[columns] if whole.deviation.size else whole.deviation

@@ -47,8 +47,13 @@ def rows_in_memory(n_features):
 
 
 def squared_distances(a, b):
-    """The squared distance of each row of a from that of b, float64 of shape (n_rows,)."""
-    return ((a.astype(np.float64) - b) ** 2).sum(axis=1)
+    """The squared distance of each row of a from that of b, float64 of shape (n_rows,).
+
+    Values that are missing (NaN) in b are left out.
+    """
+    gap = a.astype(np.float64) - b
+    gap[np.isnan(b)] = 0.0
+    return (gap**2).sum(axis=1)
 
 
 class OptimiserState:
@@ -228,7 +233,7 @@ class TrainingSet:
         for part in row_pieces(len(outputs), TRANSCENDENTAL_WORK * outputs.shape[1]):
             args = self.targets, rows[part], weight
             if self.targets is None:
-                y = inputs(self.data, rows[part])
+                y = inputs(self.data.unfilled, rows[part])
                 args = y, np.arange(len(y)), weight[rows[part]] if weight.size else weight
             loss, sum_of_weights = sum_loss(*of_loss, outputs[part], *args)
             total, weights = total + loss, weights + sum_of_weights

@@ -14,6 +14,7 @@ from sk_dbn.kernels.enumeration import (
     block_log_sums,
     scores_of_blocks,
 )
+from sk_dbn.kernels.units import FIRST_CATEGORY
 from sk_dbn.models.generation import generator
 from sk_dbn.models.pace import Pace
 from sk_dbn.models.threads import run_serial
@@ -72,6 +73,11 @@ class BinaryRBM:
             raise ValueError(
                 "likelihoods need hidden units of two values, activation='logistic' or 'tanh': "
                 "the noise of rectified linear units (activation='relu') belongs to no energy."
+            )
+        if np.any(np.greater_equal(visible, FIRST_CATEGORY)):
+            raise ValueError(
+                "likelihoods are not available for visible='categorical': of the units of a "
+                "feature's categories one is 1, which sums over binary units leave out."
             )
         parts = (stack.coefs, stack.intercepts_visible, stack.intercepts_hidden)
         W, b, c = (np.array(part[layer], np.float64) for part in parts)

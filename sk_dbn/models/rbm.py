@@ -1,11 +1,13 @@
 """The stack of restricted Boltzmann machines: its parameters and what follows from them."""
 
 import numpy as np
+from scipy.special import softmax
 
 from sk_dbn.kernels.activations import IDENTITY
 from sk_dbn.kernels.feed_forward import Layers
 from sk_dbn.kernels.pseudo_likelihood import pseudo_log_likelihood
 from sk_dbn.kernels.rbm import RBM, Parameters, RunningMeans
+from sk_dbn.kernels.units import FIRST_CATEGORY
 from sk_dbn.models.data import arrays_for_kernels
 from sk_dbn.models.forward import forward
 from sk_dbn.models.pace import Pace
@@ -91,9 +93,9 @@ class Stack:
     ----------
     units : sequence of int
         Visible units and those of every hidden layer.
-    visible : {'bernoulli', 'gaussian'}, or a sequence of these
-        Kind of the first layer's visible units, or of each; above, they are the hidden units
-        below.
+    visible : {'bernoulli', 'gaussian'}, or a sequence of these, or int64 ndarray
+        Kind of the first layer's visible units, or of each, or their codes; above, they are the
+        hidden units below.
     hidden : {'logistic', 'tanh', 'relu'}
         Kind of the hidden units: 0 and 1, -1 and 1, or noisy rectified linear.
     seeds : sequence of int
@@ -112,6 +114,8 @@ class Stack:
         Of the first RBM's Gaussian visible units, 1 for Bernoulli units beside them; of
         shape (0,) where no unit is Gaussian.
     memories : list of Memory
+    reference : ndarray of shape (n_visible,)
+        Values of the first RBM's visible units that contribute as much as a missing value does.
     """
 
     def __init__(self, units, visible, hidden, seeds, dtype):
@@ -127,6 +131,7 @@ class Stack:
         self.memories = [
             Memory(*args, dtype, 0 if layer else n_variances) for layer, args in enumerate(sizes)
         ]
+        self.reference = np.zeros(int(p[0]), dtype)
         self._adopt(np.r_[np.zeros(ends[-1]), np.ones(n_variances)].astype(dtype))
 
     def _adopt(self, theta):
@@ -253,14 +258,32 @@ class Stack:
         Parameters
         ----------
         v : ndarray of shape (n_samples, units[0])
+            NaN where a value is missing: that unit then is no part of the sample's RBM.
 
         Returns
         -------
         ndarray of shape (n_samples,)
         """
-        v, W, b, c = self.in_unit_variance(v)
-        own = own_energies(self.kinds[0], v, b)
-        return own - FORMULAS[self.kinds[1]].log_partition(v @ W + c).sum(axis=1)
+        x = self.hidden_products(v)
+        v, _, b, _ = self.in_unit_variance(v)
+        no_energy = np.where(np.equal(self.kinds[0], IDENTITY), b, 0)
+        own = own_energies(self.kinds[0], np.where(np.isnan(v), no_energy, v), b)
+        return own - FORMULAS[self.kinds[1]].log_partition(x).sum(axis=1)
+
+    def hidden_products(self, v):
+        """Products and biases of the first RBM's hidden units, given visible ones.
+
+        Parameters
+        ----------
+        v : ndarray of shape (n_samples, units[0])
+            NaN where a value is missing.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, units[1])
+        """
+        v, W, _, c = self.in_unit_variance(np.where(np.isnan(v), self.reference, v))
+        return v @ W + c
 
     def in_unit_variance(self, v):
         """The first RBM's parameters and values of its visible units, in units of their
@@ -289,21 +312,23 @@ class Stack:
         return 0.5 * float(np.log(self.variance.astype(np.float64)).sum())
 
     def pseudo_log_likelihood(self, run, v):
-        """Sum over visible units of log P(v_i | v_-i), of the first RBM.
+        """Sum over features of log P(v_i | v_-i), of the first RBM.
 
         Parameters
         ----------
         run : callable, from `threads`
         v : float64 ndarray of shape (n_samples, units[0])
+            NaN where a value is missing; it is left out.
 
         Returns
         -------
         ndarray of shape (n_samples,)
-            Exact for up to `MAX_SCORED` units, else estimated from as many.
+            Exact for up to `MAX_SCORED` features, else estimated from as many.
         """
-        v, W, b, c = self.in_unit_variance(v)
+        missing, x = np.isnan(v), self.hidden_products(v)
+        v, W, b, _ = self.in_unit_variance(v)
         n_chosen = int(min(self.units[0], MAX_SCORED))
-        x, out, pace = v @ W + c, np.zeros(len(v)), Pace()
+        out, pace = np.zeros(len(v)), Pace()
         call = run if len(v) * n_chosen * W.shape[1] > SMALL_WORK / 100 else run_serial
         visible = np.array(np.broadcast_to(self.kinds[0], len(b)), dtype=np.int64)
         # A call takes some rows, and as many of their units as it has the time for.
@@ -321,32 +346,63 @@ class Stack:
                     *units,
                     out[part],
                 )
-        return out - self.log_volume
+        if len(self.variance) == 0 or not missing.any():
+            return out - self.log_volume
+        return out - ~missing @ (0.5 * np.log(self.variance.astype(np.float64)))
 
-    def importances(self, v, means):
-        """What the reconstruction loses when a visible unit is replaced by its mean.
+    def conditional(self, v, units):
+        """Distribution of one feature given the others, of the first RBM.
 
         Parameters
         ----------
         v : ndarray of shape (n_samples, units[0])
-        means : ndarray of shape (units[0],)
+            NaN where a value is missing. That of the feature is not used.
+        units : slice
+            Its units: one of 0 and 1, or one for each of its categories.
 
         Returns
         -------
-        ndarray of shape (units[0],)
+        ndarray of shape (n_samples, n_values)
+        """
+        v = v.copy()
+        v[:, units] = np.nan
+        x, log_partition = self.hidden_products(v), FORMULAS[self.kinds[1]].log_partition
+        W, b, r = (
+            part[units] for part in (self.coefs[0], self.intercepts_visible[0], self.reference)
+        )
+        kind = np.broadcast_to(self.kinds[0], v.shape[1])[units.start]
+        states = np.eye(len(b)) if kind == FIRST_CATEGORY else np.array([[0.0], [1.0]])
+        scores = [state @ b + log_partition(x + (state - r) @ W).sum(axis=1) for state in states]
+        return softmax(np.column_stack(scores), axis=1)
+
+    def importances(self, v, hidden, starts):
+        """What the reconstruction loses when a feature is hidden.
+
+        Parameters
+        ----------
+        v : ndarray of shape (n_samples, units[0])
+            NaN where a value is missing.
+        hidden : ndarray of shape (units[0],)
+            What the visible units of a hidden feature read.
+        starts : int64 ndarray of shape (n_features,)
+            First unit of each feature.
+
+        Returns
+        -------
+        ndarray of shape (n_features,)
             Increase of the reconstruction's divergence from v, in nats a sample.
         """
         stack = self.astype(np.float64)
         v = v.astype(np.float64)
-        W = stack.coefs[0]
+        W, x = stack.coefs[0], stack.hidden_products(v)
         if len(stack.variance) > 0:
             W = W / stack.variance[:, None]
-        x = v @ W + stack.intercepts_hidden[0]
-        loss = np.empty(v.shape[1])
+        loss, ends = np.empty(len(starts)), np.r_[starts[1:], v.shape[1]]
         intact = stack._reconstruction_divergence(v, x)
-        for i, mean in enumerate(means):
-            hidden = x + np.outer(mean - v[:, i], W[i])
-            loss[i] = stack._reconstruction_divergence(v, hidden) - intact
+        known = np.where(np.isnan(v), stack.reference, v)
+        for i, units in enumerate(map(slice, starts, ends)):
+            gap = np.where(np.isnan(v[:, units]), 0.0, hidden[units] - known[:, units])
+            loss[i] = stack._reconstruction_divergence(v, x + gap @ W[units]) - intact
         return loss
 
     def _reconstruction_divergence(self, v, x):
@@ -355,7 +411,8 @@ class Stack:
         for layer in range(1, self.n_layers):
             x = h @ self.coefs[layer] + self.intercepts_hidden[layer]
             h = FORMULAS[self.kinds[layer + 1]].feature(x)
-        return mean_divergence(self.kinds[0], v, self._means_down(h), self.variance)
+        p = self._means_down(h)
+        return mean_divergence(self.kinds[0], np.where(np.isnan(v), p, v), p, self.variance)
 
     def has_kinds(self, visible, hidden):
         """Whether the visible and hidden units are of these kinds."""

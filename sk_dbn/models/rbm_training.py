@@ -26,6 +26,7 @@ from sk_dbn.kernels.rbm import (
     Rule,
     UpdateBuffers,
 )
+from sk_dbn.kernels.units import FIRST_CATEGORY
 from sk_dbn.kernels.updates import CENTERING_ROWS, push_to_target
 from sk_dbn.models.divergence import MUCH_WORSE
 from sk_dbn.models.pace import TeamPace
@@ -39,6 +40,8 @@ MAX_AVERAGED = 4096  # rows that the means of an upper layer's input are taken o
 # Gaussian and rectified linear units have no bound, so their RBMs take smaller steps
 # (Hinton, 2012, section 13.2): this share of the learning rate for each side that has them.
 UNBOUNDED_RATE = 0.1
+# Categories are drawn, never reconstructed by means, and that noise takes smaller steps.
+CATEGORY_RATE = 0.2
 MAX_STEP = 0.1  # of their weights, as a share of the weights' norm
 # Learning rate of the variances' logarithms over that of the weights. Chains that start at the
 # data do not see what else becomes probable when variances shrink, so there they follow the
@@ -123,7 +126,7 @@ def probe_of(order):
     return evenly_spaced(order, min(MAX_PROBED, max(MIN_PROBED, len(order) // 16)))
 
 
-def prepare(run, stack, layer, data, order, means=None):
+def prepare(run, stack, layer, data, order, means=None, counts=None):
     """What an RBM that was never trained takes from its input.
 
     Its means give visible biases and offsets. The most that it varies in any direction bounds
@@ -139,6 +142,8 @@ def prepare(run, stack, layer, data, order, means=None):
         The samples to train on.
     means : ndarray of shape (n_visible,), default=None
         The input's means; taken from evenly spaced rows when not given.
+    counts : ndarray of shape (n_visible,), default=None
+        How many values these are the means of; by default one of each sample.
     """
     if means is None:
         rows = evenly_spaced(order, MAX_AVERAGED)
@@ -149,7 +154,9 @@ def prepare(run, stack, layer, data, order, means=None):
         means /= len(rows)
     stack.memories[layer].mu[:] = means
     kind = stack.kinds[layer]
-    stack.intercepts_visible[layer][:] = natural_bias(kind, means, len(order))
+    stack.intercepts_visible[layer][:] = natural_bias(
+        kind, means, len(order) if counts is None else np.maximum(counts, 1)
+    )
     if stack.kinds[layer + 1] == RELU:
         v = stack.means_up(run, data, layer, probe_of(order))
         stack.memories[layer].spread[:] = spread(v)
@@ -197,6 +204,8 @@ def learning_rate_scale(stack, layer, batch_size):
     """
     sides = stack.kinds[layer : layer + 2]
     share = UNBOUNDED_RATE ** sum(not are_bounded(code) for code in sides)
+    if np.any(np.greater_equal(sides[0], FIRST_CATEGORY)):
+        share = min(share, CATEGORY_RATE)
     together, alone = stack.memories[layer].spread
     return min(share, 1.0 / max(together + alone / batch_size, 1.0))
 
@@ -237,7 +246,7 @@ class RBMBuffers:
         )
         betas = np.array(betas, stack.theta.dtype)
         ladder = _ladder_buffers(empty, betas, n_states, p, q, is_gaussian)
-        gradient = _gradient_buffers(empty, n_blocks, n_rows, p, q, is_gaussian)
+        gradient = gradient_buffers(empty, n_blocks, n_rows, p, q, is_gaussian)
         squares, sums = np.zeros((n_blocks, q)), np.zeros((n_blocks, 4))
         update = UpdateBuffers(squares, sums, share=np.ones(1))
         self.work = RBMWorkspace(phases, ladder, gradient, update)
@@ -272,7 +281,7 @@ def _ladder_buffers(empty, betas, n_states, p, q, is_gaussian):
     )
 
 
-def _gradient_buffers(empty, n_blocks, n_rows, p, q, is_gaussian):
+def gradient_buffers(empty, n_blocks, n_rows, p, q, is_gaussian):
     """The buffers of the gradient of an RBM of p visible and q hidden units."""
     return GradientBuffers(
         W=empty((p, q)),

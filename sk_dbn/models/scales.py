@@ -89,9 +89,13 @@ class Scales:
         Scales
         """
         mean, variance, low, high = moments
-        origin, unit = visible.origin_and_unit(len(mean))
+        first = visible.first_unit[:-1]
+        origin, unit = (x[first] for x in visible.origin_and_unit())
         mean, low, high = ((x - origin) / unit for x in (mean, low, high))
-        return cls(mean, np.sqrt(variance) / unit, low, high, is_sparse)
+        std = np.sqrt(variance) / unit
+        for x, of_category in zip((mean, std, low, high), (0.5, 0.5, 0.0, 1.0), strict=True):
+            x[visible.is_category] = of_category
+        return cls(mean, std, low, high, is_sparse)
 
     @property
     def rms(self):

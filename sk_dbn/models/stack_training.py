@@ -7,6 +7,7 @@ import numpy as np
 
 from sk_dbn.models.data import Data, arrays_for_kernels
 from sk_dbn.models.loop import Patience, train
+from sk_dbn.models.observed_training import ObservedTraining
 from sk_dbn.models.orders import Orders
 from sk_dbn.models.rbm import Stack
 from sk_dbn.models.rbm_training import (
@@ -66,9 +67,11 @@ class StackTraining:
         Of the samples to train on.
     held_out : int64 ndarray or None
         Validation samples.
-    means : ndarray of shape (n_features,)
+    means : ndarray of shape (n_units,)
         Of the visible units' values.
-    background : ndarray of shape (n_rows, n_features)
+    counts : ndarray of shape (n_units,) or None
+        How many values these are the means of; None: one of each sample, which are no categories.
+    background : ndarray of shape (n_rows, n_units)
         Some of the samples, as the visible units read them.
     settings : Settings
     stopping : StoppingRule
@@ -95,6 +98,7 @@ class StackTraining:
     orders: Orders
     held_out: np.ndarray | None
     means: np.ndarray
+    counts: np.ndarray | None
     background: np.ndarray
     settings: Settings
     stopping: StoppingRule
@@ -194,11 +198,14 @@ class RBMTask:
         stack, order = whole.stack, whole.orders.rows
         data = whole.data_of(layer)
         if stack.memories[layer].n_steps == 0:
-            prepare(whole.run, stack, layer, data, order, whole.means if layer == 0 else None)
+            known = (whole.means, whole.counts) if layer == 0 else ()
+            prepare(whole.run, stack, layer, data, order, *known)
         scale = learning_rate_scale(stack, layer, whole.settings.batch_size)
         self._rate = whole.rates[layer] * scale
         parts = stack, layer, data, whole.settings, self._rate, probe_of(order), whole.held_out
-        self.training = RBMTraining(*parts, whole.stopping.watches_gap)
+        is_observed = layer == 0 and whole.counts is not None
+        kind = ObservedTraining if is_observed else RBMTraining
+        self.training = kind(*parts, whole.stopping.watches_gap)
         if self._recorder and self._recorder.is_empty:
             self._recorder.record_start(whole.run, self.training)
         self._worst = self.training.worst()

@@ -25,7 +25,8 @@ class GradientTrace:
         dropout, except in row 0.
     update_ratio : ndarray of shape (n_rows, n_layers)
         Norm of the weights' step divided by the norm of the weights, mean over the row's
-        minibatches, before `max_norm` is applied.
+        minibatches, before `max_norm` is applied. Where values are missing, both norms are of the
+        weights of the features that a minibatch has.
     weight_norm : ndarray of shape (n_rows, n_layers)
         Norm of the weights at the end of the row.
     activation_mean, activation_std : ndarray of shape (n_rows, n_layers)

@@ -5,13 +5,15 @@ different kinds; then a code is an array with one code for each unit.
 """
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from scipy.special import expit, ndtr, rel_entr, spence
 
 from sk_dbn.kernels.activations import IDENTITY, LOGISTIC, RELU, TANH
+from sk_dbn.kernels.units import FIRST_CATEGORY
 
-VISIBLE_KINDS = {"bernoulli": LOGISTIC, "gaussian": IDENTITY}
+VISIBLE_KINDS = {"bernoulli": LOGISTIC, "gaussian": IDENTITY}  # beside "categorical"
 HIDDEN_KINDS = {"logistic": LOGISTIC, "tanh": TANH, "relu": RELU}
 UNIT_KINDS = VISIBLE_KINDS | HIDDEN_KINDS
 
@@ -75,6 +77,54 @@ def _draw_normal(mean, random, deviation):
     return mean + deviation * random.standard_normal(mean.shape, mean.dtype)
 
 
+def _spread_over(values, starts, n_units):
+    """One value of each group, repeated for the units of the group, (..., n_units)."""
+    return np.repeat(values, np.diff(np.r_[starts, n_units]), axis=-1)
+
+
+def softmax_of_groups(x, starts):
+    """Means of categories: exp(x), divided by its sum over the units of each group.
+
+    Parameters
+    ----------
+    x : ndarray of shape (..., n_units)
+    starts : int64 ndarray of shape (n_groups,)
+        First unit of each group; the first one is 0.
+
+    Returns
+    -------
+    ndarray like x
+    """
+    n_units = x.shape[-1]
+    highest = np.maximum.reduceat(x, starts, axis=-1)
+    e = np.exp(x - _spread_over(highest, starts, n_units))
+    return e / _spread_over(np.add.reduceat(e, starts, axis=-1), starts, n_units)
+
+
+def draw_categories(mean, starts, random):
+    """One category of each group, drawn with these probabilities: 1 for it, 0 for the others.
+
+    Parameters
+    ----------
+    mean : ndarray of shape (..., n_units)
+    starts : int64 ndarray of shape (n_groups,)
+    random : numpy.random.Generator
+
+    Returns
+    -------
+    ndarray like mean
+    """
+    n_units, ends = mean.shape[-1], np.r_[starts[1:], mean.shape[-1]]
+    above = np.cumsum(mean, axis=-1, dtype=np.float64)  # sums up to and with each unit
+    before = np.concatenate([np.zeros((*mean.shape[:-1], 1)), above[..., ends[:-1] - 1]], axis=-1)
+    u = before + random.random(before.shape) * (above[..., ends - 1] - before)
+    passed = np.add.reduceat(above <= _spread_over(u, starts, n_units), starts, axis=-1)
+    chosen = starts + np.minimum(passed, ends - starts - 1)
+    state = np.zeros_like(mean)
+    np.put_along_axis(state, chosen, 1, axis=-1)
+    return state
+
+
 @dataclass(frozen=True)
 class Formulas:
     """What is known of a kind of units, as functions; None for what its side does not need.
@@ -111,6 +161,28 @@ class Formulas:
 
 def _linear_energy(v, b):
     return -(v @ b)
+
+
+def _category_divergence(v, p, variance):
+    return rel_entr(v, np.maximum(p, 2.0**-24)).sum() / len(v)
+
+
+def _log_share(mean, n_samples):
+    """log(p), as if each category had been seen half a time more."""
+    return np.log((n_samples * mean + 0.5) / (n_samples + 1.0))
+
+
+def _categories(starts):
+    """The formulas of the units of categories, of which these units are the first ones."""
+    return Formulas(
+        feature=None,
+        mean=partial(softmax_of_groups, starts=starts),
+        log_partition=None,
+        energy=_linear_energy,
+        divergence=_category_divergence,
+        bias=_log_share,
+        draw=lambda mean, random, deviation: draw_categories(mean, starts, random),
+    )
 
 
 FORMULAS = {
@@ -160,15 +232,17 @@ def code_of(kinds):
 
     Parameters
     ----------
-    kinds : str or sequence of str
-        A name of `UNIT_KINDS`, or one for each unit.
+    kinds : str or sequence of str, or int64 ndarray
+        A name of `UNIT_KINDS`, or one for each unit, or their codes.
 
     Returns
     -------
     int, or int64 ndarray of shape (n_units,) where units are of different kinds
     """
-    codes = np.array([UNIT_KINDS[name] for name in np.atleast_1d(kinds)], dtype=np.int64)
-    return int(codes[0]) if (codes == codes[0]).all() else codes
+    codes = [UNIT_KINDS.get(each, each) for each in np.atleast_1d(kinds).tolist()]
+    codes = np.array(codes, dtype=np.int64)
+    is_one_kind = codes[0] < FIRST_CATEGORY and (codes == codes[0]).all()
+    return int(codes[0]) if is_one_kind else codes
 
 
 def spans_of(code, n_units):
@@ -204,7 +278,12 @@ def by_kind(code):
     """
     if np.ndim(code) == 0:
         return [(FORMULAS[code], slice(None))]
-    return [(FORMULAS[each], code == each) for each in np.unique(code).tolist()]
+    is_category = code >= FIRST_CATEGORY
+    kinds = [(FORMULAS[each], code == each) for each in np.unique(code[~is_category]).tolist()]
+    if is_category.any():
+        starts = np.flatnonzero(code[is_category] == FIRST_CATEGORY)
+        kinds.append((_categories(starts), is_category))
+    return kinds
 
 
 def are_bounded(code):
@@ -266,6 +345,8 @@ def mean_divergence(code, v, p, variance):
     """
     if np.ndim(code) == 0:
         return FORMULAS[code].divergence(v, p, variance)
+    if len(variance) == 0:
+        variance = np.ones(v.shape[1], v.dtype)
     return sum(
         kind.divergence(v[:, units], p[:, units], variance[units]) for kind, units in by_kind(code)
     )
@@ -278,7 +359,7 @@ def natural_bias(code, mean, n_samples):
     ----------
     code : int, or int64 ndarray of shape (n_units,)
     mean : ndarray of shape (n_units,)
-    n_samples : int
+    n_samples : int or ndarray of shape (n_units,)
 
     Returns
     -------
@@ -286,9 +367,9 @@ def natural_bias(code, mean, n_samples):
     """
     if np.ndim(code) == 0:
         return FORMULAS[code].bias(mean, n_samples)
-    bias = np.empty(len(mean))
+    bias, n_samples = np.empty(len(mean)), np.broadcast_to(n_samples, len(mean))
     for kind, units in by_kind(code):
-        bias[units] = kind.bias(mean[units], n_samples)
+        bias[units] = kind.bias(mean[units], n_samples[units])
     return bias
 
 

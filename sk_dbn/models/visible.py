@@ -4,7 +4,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from sk_dbn.kernels.units import FIRST_CATEGORY, NEXT_CATEGORY
 from sk_dbn.models.data import Data
+from sk_dbn.models.units import VISIBLE_KINDS
 
 
 @dataclass
@@ -13,30 +15,43 @@ class VisibleUnits:
 
     Parameters
     ----------
-    gaussian : boolean ndarray of shape (n_features,)
-        Which units are Gaussian; the others are Bernoulli.
-    shift, scale : float64 ndarrays of shape (n_features,) or None
+    gaussian : boolean ndarray of shape (n_units,)
+        Which units are Gaussian; the others are Bernoulli, or the units of categories.
+    shift, scale : float64 ndarrays of shape (n_units,) or None
         A unit takes the value (x - shift) * scale; None: x itself. Bernoulli units clip it
         to [0, 1].
     seen : tuple of two floats
         Smallest and largest value of the Bernoulli units in the data that set the scale.
+    categories : tuple, default=None
+        The categories of each feature, a float64 ndarray with one unit for each, or None where a
+        number has one unit. By default no feature has categories.
+    unstored : float, default=0.0
+        Value of what a sparse matrix does not store; NaN: it is missing.
+    reference : float64 ndarray of shape (n_units,), default=None
+        What units read where a value is missing: they contribute nothing there to what the hidden
+        units are told. Set by `refer_to`.
     """
 
     gaussian: np.ndarray
     shift: np.ndarray | None
     scale: np.ndarray | None
     seen: tuple
+    categories: tuple | None = None
+    unstored: float = 0.0
+    reference: np.ndarray | None = None
 
     @classmethod
-    def suited_to(cls, kind, moments):
+    def suited_to(cls, kind, moments, categories=None, unstored=0.0):
         """The units for data with these moments.
 
         Parameters
         ----------
         kind : {'auto', 'bernoulli', 'gaussian'}, or a sequence of the latter two
-            One for all features, or one for each. 'auto': see `gaussian_features`.
+            One for all features, or one for each; of those with categories it does not count.
+            'auto': see `gaussian_features`.
         moments : tuple
             As ``Data.moments`` returns them.
+        categories, unstored : see `VisibleUnits`
 
         Returns
         -------
@@ -47,42 +62,68 @@ class VisibleUnits:
         ValueError
             If the range of the values is infinite in double precision.
         """
-        mean, variance, low, high = moments
-        lowest, highest = float(low.min()), float(high.max())
-        if not np.isfinite(highest - lowest):
-            raise ValueError(
-                f"X must have a range that is finite in double precision, got values from "
-                f"{lowest:.4g} to {highest:.4g}; divide them by {highest:.1g}."
-            )
-        if isinstance(kind, str) and kind == "auto":
-            gaussian = gaussian_features(moments)
-        else:
-            gaussian = np.broadcast_to(np.equal(kind, "gaussian"), mean.shape)
-        seen = 0.0, 1.0
-        if not gaussian.all():
-            seen = float(low[~gaussian].min()), float(high[~gaussian].max())
-        fits = 0.0 <= seen[0] and seen[1] <= 1.0
-        if fits and not gaussian.any():
-            return cls(gaussian, None, None, seen)
-        origin, width = (0.0, 1.0) if fits else (seen[0], seen[1] - seen[0])
-        if width < np.finfo(float).tiny:  # too narrow to divide by
-            width = 1.0
-        std = np.where(is_constant(moments), 1.0, np.sqrt(variance))
-        scale = np.where(gaussian, 1.0 / np.where(std > 0.0, std, 1.0), 1.0 / width)
-        return cls(gaussian, np.where(gaussian, mean, origin), scale, seen)
+        if categories is None or all(each is None for each in categories):
+            return cls(*_numbers(kind, moments), None, unstored)
+        counts = [1 if each is None else len(each) for each in categories]
+        is_number = np.array([each is None for each in categories])
+        gaussian = np.zeros(len(is_number), dtype=bool)
+        shift, scale, seen = np.zeros(len(is_number)), np.ones(len(is_number)), (0.0, 1.0)
+        if is_number.any():
+            of_numbers = kind if isinstance(kind, str) else np.asarray(kind)[is_number]
+            parts = _numbers(of_numbers, tuple(x[is_number] for x in moments))
+            gaussian[is_number], seen = parts[0], parts[3]
+            if parts[1] is not None:
+                shift[is_number], scale[is_number] = parts[1:3]
+        lines = (np.repeat(line, counts) for line in (gaussian, shift, scale))
+        return cls(*lines, seen, tuple(categories), unstored)
+
+    @property
+    def first_unit(self):
+        """The first unit of each feature, and the number of units; int64 (n_features + 1,)."""
+        if self.categories is None:
+            return np.arange(self.n_units + 1)
+        counts = [1 if each is None else len(each) for each in self.categories]
+        return np.r_[0, np.cumsum(counts)].astype(np.int64)
+
+    @property
+    def category(self):
+        """The category for which each unit stands, NaN for units of numbers; (n_units,)."""
+        if self.categories is None:
+            return np.full(self.n_units, np.nan)
+        return np.concatenate([[np.nan] if x is None else x for x in self.categories])
+
+    @property
+    def is_category(self):
+        """Which features have categories, (n_features,)."""
+        if self.categories is None:
+            return np.zeros(self.n_units, dtype=bool)
+        return np.array([each is not None for each in self.categories])
+
+    @property
+    def n_units(self):
+        """Number of units."""
+        return len(self.gaussian)
+
+    @property
+    def codes(self):
+        """Codes of the kinds of units, int64 (n_units,)."""
+        numbers = [VISIBLE_KINDS[x] for x in np.where(self.gaussian, "gaussian", "bernoulli")]
+        is_first = np.zeros(self.n_units, dtype=bool)
+        is_first[self.first_unit[:-1]] = True
+        of_categories = np.where(is_first, FIRST_CATEGORY, NEXT_CATEGORY)
+        return np.where(np.isnan(self.category), numbers, of_categories).astype(np.int64)
 
     @property
     def kind(self):
-        """The kind of the units; if they differ, an ndarray of str with the kind of each."""
-        kinds = np.where(self.gaussian, "gaussian", "bernoulli")
+        """The kind of the features; if they differ, an ndarray of str with the kind of each."""
+        kinds = np.where(self.gaussian[self.first_unit[:-1]], "gaussian", "bernoulli")
+        kinds = np.where(self.is_category, "categorical", kinds)
         return str(kinds[0]) if (kinds == kinds[0]).all() else kinds
 
     def are(self, kind):
-        """Whether the units are of this kind, or these kinds; always True for 'auto'."""
-        if isinstance(kind, str) and kind == "auto":
-            return True
-        asked = np.broadcast_to(np.equal(kind, "gaussian"), self.gaussian.shape)
-        return np.array_equal(asked, self.gaussian)
+        """Whether the features are of this kind, or these kinds; 'auto' is any but categorical."""
+        asked, kinds = np.broadcast_to(kind, self.is_category.shape), np.asarray(self.kind)
+        return bool(np.where(asked == "auto", kinds != "categorical", asked == kinds).all())
 
     @property
     def is_rescaled(self):
@@ -91,17 +132,22 @@ class VisibleUnits:
 
     @property
     def limits(self):
-        """Smallest and largest value of each unit, two float64 ndarrays of shape (n_features,)."""
+        """Smallest and largest value of each unit, two float64 ndarrays of shape (n_units,)."""
         return np.where(self.gaussian, -np.inf, 0.0), np.where(self.gaussian, np.inf, 1.0)
+
+    @property
+    def _bernoulli(self):
+        """Which features have a Bernoulli unit, (n_features,)."""
+        return ~self.gaussian[self.first_unit[:-1]] & ~self.is_category
 
     def outside(self, moments):
         """Which Bernoulli units get values outside [0, 1], (n_features,)."""
         _, _, low, high = moments
-        return ~self.gaussian & ((low < 0.0) | (high > 1.0))
+        return self._bernoulli & ((low < 0.0) | (high > 1.0))
 
     def can_take(self, moments):
         """Whether data with these moments need no clipping."""
-        low, high = (self.means((x,))[~self.gaussian] for x in moments[2:])
+        low, high = (self.of_features(x)[self._bernoulli] for x in moments[2:])
         return bool((low >= 0.0).all() and (high <= 1.0).all())
 
     def data(self, plain, clip=True):
@@ -119,11 +165,21 @@ class VisibleUnits:
         Data
         """
         shift, scale = self.shift, self.scale
+        has_missing = plain.has_missing or self.unstored != 0.0
         if shift is None:
-            if not clip:
+            if not clip and not has_missing:
                 return plain
             shift, scale = np.zeros(plain.shape[1]), 1.0
-        return Data(plain.X, plain.dtype, shift, scale, self.limits)
+        return Data(
+            plain.X,
+            plain.dtype,
+            shift,
+            scale,
+            self.limits,
+            unstored=self.unstored,
+            units=self.categories and (self.first_unit, self.category),
+            fill=self.reference if has_missing else None,
+        )
 
     def unclipped(self, plain):
         """The data on the scale of these units, but without limits.
@@ -136,16 +192,14 @@ class VisibleUnits:
         -------
         Data
         """
-        if self.shift is None:
-            return plain
-        return Data(plain.X, plain.dtype, self.shift, self.scale)
+        return Data(plain.X, plain.dtype, self.shift, self.scale, unstored=self.unstored)
 
     def over(self, variance):
         """Units whose values are divided by their variance, the input of the first weights.
 
         Parameters
         ----------
-        variance : ndarray of shape (n_features,), or (0,) if no unit is Gaussian
+        variance : ndarray of shape (n_units,), or (0,) if no unit is Gaussian
 
         Returns
         -------
@@ -157,46 +211,119 @@ class VisibleUnits:
 
     def are_means(self, moments):
         """Whether Bernoulli units get values between 0 and 1: means, not samples."""
-        return self.is_rescaled or not bool(is_binary(moments)[~self.gaussian].all())
+        return self.is_rescaled or not bool(is_binary(moments)[self._bernoulli].all())
 
-    def means(self, moments):
-        """The mean value of each unit over data with these moments."""
-        if self.shift is None:
-            return moments[0]
-        return (moments[0] - self.shift) * self.scale
-
-    def origin_and_unit(self, n_features):
-        """The caller's value at which a unit is 0, and the caller's distance that is 1.
+    def of_features(self, x):
+        """Values of features, one for each, as their units read them; categories stay 0 or 1.
 
         Parameters
         ----------
-        n_features : int
+        x : float64 ndarray of shape (n_features,)
 
         Returns
         -------
-        origin, unit : float64 ndarrays of shape (n_features,)
-            A unit takes the value (x - origin) / unit. The arrays are copies.
+        float64 ndarray of shape (n_features,)
         """
         if self.shift is None:
-            return np.zeros(n_features), np.ones(n_features)
-        return self.shift.copy(), 1.0 / self.scale
+            return x
+        first = self.first_unit[:-1]
+        return (x - self.shift[first]) * self.scale[first]
 
-    def to_data(self, v):
-        """Convert values of the units to the caller's scale, in place.
+    def refer_to(self, means):
+        """Set the references: a mean for Bernoulli units, 0 for all others.
+
+        What Gaussian units read has the mean 0. Categories keep the form of the paper that has
+        them (Salakhutdinov, Mnih & Hinton, 2007): which of them were observed at all says
+        something, and references at their means would take it away.
 
         Parameters
         ----------
-        v : ndarray of shape (n_samples, n_features)
+        means : float64 ndarray of shape (n_units,)
+        """
+        is_bernoulli = ~self.gaussian & np.isnan(self.category)
+        self.reference = np.where(is_bernoulli, means, 0.0)
+
+    def means(self, moments):
+        """The mean value of each feature's unit over data with these moments, see `of_features`."""
+        return self.of_features(moments[0])
+
+    def origin_and_unit(self):
+        """The caller's value at which a unit is 0, and the caller's distance that is 1.
+
+        Returns
+        -------
+        origin, unit : float64 ndarrays of shape (n_units,)
+            A unit takes the value (x - origin) / unit. The arrays are copies.
+        """
+        if self.shift is None:
+            return np.zeros(self.n_units), np.ones(self.n_units)
+        return self.shift.copy(), 1.0 / self.scale
+
+    def to_data(self, v, expected=False):
+        """Convert values of the units to the caller's scale, in place where they are numbers.
+
+        Parameters
+        ----------
+        v : ndarray of shape (n_samples, n_units)
+        expected : bool, default=False
+            Whether a feature with categories gets their mean, weighted by v, in place of the one
+            with the largest v.
 
         Returns
         -------
         ndarray of shape (n_samples, n_features)
-            The argument.
+            The argument where no feature has categories.
         """
         if self.shift is not None:
             v /= self.scale
             v += self.shift
-        return v
+        if self.categories is None:
+            return v
+        X = np.empty((len(v), len(self.categories)), v.dtype)
+        for i, (values, start) in enumerate(zip(self.categories, self.first_unit, strict=False)):
+            if values is None:
+                X[:, i] = v[:, start]
+            elif expected:
+                X[:, i] = v[:, start : start + len(values)] @ values
+            else:
+                X[:, i] = values[v[:, start : start + len(values)].argmax(axis=1)]
+        return X
+
+
+def _numbers(kind, moments):
+    """`gaussian`, `shift`, `scale` and `seen` of units of numbers, see `VisibleUnits.suited_to`."""
+    mean, variance, low, high = moments
+    lowest, highest = float(low.min()), float(high.max())
+    if lowest > highest:
+        raise ValueError("X must have values, but all are missing.")
+    if not np.isfinite(highest - lowest):
+        raise ValueError(
+            f"X must have a range that is finite in double precision, got values from "
+            f"{lowest:.4g} to {highest:.4g}; divide them by {highest:.1g}."
+        )
+    gaussian = _are_gaussian(kind, moments)
+    seen = 0.0, 1.0
+    if not gaussian.all():
+        seen = float(low[~gaussian].min()), float(high[~gaussian].max())
+    fits = 0.0 <= seen[0] and seen[1] <= 1.0
+    if fits and not gaussian.any():
+        return gaussian, None, None, seen
+    origin, width = (0.0, 1.0) if fits else (seen[0], seen[1] - seen[0])
+    if width < np.finfo(float).tiny:  # too narrow to divide by
+        width = 1.0
+    std = np.where(is_constant(moments), 1.0, np.sqrt(variance))
+    scale = np.where(gaussian, 1.0 / np.where(std > 0.0, std, 1.0), 1.0 / width)
+    return gaussian, np.where(gaussian, mean, origin), scale, seen
+
+
+def _are_gaussian(kind, moments):
+    """Which features have Gaussian units by these kinds, of which some may be 'auto'."""
+    asked = np.broadcast_to(kind, moments[0].shape)
+    gaussian = asked == "gaussian"
+    is_free = asked == "auto"
+    if is_free.any():
+        gaussian[is_free] = gaussian_features(tuple(x[is_free] for x in moments))
+    return gaussian
 
 
 def is_constant(moments):

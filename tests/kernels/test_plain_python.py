@@ -17,6 +17,7 @@ FILES = [
     "feed_forward",
     "gather",
     "losses",
+    "observed",
     "optimisers",
     "probe",
     "products",

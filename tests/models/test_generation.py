@@ -150,7 +150,7 @@ def test_units_of_both_kinds(hidden, missing):
         products[:, k, k] = s[i] + m[:, k] ** 2 if gaussian[i] else m[:, k]
     if missing:
         mask = np.isin(range(3), missing)
-        args = np.tile(v, (N, 1)), np.tile(mask, (N, 1)), 1, 40, np.random.default_rng(0)
+        args = np.tile(np.where(mask, np.nan, v), (N, 1)), 1, 40, np.random.default_rng(0)
         found = complete(stack, *args, sample_posterior=True)
         np.testing.assert_array_equal(found[:, held], v[None, held].repeat(N, axis=0))
         found = found[:, free]
@@ -274,10 +274,10 @@ def test_completion_samples_the_conditional(hidden, missing):
     V = slow.states("binary", 3)
     p = slow.joint("binary", KINDS[hidden], *rbm_of(stack)).sum(axis=1)
     states, q = conditional(p, V, V[6], missing)
-    v, masks = np.tile(np.where(missing, 99.0, V[6]), (N, 1)), np.tile(missing, (N, 1))
+    v = np.tile(np.where(missing, np.nan, V[6]), (N, 1))
     for seed in SEEDS:
         random = np.random.default_rng(seed)
-        samples = complete(stack, v, masks, 30, 0, random, sample_posterior=True)
+        samples = complete(stack, v, 30, 0, random, sample_posterior=True)
         assert_distributed(samples, states, q)
 
 
@@ -288,7 +288,7 @@ def test_completed_means_are_conditional_expectations(hidden):
     p = slow.joint("binary", KINDS[hidden], *rbm_of(stack)).sum(axis=1)
     pairs = list(itertools.product(V[[1, 6]], map(np.array, MASKS)))
     v, missing = (np.repeat(np.array(x), 500, axis=0) for x in zip(*pairs, strict=True))
-    means = complete(stack, v, missing, 30, 30, np.random.default_rng(0))
+    means = complete(stack, np.where(missing, np.nan, v), 30, 30, np.random.default_rng(0))
     np.testing.assert_array_equal(means[~missing], v[~missing])
     for i, (state, mask) in enumerate(pairs):
         states, q = conditional(p, V, state, mask)
@@ -309,12 +309,12 @@ def test_completion_of_gaussian_units(missing):
     p /= p.sum()
     centres = b[missing] + shift
     mean, square = p @ centres, p @ (1 + centres**2)
-    rows, masks = np.tile(v, (N, 1)), np.tile(missing, (N, 1))
+    rows = np.tile(np.where(missing, np.nan, v), (N, 1))
     random = np.random.default_rng(0)
-    samples = complete(stack, rows, masks, 1, 40, random, sample_posterior=True)[:, missing]
+    samples = complete(stack, rows, 1, 40, random, sample_posterior=True)[:, missing]
     assert_means(samples, mean, n_tests=3)
     assert_means(samples**2, square, n_tests=3)
-    means = complete(stack, rows[:1000], masks[:1000], 20, 40, random)[:, missing]
+    means = complete(stack, rows[:1000], 20, 40, random)[:, missing]
     assert_means(means, mean, n_tests=3)
 
 
@@ -324,7 +324,7 @@ def test_precision_is_the_stacks():
     random, v = np.random.default_rng(0), np.zeros((4, 3), np.float32)
     assert generate(stack, 4, 2, random).dtype == np.float32
     assert gibbs(stack, v, 2, random).dtype == np.float32
-    assert complete(stack, v, v == 0, 2, 2, random).dtype == np.float32
+    assert complete(stack, np.full_like(v, np.nan), 2, 2, random).dtype == np.float32
 
 
 @pytest.mark.parametrize("hidden", ["logistic", "tanh", "relu"])
@@ -346,9 +346,9 @@ def test_a_units_variance_is_its_unit_of_length(hidden):
     ):
         np.testing.assert_allclose(draws(scaled, v * deviation), draws(plain, v) * deviation)
     scaled.memories[0].mu *= deviation
-    args = missing, 20, 5
-    expected = complete(plain, v, *args, np.random.default_rng(0)) * deviation
-    found = complete(scaled, v * deviation, *args, np.random.default_rng(0))
+    v = np.where(missing, np.nan, v)
+    expected = complete(plain, v, 20, 5, np.random.default_rng(0)) * deviation
+    found = complete(scaled, v * deviation, 20, 5, np.random.default_rng(0))
     np.testing.assert_allclose(found, expected)
 
 

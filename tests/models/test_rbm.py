@@ -311,7 +311,7 @@ def test_importances_equal_their_definition(visible, hidden):
         masked[:, i] = V[:, i].mean()
         expected.append(divergence(masked) - divergence(V))
     np.testing.assert_allclose(
-        stack.importances(V, V.mean(axis=0)), expected, rtol=1e-9, atol=1e-10
+        stack.importances(V, V.mean(axis=0), np.arange(5)), expected, rtol=1e-9, atol=1e-10
     )
 
 

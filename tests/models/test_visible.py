@@ -116,13 +116,13 @@ def test_origin_and_unit_are_how_units_see(kind, case, storage):
     """(x - origin) / unit, clipped by Bernoulli units: the kernel reads the same, of any data."""
     X = SAMPLES[case]
     units = VisibleUnits.suited_to(kind, moments_of(X))
-    origin, unit = units.origin_and_unit(3)
+    origin, unit = units.origin_and_unit()
     for rows in (X, 3 * X - 2):
         v = (rows - origin) / unit
         expected = np.where(np.equal(kind, "bernoulli"), np.clip(v, 0, 1), v)
         np.testing.assert_allclose(seen(units, storage(rows)), expected, rtol=1e-12, atol=1e-12)
     origin[:], unit[:] = 9, 9  # the caller's own
-    assert not np.any(units.origin_and_unit(3)[1] == 9)
+    assert not np.any(units.origin_and_unit()[1] == 9)
 
 
 @pytest.mark.parametrize("case", SAMPLES)

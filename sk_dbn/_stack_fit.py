@@ -1,0 +1,211 @@
+"""One call of `fit` or `partial_fit` of a stack: its samples, its units, its first weights."""
+
+from numbers import Real
+
+import numpy as np
+import scipy.sparse
+from sklearn.utils import check_random_state
+
+from sk_dbn._architecture import first_weights
+from sk_dbn._automatic import warn_of_batch_size
+from sk_dbn._categories import count_units, find_categories, known_categories
+from sk_dbn._samples import number_held_out
+from sk_dbn._stack_parameters import (
+    check_algorithm,
+    check_categories_stay,
+    check_combinations,
+    check_stack_continues,
+    check_stack_fits,
+    kinds_of,
+    per_layer,
+    settings_of,
+    stopping_rule_of,
+    warn_of_categories,
+    warn_of_range,
+)
+from sk_dbn.models.data import Data
+from sk_dbn.models.initialisers import initial_weights, streams
+from sk_dbn.models.orders import Orders, canonical_order
+from sk_dbn.models.rbm import Stack
+from sk_dbn.models.rbm_training import RBMRecorder, probe_of
+from sk_dbn.models.scales import Scales
+from sk_dbn.models.stack_training import StackTraining
+from sk_dbn.models.visible import VisibleUnits
+
+
+class StackFit:
+    """What a call of `fit` or `partial_fit` trains, and on which samples.
+
+    Parameters
+    ----------
+    estimator : BernoulliRBMStack
+        With validated parameters. It stays as it is.
+    plain : Data
+        A validated matrix, in the precision of the stack.
+    order : int64 ndarray or None
+        The rows to train on, see ``BernoulliRBMStack._fit_rows``.
+    partial : bool
+        Whether this is a call of `partial_fit`.
+
+    Attributes
+    ----------
+    continues : bool
+        Whether a fitted stack is trained further.
+    random : RandomState
+    scales : Scales or None
+        Those of the features; None if a fitted stack has them already.
+
+    Raises
+    ------
+    ValueError
+        If the parameters cannot be combined, or do not suit the matrix.
+    """
+
+    def __init__(self, estimator, plain, order, partial):
+        self._estimator, self._order, self._partial = estimator, order, partial
+        self.continues = hasattr(estimator, "_stack") and (partial or estimator.warm_start)
+        self.scales = None
+        sizes, self._rates, self._max_iters = per_layer(estimator)
+        check_combinations(estimator)
+        self._plain, self._categories = self._known(plain)
+        self._units = [count_units(self._categories, plain.shape[1]), *sizes]
+        check_stack_fits(estimator, self._units)
+        check_algorithm(estimator, self._plain, self._categories)
+        if self.continues:
+            check_stack_continues(estimator, self._units)
+        random = estimator.random_state_ if partial and self.continues else None
+        self.random = random or check_random_state(estimator.random_state)
+
+    def _known(self, plain):
+        """The data without unknown categories, and the categories of each feature or None."""
+        estimator = self._estimator
+        labels, X = estimator._category_labels, plain.X
+        self._kinds = kinds_of(estimator, plain.shape[1])
+        asks = not isinstance(estimator.categories, str)
+        if self.continues and not asks:
+            categories = estimator._visible.categories
+        else:
+            if self._order is not None:  # a sample that does not count has no categories
+                X = X[np.unique(self._order)]
+            asked = self._kinds, X, plain.unstored, estimator.categories, labels
+            categories = find_categories(*asked)
+            warn_of_categories(estimator, categories)
+        if self.continues:
+            check_categories_stay(estimator, categories)
+        X = known_categories(plain.X, categories, plain.unstored, estimator.handle_unknown)
+        if X is not plain.X:
+            plain = Data(X, plain.dtype, unstored=plain.unstored)
+        return plain, categories
+
+    def training(self, run):
+        """Prepare the training: the samples, the stack, its units and its recorders.
+
+        Parameters
+        ----------
+        run : callable, from `threads`
+
+        Returns
+        -------
+        StackTraining
+        """
+        estimator, plain, partial = self._estimator, self._plain, self._partial
+        order, held_out = self._split(self._all_rows(run))
+        if not partial:  # partial_fit takes any number of samples
+            warn_of_batch_size(estimator.batch_size, len(order))
+        moments, n_layers = plain.moments(order), len(self._rates)
+        stack, visible = self._stack_for(moments)
+        warn_of_range(estimator, visible, moments)
+        fits = visible.can_take(moments)
+        clip = not fits or held_out is not None  # moments leave out held-out rows
+        means, counts = self._means(visible, visible.data(plain, clip=clip), moments, order)
+        if not self.continues:
+            visible.refer_to(means if estimator.centered else np.zeros_like(means))
+            stack.reference[:] = visible.reference
+        data = visible.data(plain, clip=clip)
+        return StackTraining(
+            run=run,
+            stack=stack,
+            visible=visible,
+            plain=plain,
+            clip=clip,
+            data=data,
+            orders=Orders(self.random, order, estimator.shuffle, plain.together),
+            held_out=held_out,
+            means=means,
+            counts=counts,
+            background=stack.means_up(run, data.unfilled, 0, probe_of(order)),
+            settings=settings_of(estimator, len(order)),
+            stopping=stopping_rule_of(estimator, held_out, partial),
+            rates=self._rates,
+            max_iters=[1] * n_layers if partial else self._max_iters,
+            recorders=self._recorders(n_layers),
+            n_before=getattr(estimator, "n_iter_", [0] * n_layers) if partial else None,
+        )
+
+    def _all_rows(self, run):
+        """The rows to train on and to hold out."""
+        if self._order is not None:
+            return self._order
+        is_free = self._estimator.shuffle and not self._plain.together
+        n_samples = self._plain.shape[0]
+        return canonical_order(run, self._plain) if is_free else np.arange(n_samples)
+
+    def _split(self, order):
+        """The rows to train on, and those held out for early stopping, or None."""
+        estimator, n = self._estimator, len(order)
+        if self._partial or not estimator.early_stopping:
+            return order, None
+        n_held_out = number_held_out(estimator.validation_fraction, n)
+        held_out = np.zeros(n, dtype=bool)
+        held_out[self.random.permutation(n)[:n_held_out]] = True
+        return order[~held_out], order[held_out]
+
+    def _means(self, visible, data, moments, order):
+        """Means of the units, and of how many values each if some are missing or categories."""
+        if data.has_missing or visible.categories is not None:
+            counts, means = data.observed_moments(order)[:2]
+            return means, counts
+        is_exact = visible.can_take(moments)  # nothing is clipped
+        return visible.means(moments) if is_exact else data.moments(order)[0], None
+
+    def _stack_for(self, moments):
+        """The stack to train and its visible units, new ones unless training continues."""
+        estimator, plain = self._estimator, self._plain
+        if self.continues:
+            return estimator._stack, estimator._visible
+        categories = self._categories, plain.unstored
+        visible = VisibleUnits.suited_to(self._kinds, moments, *categories)
+        self.scales = Scales.seen_by(visible, moments, scipy.sparse.issparse(plain.X))
+        return self._new_stack(visible, moments), visible
+
+    def _new_stack(self, visible, moments):
+        """A stack with its first weights. Those of a layer do not depend on the layers above."""
+        estimator, units = self._estimator, self._units
+        randoms = streams(self.random, len(units) - 1)
+        seeds = [own.randint(0, 2**32, dtype=np.uint32) for own in randoms]
+        stack = Stack(units, visible.codes, estimator.activation, seeds, estimator.dtype)
+        stack.memories[0].sees_means = visible.are_means(moments)
+        inits = self._initial_weights(stack)
+        for layer, (init, own) in enumerate(zip(inits, randoms, strict=True)):
+            shape = stack.coefs[layer].shape
+            W, c = initial_weights(init, own, *shape, estimator.activation)
+            stack.coefs[layer][:], stack.intercepts_hidden[layer][:] = W, c
+        return stack
+
+    def _initial_weights(self, stack):
+        """The initialisation of each layer, checked."""
+        init = self._estimator.init
+        if isinstance(init, str | Real):
+            return ["normal" if init == "auto" else init] * stack.n_layers
+        return first_weights(init, stack.units.tolist(), self._estimator.dtype)
+
+    def _recorders(self, n_layers):
+        """One recorder per layer; those of the previous calls if training continues."""
+        estimator = self._estimator
+        if estimator.trace is None:
+            return None
+        each_batch = estimator.trace == "batch"
+        kept = getattr(estimator, "_recorders", None)
+        if self._partial and kept is not None and kept[0].each_batch == each_batch:
+            return kept
+        return [RBMRecorder(each_batch) for _ in range(n_layers)]
