@@ -169,6 +169,99 @@ def test_complete_faces_takes_a_file_of_images(tmp_path):
     assert_is_picture(tmp_path / "complete_faces.png")
 
 
+RECOMMENDERS = r"^(\w[\w ]+\w)(?: \(.*\))? +(\d\.\d{3}|) +(\d\.\d{3}) +(\d\.\d{3})$"
+
+
+def recommendations(output):
+    """Figures by model, and the items recommended to a user."""
+    rows = rows_of(output, RECOMMENDERS)
+    assert [name for name, *_ in rows] == [
+        *("popularity", "global mean", "user mean", "item mean"),
+        *("biases", "factorisation", "RBM"),
+    ]
+    reason = r"item \w+ rated [\d.]+ \([+-]\d\.\d\d\)"
+    items = rows_of(output, rf"^ *(\w+) +\d\.\d\d  {reason}, {reason}, {reason}$")
+    assert len(set(items)) == 10
+    return {name: [float(x) if x else np.nan for x in numbers] for name, *numbers in rows}
+
+
+def test_recommend():
+    """Every model that knows users or items beats one that does not; no ranking is by chance."""
+    figures = recommendations(run("recommend.py", "--quick"))
+    error_of_mean, recall_of_none, _ = figures.pop("global mean")
+    assert np.isnan(figures.pop("popularity")[0])
+    assert max(error for error, *_ in figures.values()) < error_of_mean
+    for name in ("item mean", "biases", "factorisation", "RBM"):
+        assert figures[name][1] > recall_of_none
+
+
+def write_ratings(path, separator, header=""):
+    """A file in which half of 60 users like even items and the others odd ones."""
+    random = np.random.RandomState(0)
+    users, items = np.nonzero(random.random_sample((60, 40)) < 0.5)
+    ratings = np.where(users % 2 == items % 2, 4, 1) + random.randint(2, size=len(users))
+    lines = [f"u{u},i{i},{r},881250949" for u, i, r in zip(users, items, ratings)]
+    path.write_text(header + "\n".join(lines).replace(",", separator) + "\n")
+
+
+@pytest.mark.parametrize(
+    ("name", "separator", "header"),
+    [
+        ("ratings.csv", ",", "userId,movieId,rating,timestamp\n"),
+        ("u.data", "\t", ""),
+        ("ratings.dat", "::", ""),
+    ],
+)
+def test_recommend_reads_files_of_ratings(name, separator, header, tmp_path):
+    """In each format of MovieLens; what only a match of user and item tells is found."""
+    write_ratings(tmp_path / name, separator, header)
+    output = run("recommend.py", "--quick", "--data", tmp_path / name)
+    assert output.startswith("60 users, 40 items, ")
+    figures = recommendations(output)
+    assert figures["factorisation"][0] < 0.8 < 1.5 < figures["biases"][0]
+    assert figures["RBM"][0] < 1.2
+
+
+IMPUTERS = ["SimpleImputer", "KNNImputer", "IterativeImputer", "RBMImputer"]
+
+
+def test_impute():
+    """Every imputer is measured; ours fills in numbers and grey levels better than their means."""
+    output = run("impute.py", "--quick")
+    rows = rows_of(output, r"^(10|30)% +(\w+) +(\S+) +(\S+)$")
+    assert [(share, name) for share, name, *_ in rows] == [
+        (share, name) for share in ("10", "30") for name in IMPUTERS
+    ] * 3
+    for column, table in ((2, rows[8:16]), (3, rows[16:])):
+        for simple, ours in zip(table[::4], table[3::4], strict=True):
+            assert float(ours[column]) < float(simple[column])
+    rows = rows_of(output, r"^(breast cancer|digits) +(\w+) +(\d\.\d+) ± ")
+    assert [name for _, name, _ in rows] == IMPUTERS * 2
+    # A guess is right in 63 % and in 10 %.
+    assert all(float(x) > (0.8 if name == "breast cancer" else 0.5) for name, _, x in rows)
+
+
+def test_impute_reads_a_table(tmp_path):
+    """Numbers, categories as text, empty fields, classes; what follows from the rest is found."""
+    random = np.random.RandomState(0)
+    numbers = random.normal(size=(200, 2))
+    numbers[:, 1] += 3 * numbers[:, 0]
+    lines = [
+        f"{a:.3f},{'' if random.random_sample() < 0.1 else 'low' if a < 0 else 'high'},{b:.3f},"
+        f"{'no' if b < 0 else 'yes'}"
+        for a, b in numbers
+    ]
+    path = tmp_path / "table.csv"
+    path.write_text("\n".join(["first,level,second,answer", *lines, ""]))
+    output = run("impute.py", "--quick", "--data", path, "--target", "answer")
+    assert "table: 200 samples, 3 features" in output
+    rows = rows_of(output, r"^(10|30)% +(\w+) +(\d\.\d+) +(\d\.\d+)$")
+    assert [name for _, name, *_ in rows] == IMPUTERS * 2
+    for simple, ours in zip(rows[::4], rows[3::4], strict=True):
+        assert float(ours[2]) < float(simple[2]) and float(ours[3]) < float(simple[3])
+    assert len(rows_of(output, r"^(table) +\w+ +\d\.\d+ ± ")) == 4
+
+
 def test_few_labels():
     """More labels are worth more than any start, and every model is far better than chance."""
     output = run("few_labels.py", "--quick")
@@ -538,6 +631,17 @@ def test_memory_benchmark():
     assert len(rows) == 8
     for _, kind, peak in rows:
         assert float(peak) < 4_000 * 200 * 4 / 2**20, kind
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the resource module is missing there")
+def test_missing_entries_benchmark():
+    """An epoch has a time, dense, of the stored entries, and of ratings, which take memory."""
+    output = run("benchmarks/missing_entries.py", "--quick", "--large")
+    assert len(rows_of(output, r"^    (dense|1 % stored) +-?\d+\.\d+ s an epoch")) == 4
+    assert "2,000 users x 500 items, 40,000 ratings in 5 categories" in output
+    assert len(rows_of(output, r"^  minibatches of ([\d,]+): -?\d+\.\d+ s an epoch$")) == 2
+    ((before, peak),) = rows_of(output, r"^  (\d+) MB before the fits, (\d+) MB at their peak$")
+    assert 0 < int(before) <= int(peak)
 
 
 def test_rbm_epoch_benchmark():
