@@ -889,7 +889,7 @@ def scores_on_the_parabola(Estimator, seeds, **params):
 def test_learns_where_the_same_network_predicts_a_constant():
     """Logistic units in [0, 1] add a large constant to the layer above, and training stalls.
 
-    With everything left as it is, MLPClassifier answers with the larger class for the issue's
+    With everything left as it is, MLPClassifier answers with the larger class for the first
     seed and most others. Layers that start as Boltzmann machines do better with most.
     """
     n_theirs, theirs = scores_on_the_parabola(MLPClassifier, SEEDS)
