@@ -22,7 +22,6 @@ from sk_dbn.kernels.rbm import UpdateBuffers
 from sk_dbn.kernels.statistics import DEAD_RANGE
 from sk_dbn.models.rbm_training import RBMTraining, gradient_buffers
 from sk_dbn.models.threads import run_serial
-from sk_dbn.models.traces import MAX_PROBED
 from sk_dbn.models.units import FORMULAS, mean_divergence, means
 from sk_dbn.models.work import SMALL_WORK, row_blocks, row_pieces, weight_blocks
 
@@ -91,7 +90,7 @@ class ObservedBuffers:
 
 
 def _sizes(data, n_units):
-    """The most units of each sample that may have been observed, (n_samples,)."""
+    """Maximum number of units observed in each sample, (n_samples,)."""
     if not data.is_listed:
         return np.full(data.shape[0], n_units)
     return np.diff(data.X.indptr).astype(np.int64) * data.widest
@@ -147,25 +146,9 @@ class ObservedTraining(RBMTraining):
         ):
             c[:] = part.c - r @ part.W if r.any() else part.c  # without reading all weights
 
-    def measures(self, rows):
-        """What the RBM makes of some rows, see `probe_rbm`; of what was observed in them.
-
-        Parameters
-        ----------
-        rows : int64 ndarray
-
-        Returns
-        -------
-        float64 ndarray of shape (8,)
-        """
-        total = np.zeros(8)
-        for start in range(0, len(rows), MAX_PROBED):
-            piece = rows[start : start + MAX_PROBED]
-            total += len(piece) * self._measures_of(len(piece), *self.data.observed(piece))
-        return total / len(rows)
-
-    def _measures_of(self, n_rows, row, unit, v):
-        """The same of a few rows, given the unit, the value and the row of all that they have."""
+    def _measures_together(self, rows):
+        """What `probe_rbm` measures, of what was observed in the rows."""
+        n_rows, (row, unit, v) = len(rows), self.data.observed(rows)
         stack, out = self.stack, np.empty(8)
         code, b, s = self._kinds[unit], stack.intercepts_visible[0][unit], np.ones_like(v)
         if len(stack.variance) > 0:

@@ -414,13 +414,17 @@ class RBMTraining:
         float64 ndarray of shape (8,)
             Means over pieces of the rows, see `probe_rbm`.
         """
-        total, out = np.zeros(8), np.zeros(8)
-        layers = self.stack.layers
+        total = np.zeros(8)
         for start in range(0, len(rows), MAX_PROBED):
             piece = rows[start : start + MAX_PROBED]
-            probe_rbm(self.data.source, piece, layers, self._rbm, out)
-            total += len(piece) * out
+            total += len(piece) * self._measures_together(piece)
         return total / len(rows)
+
+    def _measures_together(self, rows):
+        """`measures` of as many rows as are looked at together."""
+        out = np.zeros(8)
+        probe_rbm(self.data.source, rows, self.stack.layers, self._rbm, out)
+        return out
 
     def seen(self):
         """`measures` of the probe, taken once between two updates."""
