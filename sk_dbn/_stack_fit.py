@@ -117,7 +117,7 @@ class StackFit:
         warn_of_range(estimator, visible, moments)
         fits = visible.can_take(moments)
         clip = not fits or held_out is not None  # moments leave out held-out rows
-        means, counts = self._means(visible, visible.data(plain, clip=clip), moments, order)
+        means, counts = self._means(visible, visible.data(plain, clip=clip), fits, moments, order)
         if not self.continues:
             visible.refer_to(means if estimator.centered else np.zeros_like(means))
             stack.reference[:] = visible.reference
@@ -160,13 +160,15 @@ class StackFit:
         held_out[self.random.permutation(n)[:n_held_out]] = True
         return order[~held_out], order[held_out]
 
-    def _means(self, visible, data, moments, order):
-        """Means of the units, and of how many values each if some are missing or categories."""
+    def _means(self, visible, data, fits, moments, order):
+        """Means of the units, and of how many values each if some are missing or categories.
+
+        If all values fit, none is clipped, and the means follow from the moments.
+        """
         if data.has_missing or visible.categories is not None:
             counts, means = data.observed_moments(order)[:2]
             return means, counts
-        is_exact = visible.can_take(moments)  # nothing is clipped
-        return visible.means(moments) if is_exact else data.moments(order)[0], None
+        return visible.means(moments) if fits else data.moments(order)[0], None
 
     def _stack_for(self, moments):
         """The stack to train and its visible units, new ones unless training continues."""

@@ -170,7 +170,7 @@ class VisibleUnits:
             if not clip and not has_missing:
                 return plain
             shift, scale = np.zeros(plain.shape[1]), 1.0
-        return Data(
+        read = Data(
             plain.X,
             plain.dtype,
             shift,
@@ -180,6 +180,9 @@ class VisibleUnits:
             units=self.categories and (self.first_unit, self.category),
             fill=self.reference if has_missing else None,
         )
+        if plain.unstored == self.unstored:
+            read.has_missing = plain.has_missing  # which takes a pass over the values
+        return read
 
     def unclipped(self, plain):
         """The data on the scale of these units, but without limits.
