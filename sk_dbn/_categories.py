@@ -4,6 +4,7 @@ import numpy as np
 import scipy.sparse
 
 from sk_dbn._frames import unknown_message
+from sk_dbn._input import summed
 from sk_dbn.models.units import VISIBLE_KINDS
 
 KINDS = (*VISIBLE_KINDS, "categorical")
@@ -186,24 +187,6 @@ def _seen(values, feature):
             "categories by the parameter categories."
         )
     return found
-
-
-def summed(X):
-    """A sparse matrix in which each entry is listed once.
-
-    Parameters
-    ----------
-    X : CSR matrix
-
-    Returns
-    -------
-    CSR matrix
-        X itself, or a copy if entries that are listed twice have to be added.
-    """
-    if not X.has_canonical_format:
-        X = X.copy()
-        X.sum_duplicates()
-    return X
 
 
 def _columns(X, chosen, unstored):

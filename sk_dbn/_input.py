@@ -165,6 +165,43 @@ def numeric_dtype(X):
     return "numeric" if all(isinstance(dtype, np.dtype) for dtype in dtypes) else FLOATS
 
 
+def summed(X):
+    """A sparse matrix in which each entry is listed once.
+
+    Parameters
+    ----------
+    X : CSR matrix
+
+    Returns
+    -------
+    CSR matrix
+        X itself, or a copy if entries that are listed twice have to be added.
+    """
+    if not X.has_canonical_format:
+        X = X.copy()
+        X.sum_duplicates()
+    return X
+
+
+def to_dense(X, unstored):
+    """A sparse matrix as an array.
+
+    Parameters
+    ----------
+    X : sparse matrix
+    unstored : float
+        Value of what it does not store; NaN: that is missing.
+
+    Returns
+    -------
+    float64 ndarray
+    """
+    dense = np.full(X.shape, unstored, np.float64)
+    X = summed(X.tocsr()).tocoo()
+    dense[X.row, X.col] = X.data
+    return dense
+
+
 def check_real(X):
     """Check that X holds real numbers: no complex numbers, no dates.
 

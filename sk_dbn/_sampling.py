@@ -8,8 +8,9 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from sk_dbn._categories import feature_index, summed
+from sk_dbn._categories import feature_index
 from sk_dbn._frames import relabelled
+from sk_dbn._input import to_dense
 from sk_dbn.models import generation, memory
 from sk_dbn.models.fitted_stack import CHUNK_ROWS
 from sk_dbn.models.threads import threads
@@ -218,12 +219,9 @@ class SamplingMixin:
 
     def _dense(self, X):
         """A copy of validated X, of floating-point numbers, with NaN where a value is missing."""
-        if not scipy.sparse.issparse(X):
-            return np.array(X, dtype=X.dtype if X.dtype.kind == "f" else np.float64)
-        dense = np.full(X.shape, self._visible.unstored, np.float64)
-        X = summed(X).tocoo()
-        dense[X.row, X.col] = X.data
-        return dense
+        if scipy.sparse.issparse(X):
+            return to_dense(X, self._visible.unstored)
+        return np.array(X, dtype=X.dtype if X.dtype.kind == "f" else np.float64)
 
     def predict_feature_proba(self, X, feature):
         """Compute the distribution of one feature given the others, in the first RBM.

@@ -6,7 +6,7 @@ import numpy as np
 from scipy import sparse
 from sklearn.utils.validation import check_array
 
-from sk_dbn._input import check_sparse
+from sk_dbn._input import check_sparse, to_dense
 from sk_dbn.inspection.canvas import OKABE_ITO, axes_for, colors_for
 from sk_dbn.inspection.fitted import check_has
 from sk_dbn.inspection.images import image_shape_of, page_of
@@ -211,9 +211,5 @@ def _dense(X, unstored):
     unstored : float
         Value of what a sparse matrix does not store.
     """
-    if sparse.issparse(X):
-        entries = X.tocoo()
-        is_stored = np.zeros(X.shape, dtype=bool)
-        is_stored[entries.row, entries.col] = True
-        X = np.where(is_stored, X.toarray(), unstored)
+    X = to_dense(X, unstored) if sparse.issparse(X) else X
     return check_array(X, dtype="numeric", ensure_all_finite="allow-nan")
