@@ -210,5 +210,5 @@ def reads_missing(network):
         except (TypeError, ValueError):  # parameters that `fit` will complain of
             return False
     if isinstance(pretrainer, BernoulliRBMStack):
-        return pretrainer.algorithm == "cd"
+        return pretrainer._allows_nan
     return isinstance(pretrainer, WRAPPERS)

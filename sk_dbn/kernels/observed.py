@@ -77,13 +77,13 @@ def read_observed(source, row, columns, unit, v):
 
 @kernel
 def space_of_row(source, row, n_units, widest):
-    """The most units of a row that may have been observed.
+    """Maximum number of units of a row that may have been observed.
 
     Parameters
     ----------
     source : gather.Source
     row, n_units : int
-    widest : int, the most units that read one column
+    widest : int, maximum number of units that read one column
     """
     if not is_listed(source):
         return n_units

@@ -230,7 +230,7 @@ def train_observed(
     rbm : RBM, updated where the rule has steps; its hidden biases and `means.mu` belong to the
         references
     kinds : int64 array (n_visible,)
-    widest : int, the most units that read one column
+    widest : int, maximum number of units that read one column
     rule : Rule, of contrastive divergence
     rate : float, learning rate
     first_step : int, updates made before this call

@@ -129,7 +129,7 @@ class Data:
 
     @property
     def widest(self):
-        """The most units that read one column."""
+        """Maximum number of units that read one column."""
         return int(np.diff(self._units[0]).max()) if len(self._units[0]) else 1
 
     @cached_property

@@ -203,7 +203,7 @@ def expectations(stack, v):
     ndarray of shape (n_rows, units[0])
     """
     h = means(stack.kinds[1], stack.hidden_products(v))
-    return means(stack.kinds[0], h @ stack.coefs[0].T + stack.intercepts_visible[0])
+    return GibbsSampler.of(stack, 0, None).visible_means(h)
 
 
 def complete(stack, v, n_steps, n_burn_in, random, sample_posterior=False):
