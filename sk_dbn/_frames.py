@@ -1,11 +1,12 @@
 """Data frames some of whose columns have pandas' dtype for categories: codes and labels."""
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 
 
-class Labels(NamedTuple):
+@dataclass
+class Labels:
     """The categories of a column of a data frame.
 
     Parameters
@@ -17,6 +18,19 @@ class Labels(NamedTuple):
 
     column: object
     dtype: object
+
+    def __getstate__(self):
+        return {
+            "column": self.column,
+            "categories": self.dtype.categories.to_numpy(),
+            "ordered": bool(self.dtype.ordered),
+        }
+
+    def __setstate__(self, state):
+        from pandas import CategoricalDtype
+
+        self.column = state["column"]
+        self.dtype = CategoricalDtype(state["categories"], state["ordered"])
 
     @property
     def are_numbers(self):
@@ -76,8 +90,8 @@ def coded(X, labels, handle_unknown):
     if any(names.get(i) != known.column for i, known in labels.items()):
         return X  # of which scikit-learn's check of names complains
     X = X.copy(deep=False)
-    for i, (name, dtype) in labels.items():
-        column = X.iloc[:, i]
+    for i, known in labels.items():
+        name, dtype, column = known.column, known.dtype, X.iloc[:, i]
         codes = dtype.categories.get_indexer(column)
         is_unknown = (codes < 0) & column.notna().to_numpy()
         if is_unknown.any() and handle_unknown == "error":

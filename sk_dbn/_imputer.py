@@ -17,13 +17,14 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from sk_dbn._names import Names, SuggestsNames
+from sk_dbn._persistence import Stored
 from sk_dbn._rbm_stack import BernoulliRBMStack
 from sk_dbn._sampling import STRATEGIES, check_completion
 
 SEEDS = np.iinfo(np.int32).max
 
 
-class RBMImputer(OneToOneFeatureMixin, TransformerMixin, SuggestsNames, BaseEstimator):
+class RBMImputer(OneToOneFeatureMixin, TransformerMixin, SuggestsNames, Stored, BaseEstimator):
     """Imputation of missing values by a restricted Boltzmann machine (RBM).
 
     An RBM learns the joint distribution of all features from samples whose missing values are

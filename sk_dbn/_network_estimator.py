@@ -18,6 +18,7 @@ from sk_dbn._frames import coded, labels_of
 from sk_dbn._input import numeric_dtype, of_validation, read_input_again
 from sk_dbn._names import SuggestsNames
 from sk_dbn._network_parameters import NetworkParameters
+from sk_dbn._persistence import Stored
 from sk_dbn._pretraining import (
     WRAPPERS,
     check_pretrainable,
@@ -66,7 +67,7 @@ CHANGED_BY_TRAINING = (
 )
 
 
-class BaseDeepNetwork(NetworkParameters, SuggestsNames, BaseEstimator, metaclass=ABCMeta):
+class BaseDeepNetwork(NetworkParameters, SuggestsNames, Stored, BaseEstimator, metaclass=ABCMeta):
     """Base class of the estimators that train a network by backpropagation."""
 
     _perfect_score = 1.0  # of predictions without any error
@@ -725,6 +726,16 @@ class BaseDeepNetwork(NetworkParameters, SuggestsNames, BaseEstimator, metaclass
         if X.dtype == np.float64:
             dtype = np.result_type(dtype, self._training_dtype)
         return self._network.astype(dtype)
+
+    def _check_stored(self):
+        network = vars(self).get("_network")
+        if network is None:
+            return
+        visible = self._visible
+        n_inputs = self.n_features_in_ if visible is None else visible.n_units
+        n_features = n_inputs if visible is None else len(visible.first_unit) - 1
+        if (n_features, n_inputs) != (self.n_features_in_, network.units[0]):
+            raise ValueError(f"the stored parts of this {type(self).__name__} do not fit together.")
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

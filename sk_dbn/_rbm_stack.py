@@ -20,6 +20,7 @@ from sk_dbn._categories import KINDS, known_categories
 from sk_dbn._frames import coded, labels_of, with_labels
 from sk_dbn._input import check_real, numeric_dtype, read_codes, read_input, read_input_again
 from sk_dbn._names import Names, SuggestsNames
+from sk_dbn._persistence import Stored
 from sk_dbn._progress import Progress
 from sk_dbn._publishing import EpochCounts, StackListener
 from sk_dbn._sampling import SamplingMixin
@@ -39,7 +40,12 @@ OWN_SCALING = "scale X before, for example with StandardScaler, and fit again"
 
 
 class BernoulliRBMStack(
-    SamplingMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, SuggestsNames, BaseEstimator
+    SamplingMixin,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    SuggestsNames,
+    Stored,
+    BaseEstimator,
 ):
     """A stack of restricted Boltzmann machines (RBMs), each trained on the layer below it.
 
@@ -725,6 +731,23 @@ class BernoulliRBMStack(
         """Means of the visible units in the units of the training data."""
         v = self._stack.astype(H.dtype).means_down(H)
         return self._visible.to_data(v).astype(self._stack.theta.dtype, copy=False)
+
+    def __getstate__(self):
+        state = super().__getstate__()
+        if "_importances" in state:
+            state["_importances"] = None, None  # computed again when needed
+        return state
+
+    def _check_stored(self):
+        stack = vars(self).get("_stack")
+        if stack is None:
+            return
+        visible, n_units = self._visible, stack.units[0]
+        if not (
+            visible.n_units == n_units == len(self._means) == self._background.shape[1]
+            and len(visible.first_unit) - 1 == self.n_features_in_
+        ):
+            raise ValueError("the stored parts of this BernoulliRBMStack do not fit together.")
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -13,6 +13,20 @@ FIRST_CALL = 2e9  # floating-point operations of the first call, on any processo
 LARGEST_BLOCK = 4e9  # floating-point operations of rows that go through the layers together
 
 
+def are_sizes(units):
+    """Whether an array has the numbers of units of at least two layers.
+
+    Parameters
+    ----------
+    units : ndarray
+
+    Returns
+    -------
+    bool
+    """
+    return units.dtype == np.int64 and units.ndim == 1 and len(units) > 1 and units.min() > 0
+
+
 def shared_work(layers, n_rows):
     """Floating-point operations of some rows that threads can share: none if they are few."""
     work = _work(layers)

@@ -5,7 +5,7 @@ import numpy as np
 from sk_dbn.kernels.activations import ACTIVATIONS, OUTPUT_ACTIVATIONS
 from sk_dbn.kernels.feed_forward import Layers
 from sk_dbn.models.data import arrays_for_kernels
-from sk_dbn.models.forward import forward
+from sk_dbn.models.forward import are_sizes, forward
 
 TABLES = ACTIVATIONS, OUTPUT_ACTIVATIONS
 
@@ -53,15 +53,19 @@ class Network:
 
     def __init__(self, units, activations, out_activation, dtype, shortcut=False):
         self.shortcut = bool(shortcut)
-        self.branch = branch_factor(len(activations)) if shortcut else 0.0
         self.units = np.array(units, dtype=np.int64)
         codes = [ACTIVATIONS[name] for name in activations]
         self.codes = np.array([*codes, OUTPUT_ACTIVATIONS[out_activation]])
+        self._adopt(np.zeros(self._lay_out(), dtype))
+
+    def _lay_out(self):
+        """Find where each layer's parameters begin; return their number."""
+        self.branch = branch_factor(len(self.codes) - 1) if self.shortcut else 0.0
         fan_in, fan_out = self.units[:-1], self.units[1:]
         ends = np.cumsum(np.column_stack([fan_in * fan_out, fan_out]).ravel())
         starts = np.r_[0, ends[:-1]]
         self._weights_at, self._biases_at = starts[::2].copy(), starts[1::2].copy()
-        self._adopt(np.zeros(ends[-1], dtype))
+        return ends[-1]
 
     def _adopt(self, theta):
         """Make theta the parameters; coefs and intercepts become views of it."""
@@ -74,12 +78,19 @@ class Network:
             self.intercepts.append(theta[b : b + q])
 
     def __getstate__(self):
-        state = self.__dict__.copy()
-        del state["coefs"], state["intercepts"]  # views, rebuilt from theta
-        return state
+        return {name: getattr(self, name) for name in ("units", "codes", "shortcut", "theta")}
 
     def __setstate__(self, state):
         self.__dict__.update(arrays_for_kernels(state))
+        hidden, out = (list(table.values()) for table in TABLES)
+        if not (
+            are_sizes(self.units)
+            and self.codes.shape == (len(self.units) - 1,)
+            and np.isin(self.codes[:-1], hidden).all()
+            and self.codes[-1] in out
+            and self.theta.shape == (self._lay_out(),)
+        ):
+            raise ValueError("the stored parameters and layers of a network do not fit together.")
         self._adopt(self.theta)
 
     @property
@@ -95,8 +106,7 @@ class Network:
 
     def replaced(self, name, arrays):
         """A copy with other weights (`coefs`) or biases (`intercepts`)."""
-        copy = object.__new__(Network)
-        copy.__setstate__({**self.__getstate__(), "theta": self.theta.copy()})
+        copy = self.with_parameters(self.theta.copy())
         for mine, given in zip(getattr(copy, name), arrays, strict=True):
             mine[:] = given
         return copy
@@ -147,9 +157,10 @@ class Network:
 
     def with_parameters(self, theta):
         """A network with the same layers and other parameters, which are not copied."""
-        copy = object.__new__(Network)
-        copy.__setstate__({**self.__getstate__(), "theta": theta})
-        return copy
+        twin = object.__new__(Network)
+        vars(twin).update(vars(self))
+        twin._adopt(theta)
+        return twin
 
     def outputs(self, run, data, n_layers=None, rows=None):
         """The activations of a layer for every row.

@@ -56,6 +56,22 @@ def squared_distances(a, b):
     return (gap**2).sum(axis=1)
 
 
+def has_moments(code):
+    """Whether an optimiser keeps first moments of gradients, and second ones.
+
+    Parameters
+    ----------
+    code : int
+        See ``kernels.optimisers``.
+
+    Returns
+    -------
+    first, second : bool
+    """
+    of_second_only = SOLVERS["rmsprop"], SOLVERS["adagrad"]
+    return code not in (NO_STEP, *of_second_only), code not in (NO_STEP, SOLVERS["sgd"])
+
+
 class OptimiserState:
     """The state of an optimiser between updates.
 
@@ -90,10 +106,10 @@ class OptimiserState:
         **bounds,
     ):
         size, dtype = network.theta.size, network.theta.dtype
-        has_first = solver not in (None, "rmsprop", "adagrad")
-        has_second = solver not in (None, "sgd")
+        code = NO_STEP if solver is None else SOLVERS[solver]
+        has_first, has_second = has_moments(code)
         self.kernel_state = Optimiser(
-            code=NO_STEP if solver is None else SOLVERS[solver],
+            code=code,
             first=np.zeros(size if has_first else 0, dtype),
             second=np.zeros(size if has_second else 0, dtype),
             state=np.ones(1),
@@ -137,9 +153,17 @@ class OptimiserState:
             factors=factors.astype(float),
         )
 
+    def __getstate__(self):
+        return vars(self) | {"kernel_state": self.kernel_state._asdict()}
+
     def __setstate__(self, state):
         self.__dict__.update(state)
-        self.kernel_state = Optimiser(**arrays_for_kernels(self.kernel_state._asdict()))
+        self.kernel_state = Optimiser(**arrays_for_kernels(state["kernel_state"]))
+        code, first, second, step = self.kernel_state[:4]
+        sizes = tuple(has * self.n_parameters for has in has_moments(code))
+        known = code in SOLVERS.values() and first.dtype == second.dtype
+        if not known or (first.shape, second.shape, step.shape) != (*zip(sizes), (1,)):
+            raise ValueError("the stored arrays of an optimiser do not fit together.")
 
 
 @dataclass

@@ -9,10 +9,11 @@ from sk_dbn.kernels.pseudo_likelihood import pseudo_log_likelihood
 from sk_dbn.kernels.rbm import RBM, Parameters, RunningMeans
 from sk_dbn.kernels.units import FIRST_CATEGORY
 from sk_dbn.models.data import arrays_for_kernels
-from sk_dbn.models.forward import forward
+from sk_dbn.models.forward import are_sizes, forward
 from sk_dbn.models.pace import Pace
 from sk_dbn.models.threads import run_serial
 from sk_dbn.models.units import (
+    CODES,
     FORMULAS,
     UNIT_KINDS,
     code_of,
@@ -85,6 +86,19 @@ class Memory:
     def __setstate__(self, state):
         self.__dict__.update(arrays_for_kernels(state))
 
+    def fits(self, n_visible, n_hidden, n_variances, dtype):
+        """Whether all arrays have the shapes and the precision of such an RBM."""
+        new = Memory(n_visible, n_hidden, 0, dtype, n_variances)
+        new.keep_fast(bool(self.fast_W.size))
+        if self.chains is not None:
+            new.chains = np.zeros((max(len(self.chains), self.n_chains), n_hidden), dtype)
+        arrays = {name: x for name, x in vars(new).items() if isinstance(x, np.ndarray)}
+        mine = [getattr(self, name) for name in arrays]
+        return all(
+            isinstance(x, np.ndarray) and (x.shape, x.dtype) == (other.shape, other.dtype)
+            for x, other in zip(mine, arrays.values(), strict=True)
+        )
+
 
 class Stack:
     """RBMs whose weights and biases are views of one flat vector.
@@ -120,19 +134,22 @@ class Stack:
 
     def __init__(self, units, visible, hidden, seeds, dtype):
         self.units = np.array(units, dtype=np.int64)
-        n_layers = len(self.units) - 1
-        self.kinds = [code_of(visible)] + [UNIT_KINDS[hidden]] * n_layers
-        p, q = self.units[:-1], self.units[1:]
-        ends = np.cumsum(np.column_stack([p * q, q, p]).ravel())
-        n_variances = int(p[0]) if np.any(np.equal(self.kinds[0], IDENTITY)) else 0
-        starts = np.r_[0, ends[:-1]].reshape(n_layers, 3)
-        self._weights_at, self._hidden_at, self._visible_at = starts.T.copy()
-        sizes = zip(p, q, seeds, strict=True)
+        self.kinds = [code_of(visible)] + [UNIT_KINDS[hidden]] * self.n_layers
+        n_parameters, n_variances = self._lay_out()
+        sizes = zip(self.units[:-1], self.units[1:], seeds, strict=True)
         self.memories = [
             Memory(*args, dtype, 0 if layer else n_variances) for layer, args in enumerate(sizes)
         ]
-        self.reference = np.zeros(int(p[0]), dtype)
-        self._adopt(np.r_[np.zeros(ends[-1]), np.ones(n_variances)].astype(dtype))
+        self.reference = np.zeros(int(self.units[0]), dtype)
+        self._adopt(np.r_[np.zeros(n_parameters), np.ones(n_variances)].astype(dtype))
+
+    def _lay_out(self):
+        """Find where each RBM's parameters begin; return the number of these, and of variances."""
+        p, q = self.units[:-1], self.units[1:]
+        ends = np.cumsum(np.column_stack([p * q, q, p]).ravel())
+        starts = np.r_[0, ends[:-1]].reshape(self.n_layers, 3)
+        self._weights_at, self._hidden_at, self._visible_at = starts.T.copy()
+        return ends[-1], int(p[0]) if np.any(np.equal(self.kinds[0], IDENTITY)) else 0
 
     def _adopt(self, theta):
         """Make theta the parameters; the lists become views of it."""
@@ -146,14 +163,30 @@ class Stack:
         self.variance = theta[b + p :]
 
     def __getstate__(self):
-        state = self.__dict__.copy()
-        for views in ("coefs", "intercepts_hidden", "intercepts_visible", "variance"):
-            del state[views]  # rebuilt from theta
-        return state
+        names = "units", "kinds", "theta", "memories", "reference"
+        return {name: getattr(self, name) for name in names}
 
     def __setstate__(self, state):
         self.__dict__.update(arrays_for_kernels(state))
+        if not self._fits():
+            raise ValueError("the stored parameters and layers of a stack do not fit together.")
         self._adopt(self.theta)
+
+    def _fits(self):
+        """Whether what was stored belongs together; kernels do not check sizes."""
+        if not are_sizes(self.units):
+            return False
+        n_parameters, n_variances = self._lay_out()
+        variances, dtype = [n_variances] + [0] * (self.n_layers - 1), self.theta.dtype
+        layers = zip(self.memories, self.units[:-1], self.units[1:], variances, strict=True)
+        return (
+            self.theta.shape == (n_parameters + n_variances,)
+            and self.reference.shape == (self.units[0],)
+            and len(self.kinds) == len(self.units)
+            and np.shape(self.kinds[0]) in ((), (self.units[0],))
+            and np.isin(np.hstack(self.kinds), CODES).all()
+            and all(memory.fits(*sizes, dtype) for memory, *sizes in layers)
+        )
 
     @property
     def n_layers(self):
@@ -197,8 +230,13 @@ class Stack:
         """The same parameters in another precision; itself when that is the present one."""
         if self.theta.dtype == dtype:
             return self
+        return self._with(self.theta.astype(dtype))
+
+    def _with(self, theta):
+        """A stack with other parameters; the rest is shared."""
         twin = object.__new__(Stack)
-        twin.__setstate__({**self.__getstate__(), "theta": self.theta.astype(dtype)})
+        vars(twin).update(vars(self))
+        twin._adopt(theta)
         return twin
 
     def replaced(self, name, arrays):
@@ -206,8 +244,7 @@ class Stack:
 
         What training remembers goes on in the copy.
         """
-        twin = object.__new__(Stack)
-        twin.__setstate__({**self.__getstate__(), "theta": self.theta.copy()})
+        twin = self._with(self.theta.copy())
         for mine, given in zip(getattr(twin, name), arrays, strict=True):
             mine[:] = given
         return twin

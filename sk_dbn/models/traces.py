@@ -141,6 +141,20 @@ class Recorder:
         self.n_epochs = 0
         self._epochs, self._rows = [], []
 
+    def __getstate__(self):
+        state = vars(self).copy()
+        rows = state.pop("_rows")
+        names = rows[0] if rows else ()
+        return state | {"table": {name: np.array([row[name] for row in rows]) for name in names}}
+
+    def __setstate__(self, state):
+        state = dict(state)
+        table = state.pop("table")
+        vars(self).update(state)
+        self._rows = [
+            dict(zip(table, row, strict=True)) for row in zip(*table.values(), strict=True)
+        ]
+
     @property
     def is_empty(self):
         """Whether there are no rows yet."""

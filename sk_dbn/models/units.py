@@ -11,11 +11,12 @@ import numpy as np
 from scipy.special import expit, ndtr, rel_entr, spence
 
 from sk_dbn.kernels.activations import IDENTITY, LOGISTIC, RELU, TANH
-from sk_dbn.kernels.units import FIRST_CATEGORY
+from sk_dbn.kernels.units import FIRST_CATEGORY, NEXT_CATEGORY
 
 VISIBLE_KINDS = {"bernoulli": LOGISTIC, "gaussian": IDENTITY}  # beside "categorical"
 HIDDEN_KINDS = {"logistic": LOGISTIC, "tanh": TANH, "relu": RELU}
 UNIT_KINDS = VISIBLE_KINDS | HIDDEN_KINDS
+CODES = [*set(UNIT_KINDS.values()), FIRST_CATEGORY, NEXT_CATEGORY]
 
 
 def rectified_mean(x):

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from sk_dbn.kernels.units import FIRST_CATEGORY, NEXT_CATEGORY
-from sk_dbn.models.data import Data
+from sk_dbn.models.data import Data, arrays_for_kernels
 from sk_dbn.models.units import VISIBLE_KINDS
 
 
@@ -39,6 +39,13 @@ class VisibleUnits:
     categories: tuple | None = None
     unstored: float = 0.0
     reference: np.ndarray | None = None
+
+    def __setstate__(self, state):
+        vars(self).update(arrays_for_kernels(state))
+        of_units = [self.gaussian, self.shift, self.scale, self.reference]
+        shapes = {x.shape for x in of_units if x is not None}
+        if shapes != {(int(self.first_unit[-1]),)} or self.gaussian.dtype != bool:
+            raise ValueError("the stored arrays of the visible units do not fit together.")
 
     @classmethod
     def suited_to(cls, kind, moments, categories=None, unstored=0.0):
