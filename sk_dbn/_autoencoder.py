@@ -491,8 +491,8 @@ class DBNAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseDeep
         kinds = kinds if isinstance(kinds, str) else kinds.tolist()
         return super()._stack_parameters(hidden, activation, samples) | {"visible": kinds}
 
-    def _initialise(self, samples):
-        super()._initialise(samples)
+    def _initialise(self, samples, callbacks):
+        super()._initialise(samples, callbacks)
         if self.pretrainer_ is not None:
             n_rows = rows_in_memory(self.n_features_in_)
             rows = evenly_spaced(samples.repeated(samples.order), n_rows)

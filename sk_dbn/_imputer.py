@@ -16,6 +16,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
+from sk_dbn._callbacks import CallbackSupportMixin, FitCallbacks
 from sk_dbn._names import Names, SuggestsNames
 from sk_dbn._persistence import Stored
 from sk_dbn._rbm_stack import BernoulliRBMStack
@@ -24,7 +25,14 @@ from sk_dbn._sampling import STRATEGIES, check_completion
 SEEDS = np.iinfo(np.int32).max
 
 
-class RBMImputer(OneToOneFeatureMixin, TransformerMixin, SuggestsNames, Stored, BaseEstimator):
+class RBMImputer(
+    OneToOneFeatureMixin,
+    TransformerMixin,
+    SuggestsNames,
+    Stored,
+    CallbackSupportMixin,
+    BaseEstimator,
+):
     """Imputation of missing values by a restricted Boltzmann machine (RBM).
 
     An RBM learns the joint distribution of all features from samples whose missing values are
@@ -170,7 +178,9 @@ class RBMImputer(OneToOneFeatureMixin, TransformerMixin, SuggestsNames, Stored, 
         stack = clone(stack).set_output(transform="default")
         if stack.random_state is None:
             stack.random_state = random.randint(SEEDS)
-        self.estimator_ = stack.fit(X)
+        callbacks = FitCallbacks(self, X, y, n_tasks=1)
+        with callbacks.other_fit("training", stack):
+            self.estimator_ = stack.fit(X)
         self.n_features_in_ = stack.n_features_in_
         vars(self).pop("feature_names_in_", None)  # of an earlier fit
         if hasattr(stack, "feature_names_in_"):
@@ -182,6 +192,7 @@ class RBMImputer(OneToOneFeatureMixin, TransformerMixin, SuggestsNames, Stored, 
         if self.add_indicator:
             self.indicator_ = MissingIndicator(sparse=False, error_on_new=False).fit(with_nan)
         self._seed, self.random_state_ = random.randint(SEEDS), random
+        callbacks.fit_ended()
         return self
 
     def transform(self, X):

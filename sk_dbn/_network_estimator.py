@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 from sk_dbn._architecture import check_continues, check_layers_fit
 from sk_dbn._assignment import assignable
 from sk_dbn._baseline import compare
+from sk_dbn._callbacks import CallbackSupportMixin, FitCallbacks
 from sk_dbn._categories import known_categories
 from sk_dbn._duration import EXTRA, MIN_SAMPLES, enough_epochs, split_by_target
 from sk_dbn._frames import coded, labels_of
@@ -67,7 +68,14 @@ CHANGED_BY_TRAINING = (
 )
 
 
-class BaseDeepNetwork(NetworkParameters, SuggestsNames, Stored, BaseEstimator, metaclass=ABCMeta):
+class BaseDeepNetwork(
+    NetworkParameters,
+    SuggestsNames,
+    Stored,
+    CallbackSupportMixin,
+    BaseEstimator,
+    metaclass=ABCMeta,
+):
     """Base class of the estimators that train a network by backpropagation."""
 
     _perfect_score = 1.0  # of predictions without any error
@@ -110,7 +118,8 @@ class BaseDeepNetwork(NetworkParameters, SuggestsNames, Stored, BaseEstimator, m
         self._check_solver()
         # No warnings of overflow: training checks whether the loss and the weights are finite.
         no_warnings = np.errstate(over="ignore", invalid="ignore")
-        compilation = announce_compilation(Progress(self.verbose, self).say)
+        progress, callbacks = Progress(self.verbose, self), FitCallbacks(self, X, y, sample_weight)
+        compilation = announce_compilation(progress.say)
         with compilation, transaction(self) as checkpoint, no_warnings:
             first = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
             if first or not incremental:
@@ -121,31 +130,34 @@ class BaseDeepNetwork(NetworkParameters, SuggestsNames, Stored, BaseEstimator, m
                 self._random_state = check_random_state(self.random_state)
             self._watch_previous(checkpoint, first, incremental)
             if first:
-                self._initialise(samples)  # a stack calls `threads` itself
+                self._initialise(samples, callbacks)  # a stack calls `threads` itself
                 self._warn_of_no_pretraining()
             if self._visible is not None and (not first or isinstance(self.pretrainer, WRAPPERS)):
                 self._warn_of_clipping(samples.data, samples.order)
             check_continues(self)
             with threads(self.n_jobs) as run:
-                self._train(run, samples, X_val, y_val, first, incremental, checkpoint)
+                listeners = [NetworkListener(self, checkpoint), progress, *callbacks.listeners]
+                self._train(run, samples, X_val, y_val, first, incremental, checkpoint, listeners)
+            callbacks.fit_ended()
         return self
 
-    def _train(self, run, samples, X_val, y_val, first, incremental, checkpoint):
+    def _train(self, run, samples, X_val, y_val, first, incremental, checkpoint, listeners):
         """Train the present network."""
         train, validation = self._training_sets(run, samples, X_val, y_val)
         if first:
             self._note_scales(samples, train)
         self._resolve_automatic(len(train.order), incremental)
-        self._choose_max_iter(run, train, validation, first, incremental)
+        others = listeners[1:]  # of tasks that do not set the fitted attributes
+        self._choose_max_iter(run, train, validation, first, incremental, others)
         if first and not incremental:
-            self._train_output_layer(run, self._network, train)
+            self._train_output_layer(run, self._network, train, others)
         self._start_trace(run, train, self.batch_size_, first, samples.data)
         self._start_validation(validation)
         self._baseline = None  # until training is over
         if self.solver == "lbfgs":
-            self._fit_lbfgs(run, train, validation, checkpoint)
+            self._fit_lbfgs(run, train, validation, checkpoint, listeners)
         else:
-            self._fit_minibatches(run, train, validation, checkpoint, incremental)
+            self._fit_minibatches(run, train, validation, checkpoint, incremental, listeners)
         self._baseline = compare(self, run, train, samples.y, validation, incremental)
 
     def _read_samples(self, run, X, y, sample_weight, first, incremental, classes):
@@ -177,13 +189,13 @@ class BaseDeepNetwork(NetworkParameters, SuggestsNames, Stored, BaseEstimator, m
         """The factor of each sample's loss by class_weight, or None."""
         return None
 
-    def _initialise(self, samples):
+    def _initialise(self, samples, callbacks):
         """Make a network with first weights, pre-trained if `pretrainer` asks for it."""
         hidden, activations = self._hidden_layers()
         stack = self._make_stack(*self._pretrained_layers(), samples)
         self._choose_output(stack, samples)
         if stack is not None and not isinstance(self.pretrainer, WRAPPERS):
-            self._pretrain(stack, samples)
+            self._pretrain(stack, samples, callbacks)
         n_inputs = samples.data.shape[1] if stack is None else len(stack.coefs_[0])
         units = [n_inputs, *hidden, self._n_output_units]
         check_layers_fit(self.hidden_layer_sizes, units, 4 * np.dtype(self.dtype).itemsize)
@@ -268,7 +280,7 @@ class BaseDeepNetwork(NetworkParameters, SuggestsNames, Stored, BaseEstimator, m
         sizes = tuple(hidden)
         return {"hidden_layer_sizes": sizes, "activation": activation, "dtype": self.dtype}
 
-    def _pretrain(self, stack, samples):
+    def _pretrain(self, stack, samples, callbacks):
         """Train the stack on all samples, labelled or not."""
         if stack.random_state is None:
             if stack.memory is not None and self.random_state is None:
@@ -279,7 +291,8 @@ class BaseDeepNetwork(NetworkParameters, SuggestsNames, Stored, BaseEstimator, m
         if hasattr(self, "feature_names_in_"):
             stack.feature_names_in_ = self.feature_names_in_  # for its warnings
         stack._category_labels = self._category_labels
-        stack._fit_rows(samples.data, samples.repeated(samples.order))
+        with callbacks.other_fit("pre-training", stack):
+            stack._pretrain(samples.data, samples.repeated(samples.order))
 
     def _set_weights(self, network, stack, init, activations):
         """Set the first weights: those of the stack, or random ones by `init`."""
@@ -445,7 +458,7 @@ class BaseDeepNetwork(NetworkParameters, SuggestsNames, Stored, BaseEstimator, m
         if validation is not None and self.best_validation_score_ is None:
             self.best_validation_score_ = -np.inf
 
-    def _choose_max_iter(self, run, train, validation, first, incremental):
+    def _choose_max_iter(self, run, train, validation, first, incremental, listeners):
         """Set `max_iter_`; 'refit' first trains a copy on a part of the samples."""
         self.max_iter_, self.held_out_loss_curve_ = self.max_iter, None
         if self.early_stopping != "refit" or incremental or self.solver == "lbfgs":
@@ -458,30 +471,30 @@ class BaseDeepNetwork(NetworkParameters, SuggestsNames, Stored, BaseEstimator, m
             extra = EXTRA
         else:  # too few samples, or the network has been trained on them
             return
-        losses, rates = self._first_pass(run, train, held_out, first)
+        losses, rates = self._first_pass(run, train, held_out, first, listeners)
         if np.isfinite(losses).all():  # otherwise training will diverge and warn
             is_planned = self.learning_rate_ in PLANNED
             self.max_iter_ = enough_epochs(losses, rates, extra, is_planned)
         self.held_out_loss_curve_ = losses
 
-    def _first_pass(self, run, train, held_out, first):
+    def _first_pass(self, run, train, held_out, first, listeners):
         """Train a copy of the network; return the held-out loss and mean rate of each epoch."""
         network = self._trained.with_parameters(self._trained.theta.copy())
         if first:
-            self._train_output_layer(run, network, train)
+            self._train_output_layer(run, network, train, listeners)
         schedule = self._new_schedule()
         self._check_warmup(schedule)
         training = self._new_training(network, train, self._new_optimiser(network))
         parts = run, training, self._orders(train), schedule, self.max_iter
         task = FirstPass(held_out, *parts)
-        loop.train(task, [Progress(self.verbose, self)])
+        loop.train(task, listeners)
         return task.losses, task.rates
 
-    def _train_output_layer(self, run, network, train):
+    def _train_output_layer(self, run, network, train, listeners):
         """Train the output layer of a pre-trained network, if it is to be trained first."""
         if self.output_layer_first and self._is_fine_tuned:
             alpha = float(self.output_layer_first)
-            task = train_output_layer(run, network, train, alpha, [Progress(self.verbose, self)])
+            task = train_output_layer(run, network, train, alpha, listeners)
             if task.divergence is not None or not task.result.success:
                 warnings.warn(
                     "the output layer did not converge, which output_layer_first trains first; "
@@ -540,7 +553,7 @@ class BaseDeepNetwork(NetworkParameters, SuggestsNames, Stored, BaseEstimator, m
             dropout = dropout[1], 0.0
         return Training(network, train, optimiser, self.batch_size_, dropout)
 
-    def _fit_minibatches(self, run, train, validation, checkpoint, incremental):
+    def _fit_minibatches(self, run, train, validation, checkpoint, incremental, listeners):
         """Epoch after epoch until the loss or the score no longer improves."""
         self._start_optimiser(incremental)
         training = self._new_training(self._trained, train, self._optimiser)
@@ -559,15 +572,15 @@ class BaseDeepNetwork(NetworkParameters, SuggestsNames, Stored, BaseEstimator, m
             n_before=len(self.loss_curve_) if incremental else None,
         )
         self.n_iter_ = 0
-        loop.train(task, self._listeners(checkpoint))
+        loop.train(task, listeners)
         if task.divergence is not None:
             self._warn_of_divergence(*task.divergence)
         elif not (incremental or task.has_converged or task.is_stopped):
             self._warn_of_too_few_epochs()
 
-    def _listeners(self, checkpoint):
-        """Who is told of each epoch; its attributes are set first."""
-        return [NetworkListener(self, checkpoint), Progress(self.verbose, self)]
+    def _copied_model(self):
+        """The attributes with which a copy predicts as the network now does."""
+        return {"_network": self._network.with_parameters(self._network.theta.copy())}
 
     def _watch(self, checkpoint, *names):
         """Have the checkpoint restore these attributes if training fails or is interrupted."""
@@ -633,7 +646,7 @@ class BaseDeepNetwork(NetworkParameters, SuggestsNames, Stored, BaseEstimator, m
             ConvergenceWarning,
         )
 
-    def _fit_lbfgs(self, run, train, validation, checkpoint):
+    def _fit_lbfgs(self, run, train, validation, checkpoint, listeners):
         """Minimise the loss over all samples by L-BFGS-B."""
         network = self._trained.astype(train.data.dtype)
         objective = LbfgsObjective(run, network, train, self.alpha, self._recorder)
@@ -641,7 +654,7 @@ class BaseDeepNetwork(NetworkParameters, SuggestsNames, Stored, BaseEstimator, m
         self.n_iter_, self._optimiser = 0, None  # which does not belong to what follows
         limits = self.max_iter, self.max_fun, self.tol
         task = LbfgsTask(objective, self._trained, *limits, validation, checkpoint, self.t_)
-        task.train(self._listeners(checkpoint))
+        task.train(listeners)
         if task.divergence is not None:
             self._warn_of_divergence(*task.divergence)
             return

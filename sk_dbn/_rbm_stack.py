@@ -1,5 +1,6 @@
 """A stack of restricted Boltzmann machines as a scikit-learn transformer."""
 
+import copy
 import os
 from numbers import Integral, Real
 
@@ -16,6 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sk_dbn._architecture import PRECISIONS, real_array
 from sk_dbn._assignment import assignable, derived
+from sk_dbn._callbacks import CallbackSupportMixin, FitCallbacks, with_callbacks
 from sk_dbn._categories import KINDS, known_categories
 from sk_dbn._frames import coded, labels_of, with_labels
 from sk_dbn._input import check_real, numeric_dtype, read_codes, read_input, read_input_again
@@ -45,6 +47,7 @@ class BernoulliRBMStack(
     TransformerMixin,
     SuggestsNames,
     Stored,
+    CallbackSupportMixin,
     BaseEstimator,
 ):
     """A stack of restricted Boltzmann machines (RBMs), each trained on the layer below it.
@@ -465,8 +468,10 @@ class BernoulliRBMStack(
         self : BernoulliRBMStack
             The fitted stack.
         """
+        callbacks = FitCallbacks(self, X, y, n_tasks=np.size(self.hidden_layer_sizes))
         with transaction(self) as checkpoint:
-            self._fit_rows(self._data(self._read(X, reset=True)), checkpoint=checkpoint)
+            data = self._data(self._read(X, reset=True))
+            self._fit_rows(data, checkpoint=checkpoint, callbacks=callbacks)
         warn_of_features(self)
         return self
 
@@ -491,9 +496,10 @@ class BernoulliRBMStack(
             The fitted stack.
         """
         self._validate_params()  # the decorator does so only before the first fit
+        callbacks = FitCallbacks(self, X, y, n_tasks=np.size(self.hidden_layer_sizes))
         with transaction(self) as checkpoint:
-            X = self._read(X, reset=not hasattr(self, "coefs_"))
-            self._fit_rows(self._data(X), partial=True, checkpoint=checkpoint)
+            data = self._data(self._read(X, reset=not hasattr(self, "coefs_")))
+            self._fit_rows(data, partial=True, checkpoint=checkpoint, callbacks=callbacks)
         return self
 
     def transform(self, X):
@@ -663,7 +669,13 @@ class BernoulliRBMStack(
         """Validated X for a model of the stack's precision."""
         return Data(X, self.dtype, unstored=unstored_value(self))
 
-    def _fit_rows(self, plain, order=None, *, partial=False, checkpoint=None):
+    @with_callbacks
+    def _pretrain(self, plain, order):
+        """Fit as a part of a network, which has validated the data and the parameters."""
+        callbacks = FitCallbacks(self, plain.X, n_tasks=np.size(self.hidden_layer_sizes))
+        self._fit_rows(plain, order, callbacks=callbacks)
+
+    def _fit_rows(self, plain, order=None, *, partial=False, checkpoint=None, callbacks):
         """Train on the rows of a validated matrix, with validated parameters.
 
         Parameters
@@ -678,6 +690,8 @@ class BernoulliRBMStack(
         checkpoint : Checkpoint, default=None
             The caller's, which keeps each complete epoch for Ctrl-C. None: Ctrl-C discards the
             stack.
+        callbacks : FitCallbacks
+            Those of this fit.
         """
         call = StackFit(self, plain, order, partial)
         cache = layer_cache_of(self, call.continues or partial)
@@ -690,8 +704,10 @@ class BernoulliRBMStack(
                 self._input_scales = call.scales
             if checkpoint is not None:
                 checkpoint.watch(*training.changing)
-            training.train([StackListener(self, training, checkpoint), progress], cache)
+            listener = StackListener(self, training, checkpoint)
+            training.train([listener, progress, *callbacks.listeners], cache)
             self._publish(training)
+        callbacks.fit_ended()
 
     def _publish(self, training):
         """Set the fitted attributes."""
@@ -709,6 +725,10 @@ class BernoulliRBMStack(
         self.n_layers_ = stack.n_layers
         before = training.n_before or [0] * stack.n_layers
         self.n_iter_ = EpochCounts(map(sum, zip(before, training.n_iter, strict=True)))
+
+    def _copied_model(self):
+        """The attributes with which a copy transforms as the stack now does, if it is fitted."""
+        return {"_stack": copy.deepcopy(self._stack)} if hasattr(self, "_stack") else None
 
     @property
     def gradient_trace_(self):

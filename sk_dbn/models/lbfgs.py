@@ -102,7 +102,8 @@ class LbfgsTask:
     result : scipy.optimize.OptimizeResult
     """
 
-    name, n_before, message, is_reset = "iteration", 0, None, False
+    stage, unit, name = "training", "iteration", "iteration"
+    is_preparation, n_before, message, is_reset = False, 0, None, False
 
     def __init__(self, objective, network, max_iter, max_fun, tol, validation, checkpoint, n_seen):
         self.objective, self.network, self.theta = objective, network, network.theta
@@ -128,7 +129,8 @@ class LbfgsTask:
                 self.is_stopped = tell(listeners, "epoch_ended", self)
                 if self.is_stopped:
                     raise StopIteration
-                tell(listeners, "epoch_began", self)
+                if self.n_iter < self.n_epochs:
+                    tell(listeners, "epoch_began", self)
 
         self.result = scipy.optimize.minimize(
             self.objective,
@@ -190,7 +192,8 @@ def train_output_layer(run, network, training_set, alpha, listeners):
     trained = layer.astype(samples.data.dtype)
     objective = LbfgsObjective(run, trained, samples, alpha, None)
     task = LbfgsTask(objective, layer, *OUTPUT_LAYER_LIMITS, None, before, 0)
-    task.name = "output layer, iteration"
+    task.stage, task.is_preparation = "output layer", True
+    task.name = f"{task.stage}, {task.unit}"
     task.train(listeners)
     return task
 

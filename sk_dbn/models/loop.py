@@ -6,9 +6,11 @@ import numpy as np
 class Listener:
     """Receives the events of a task: the training of a network or of one layer of a stack.
 
-    A task has a `name`, such as "epoch" or "layer 2 of 3, epoch"; `n_epochs`, the maximum number
-    of epochs, or None if unknown; `n_iter`, the number of complete epochs; `n_before`, those of
-    previous calls; `measures`, a dict of the last epoch's results; and `message`, a str or None.
+    A task has a `name`, such as "epoch" or "layer 2 of 3, epoch"; a `stage`, such as "training" or
+    "layer", and the `unit` of its progress, "epoch" or "iteration"; `is_preparation`, whether it
+    does not train what the estimator predicts with; `n_epochs`, the maximum number of epochs, or
+    None if unknown; `n_iter`, the number of complete epochs; `n_before`, those of previous calls;
+    `measures`, a dict of the last epoch's results; and `message`, a str or None.
     The methods are called in the thread of the fit. If they raise an error, the fit fails, and the
     estimator is as before; no method is called after that.
     """

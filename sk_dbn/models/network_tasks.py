@@ -120,7 +120,8 @@ class NetworkTask:
         Maximum number of epochs.
     """
 
-    name, n_before, message = "epoch", 0, None
+    stage, unit, name = "training", "epoch", "epoch"
+    is_preparation, n_before, message = False, 0, None
 
     def __init__(self, run, training, orders, schedule, n_epochs):
         self.run, self.training, self.orders = run, training, orders
@@ -157,7 +158,7 @@ class FirstPass(NetworkTask):
         Loss of the held-out samples and mean learning rate, for each epoch.
     """
 
-    name = "held-out samples, epoch"
+    stage, name, is_preparation = "held-out samples", "held-out samples, epoch", True
 
     def __init__(self, held_out, *task):
         super().__init__(*task)

@@ -164,12 +164,12 @@ class RBMTask:
         Whether that was seen at the end of an epoch, which then is not counted.
     """
 
-    message = None
+    stage, unit, is_preparation, message = "layer", "epoch", False, None
 
     def __init__(self, whole, layer):
         self.whole, self.layer = whole, layer
         self.place = f"layer {layer + 1} of {whole.stack.n_layers}"
-        self.name = f"{self.place}, epoch"
+        self.name = f"{self.place}, {self.unit}"
         self.schedule = Annealing(whole.max_iters[layer], whole.stopping.annealing)
         self.n_epochs = self.schedule.max_iter if whole.n_before is None else None
         self.n_before = 0 if whole.n_before is None else whole.n_before[layer]
