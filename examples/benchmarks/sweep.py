@@ -201,7 +201,9 @@ def measure(kind, shape, seconds, n_repeats):
     for name in NAMES:
         epoch = (first[name, n_first] - first[name, 1]) / (n_first - 1)
         epoch = max(epoch, 0.1 * first[name, n_first] / n_first)  # against noise
-        n_epochs[name] = 1 + min(max(1, round(seconds / epoch)), MAX_EPOCHS)
+        # As long as the rest of a fit too, whose noise would otherwise hide the epochs.
+        longer = max(seconds, first[name, 1] - epoch)
+        n_epochs[name] = 1 + min(max(1, round(longer / epoch)), MAX_EPOCHS)
     runs = {(name, 1): once[name] for name in NAMES}
     runs |= {(name, "several"): runs_of(n_epochs[name])[name] for name in NAMES}
     times = best_times(runs | {"product": numpy_product(shape.dtype)}, n_repeats)
