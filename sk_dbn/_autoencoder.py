@@ -134,7 +134,9 @@ class DBNAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseDeep
           features are 'bernoulli';
         - 'auto': 'log_loss' if all features are 'bernoulli', otherwise 'squared_error'.
 
-    trace, dtype, n_jobs : as in NetworkParameters
+    checkpoint, checkpoint_interval, trace : as in NetworkParameters
+
+    dtype, n_jobs : as in NetworkParameters
 
     Attributes
     ----------
@@ -241,6 +243,8 @@ class DBNAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseDeep
         shortcut=False,
         visible="auto",
         loss="auto",
+        checkpoint=None,
+        checkpoint_interval=60.0,
         trace="epoch",
         dtype="float32",
         n_jobs=None,
@@ -280,6 +284,8 @@ class DBNAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseDeep
         self.shortcut = shortcut
         self.visible = visible
         self.loss = loss
+        self.checkpoint = checkpoint
+        self.checkpoint_interval = checkpoint_interval
         self.trace = trace
         self.dtype = dtype
         self.n_jobs = n_jobs
@@ -491,8 +497,8 @@ class DBNAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseDeep
         kinds = kinds if isinstance(kinds, str) else kinds.tolist()
         return super()._stack_parameters(hidden, activation, samples) | {"visible": kinds}
 
-    def _initialise(self, samples, callbacks):
-        super()._initialise(samples, callbacks)
+    def _initialise(self, samples, callbacks, files):
+        super()._initialise(samples, callbacks, files)
         if self.pretrainer_ is not None:
             n_rows = rows_in_memory(self.n_features_in_)
             rows = evenly_spaced(samples.repeated(samples.order), n_rows)

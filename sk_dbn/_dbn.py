@@ -95,7 +95,9 @@ class DBNClassifier(
         more other labels, all non-negative. NaN and None in y are an error: replace them by such
         a label.
 
-    trace, dtype, n_jobs : as in NetworkParameters
+    checkpoint, checkpoint_interval, trace : as in NetworkParameters
+
+    dtype, n_jobs : as in NetworkParameters
 
     Attributes
     ----------
@@ -199,6 +201,8 @@ class DBNClassifier(
         class_weight=None,
         label_smoothing=0.05,
         unlabeled=None,
+        checkpoint=None,
+        checkpoint_interval=60.0,
         trace="epoch",
         dtype="float32",
         n_jobs=None,
@@ -240,6 +244,8 @@ class DBNClassifier(
         self.class_weight = class_weight
         self.label_smoothing = label_smoothing
         self.unlabeled = unlabeled
+        self.checkpoint = checkpoint
+        self.checkpoint_interval = checkpoint_interval
         self.trace = trace
         self.dtype = dtype
         self.n_jobs = n_jobs

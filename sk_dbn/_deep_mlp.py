@@ -83,7 +83,9 @@ class DeepMLPRegressor(RegressorMixin, BaseDeepNetwork):
     delta : float, default=1.0
         The error at which ``loss='huber'`` changes from quadratic to linear, in units of y.
 
-    trace, dtype, n_jobs : as in NetworkParameters
+    checkpoint, checkpoint_interval, trace : as in NetworkParameters
+
+    dtype, n_jobs : as in NetworkParameters
 
     Attributes
     ----------
@@ -185,6 +187,8 @@ class DeepMLPRegressor(RegressorMixin, BaseDeepNetwork):
         loss="squared_error",
         quantile=None,
         delta=1.0,
+        checkpoint=None,
+        checkpoint_interval=60.0,
         trace="epoch",
         dtype="float32",
         n_jobs=None,
@@ -226,6 +230,8 @@ class DeepMLPRegressor(RegressorMixin, BaseDeepNetwork):
         self.loss = loss
         self.quantile = quantile
         self.delta = delta
+        self.checkpoint = checkpoint
+        self.checkpoint_interval = checkpoint_interval
         self.trace = trace
         self.dtype = dtype
         self.n_jobs = n_jobs

@@ -14,6 +14,8 @@ from sk_dbn._assignment import assignable
 from sk_dbn._baseline import compare
 from sk_dbn._callbacks import CallbackSupportMixin, FitCallbacks
 from sk_dbn._categories import known_categories
+from sk_dbn._checkpoint import training_files
+from sk_dbn._convergence import warn_of_divergence, warn_of_lbfgs, warn_of_too_few_epochs
 from sk_dbn._duration import EXTRA, MIN_SAMPLES, enough_epochs, split_by_target
 from sk_dbn._frames import coded, labels_of
 from sk_dbn._input import numeric_dtype, of_validation, read_input_again
@@ -22,6 +24,7 @@ from sk_dbn._network_parameters import NetworkParameters
 from sk_dbn._persistence import Stored
 from sk_dbn._pretraining import (
     WRAPPERS,
+    check_no_checkpoint,
     check_pretrainable,
     is_pretrainable,
     reads_missing,
@@ -42,7 +45,7 @@ from sk_dbn.models.data import Data
 from sk_dbn.models.divergence import DivergenceCheck
 from sk_dbn.models.forward import shared_work
 from sk_dbn.models.initialisers import initial_weights
-from sk_dbn.models.lbfgs import LbfgsObjective, LbfgsTask, is_steep, train_output_layer
+from sk_dbn.models.lbfgs import LbfgsObjective, LbfgsTask, train_output_layer
 from sk_dbn.models.loop import Patience
 from sk_dbn.models.network import Network
 from sk_dbn.models.network_tasks import FineTuning, FirstPass, Validation
@@ -129,17 +132,33 @@ class BaseDeepNetwork(
             if first or not incremental:
                 self._random_state = check_random_state(self.random_state)
             self._watch_previous(checkpoint, first, incremental)
+            files = self._training_files(samples, X_val, y_val, first, incremental)
+            listeners = [*files, NetworkListener(self, checkpoint), progress, *callbacks.listeners]
             if first:
-                self._initialise(samples, callbacks)  # a stack calls `threads` itself
+                self._initialise(samples, callbacks, files)  # a stack calls `threads` itself
                 self._warn_of_no_pretraining()
             if self._visible is not None and (not first or isinstance(self.pretrainer, WRAPPERS)):
                 self._warn_of_clipping(samples.data, samples.order)
             check_continues(self)
             with threads(self.n_jobs) as run:
-                listeners = [NetworkListener(self, checkpoint), progress, *callbacks.listeners]
                 self._train(run, samples, X_val, y_val, first, incremental, checkpoint, listeners)
             callbacks.fit_ended()
+        for file in files:
+            file.remove()
         return self
+
+    def _training_files(self, samples, X_val, y_val, first, incremental):
+        """The file of the parameter `checkpoint`, in a list."""
+        if incremental:
+            return []
+        content = {
+            "X": samples.data.digest(samples.repeated(samples.order)),
+            "y": (samples.targets, samples.labelled),
+            "sample_weight": samples.weight,
+            "validation samples": (X_val, y_val),
+            "first weights": None if first else self._network.theta,
+        }
+        return training_files(self, self._random_state, **content)
 
     def _train(self, run, samples, X_val, y_val, first, incremental, checkpoint, listeners):
         """Train the present network."""
@@ -147,10 +166,9 @@ class BaseDeepNetwork(
         if first:
             self._note_scales(samples, train)
         self._resolve_automatic(len(train.order), incremental)
-        others = listeners[1:]  # of tasks that do not set the fitted attributes
-        self._choose_max_iter(run, train, validation, first, incremental, others)
+        self._choose_max_iter(run, train, validation, first, incremental, listeners)
         if first and not incremental:
-            self._train_output_layer(run, self._network, train, others)
+            self._train_output_layer(run, self._network, train, listeners)
         self._start_trace(run, train, self.batch_size_, first, samples.data)
         self._start_validation(validation)
         self._baseline = None  # until training is over
@@ -189,13 +207,13 @@ class BaseDeepNetwork(
         """The factor of each sample's loss by class_weight, or None."""
         return None
 
-    def _initialise(self, samples, callbacks):
+    def _initialise(self, samples, callbacks, files):
         """Make a network with first weights, pre-trained if `pretrainer` asks for it."""
         hidden, activations = self._hidden_layers()
         stack = self._make_stack(*self._pretrained_layers(), samples)
         self._choose_output(stack, samples)
         if stack is not None and not isinstance(self.pretrainer, WRAPPERS):
-            self._pretrain(stack, samples, callbacks)
+            self._pretrain(stack, samples, callbacks, files)
         n_inputs = samples.data.shape[1] if stack is None else len(stack.coefs_[0])
         units = [n_inputs, *hidden, self._n_output_units]
         check_layers_fit(self.hidden_layer_sizes, units, 4 * np.dtype(self.dtype).itemsize)
@@ -261,6 +279,7 @@ class BaseDeepNetwork(
         check_pretrainable(hidden, activations)
         if isinstance(pretrainer, WRAPPERS):
             return unwrapped_stack(pretrainer, hidden, activations[0], self.n_features_in_)
+        check_no_checkpoint(pretrainer)
         warn_of_retraining(pretrainer)
         stack = clone(pretrainer)
         stack.set_params(**self._stack_parameters(hidden, activations[0], samples))
@@ -280,7 +299,7 @@ class BaseDeepNetwork(
         sizes = tuple(hidden)
         return {"hidden_layer_sizes": sizes, "activation": activation, "dtype": self.dtype}
 
-    def _pretrain(self, stack, samples, callbacks):
+    def _pretrain(self, stack, samples, callbacks, files):
         """Train the stack on all samples, labelled or not."""
         if stack.random_state is None:
             if stack.memory is not None and self.random_state is None:
@@ -292,7 +311,7 @@ class BaseDeepNetwork(
             stack.feature_names_in_ = self.feature_names_in_  # for its warnings
         stack._category_labels = self._category_labels
         with callbacks.other_fit("pre-training", stack):
-            stack._pretrain(samples.data, samples.repeated(samples.order))
+            stack._pretrain(samples.data, samples.repeated(samples.order), files)
 
     def _set_weights(self, network, stack, init, activations):
         """Set the first weights: those of the stack, or random ones by `init`."""
@@ -574,9 +593,9 @@ class BaseDeepNetwork(
         self.n_iter_ = 0
         loop.train(task, listeners)
         if task.divergence is not None:
-            self._warn_of_divergence(*task.divergence)
+            warn_of_divergence(self, *task.divergence)
         elif not (incremental or task.has_converged or task.is_stopped):
-            self._warn_of_too_few_epochs()
+            warn_of_too_few_epochs(self)
 
     def _copied_model(self):
         """The attributes with which a copy predicts as the network now does."""
@@ -607,45 +626,6 @@ class BaseDeepNetwork(
         self._reference_loss = check.reference_loss
         return check
 
-    @property
-    def _to_scale(self):
-        """What a user can scale."""
-        return "X and y" if is_regressor(self) else "X"
-
-    def _warn_of_divergence(self, epoch, loss, kept):
-        unit, advice = "epoch", "Lower learning_rate_init, which was "
-        advice += f"{self.learning_rate_init_:.3g}, or scale {self._to_scale}"
-        if self.solver == "lbfgs":
-            unit, advice = "iteration", f"Scale {self._to_scale}"
-        warnings.warn(
-            f"Training diverged in {unit} {epoch}: the loss is {loss:.3g}. The weights "
-            f"{kept} were kept. {advice}, for example with StandardScaler.",
-            ConvergenceWarning,
-        )
-
-    def _warn_of_too_few_epochs(self):
-        """Warn if `max_iter` ended training, unless the schedule or 'refit' planned that."""
-        if not (self._schedule.is_planned or self.max_iter_ < self.max_iter):
-            warnings.warn(
-                f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) "
-                "reached and the optimization hasn't converged yet.",
-                ConvergenceWarning,
-            )
-
-    def _warn_of_lbfgs(self, result):
-        """Warn as scikit-learn does where SciPy says that it did not converge."""
-        more_iterations = (
-            "\nIncrease the number of iterations to improve the convergence "
-            f"(max_iter={self.max_iter})."
-        )
-        warnings.warn(
-            f"lbfgs failed to converge after {result.nit} iteration(s) (status={result.status}):\n"
-            f"{result.message}\n{more_iterations if result.nit == self.max_iter else ''}\n"
-            "You might also want to scale the data as shown in:\n"
-            "    https://scikit-learn.org/stable/modules/preprocessing.html",
-            ConvergenceWarning,
-        )
-
     def _fit_lbfgs(self, run, train, validation, checkpoint, listeners):
         """Minimise the loss over all samples by L-BFGS-B."""
         network = self._trained.astype(train.data.dtype)
@@ -656,19 +636,10 @@ class BaseDeepNetwork(
         task = LbfgsTask(objective, self._trained, *limits, validation, checkpoint, self.t_)
         task.train(listeners)
         if task.divergence is not None:
-            self._warn_of_divergence(*task.divergence)
+            warn_of_divergence(self, *task.divergence)
             return
         self.n_iter_ = task.result.nit
-        if task.result.status != 0 and not task.is_stopped:
-            self._warn_of_lbfgs(task.result)
-        if task.result.success and is_steep(task.result, self.tol):
-            warnings.warn(
-                f"lbfgs stopped after {self.n_iter_} iterations because the loss hardly "
-                "changed, but the gradient is large: it has not converged. Scale "
-                f"{self._to_scale}, with StandardScaler"
-                + (" and TransformedTargetRegressor." if is_regressor(self) else "."),
-                ConvergenceWarning,
-            )
+        warn_of_lbfgs(self, task)
         self.loss_ = self.best_loss_ = task.loss
 
     # Prediction.

@@ -1,5 +1,6 @@
 """The parameters that networks share: documentation, constraints and resolved values."""
 
+import os
 import warnings
 from numbers import Integral, Real
 
@@ -269,6 +270,18 @@ class NetworkParameters:
         narrower layer has. A stack cannot pre-train such a network: it needs
         ``pretrainer=None`` or 'auto'.
 
+    checkpoint : str or path-like, default=None
+        A file in which `fit` keeps the state of training. If the process is killed, the same call
+        of `fit` goes on from there, to the same bits, whatever `n_jobs` is; with
+        ``random_state=None`` too. It is an ``.npz`` archive without pickled objects, written as a
+        whole and deleted when `fit` is complete. A file of another fit, or a damaged one, is a
+        ValueError and stays as it is. It contains pre-training, and all of training but for
+        'lbfgs', which begins again. Not used in `partial_fit`.
+
+    checkpoint_interval : float, default=60.0
+        Minimum number of seconds between two writes of the file; 0: after each epoch. It is also
+        written between pre-trained layers, and between pre-training and training.
+
     trace : {'epoch', 'batch'} or None, default='epoch'
         How often a row is added to `gradient_trace_`; None turns it off.
 
@@ -426,6 +439,8 @@ class NetworkParameters:
         "clip_norm": [Interval(Real, 0, None, closed="neither"), None],
         "clip_value": [Interval(Real, 0, None, closed="neither"), None],
         "shortcut": ["boolean"],
+        "checkpoint": [str, os.PathLike, None],
+        "checkpoint_interval": [Interval(Real, 0, None, closed="left")],
         "trace": [Names({"epoch", "batch"}), None],
         "dtype": PRECISIONS,
         "n_jobs": [Integral, None],

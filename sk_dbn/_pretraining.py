@@ -118,6 +118,25 @@ def warn_of_ignored(pretrainer, stack):
             )
 
 
+def check_no_checkpoint(pretrainer):
+    """Check that a stack leaves the checkpoint to its network.
+
+    Parameters
+    ----------
+    pretrainer : BernoulliRBMStack
+
+    Raises
+    ------
+    ValueError
+        If it has one of its own.
+    """
+    if pretrainer.checkpoint is not None:
+        raise ValueError(
+            "checkpoint of the pretrainer must be None, because that of the network contains its "
+            f"pre-training too, got {pretrainer.checkpoint!r}; set checkpoint of the network."
+        )
+
+
 def warn_of_retraining(pretrainer):
     """Warn if a stack is fitted, because a clone is trained from scratch.
 

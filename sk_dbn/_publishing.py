@@ -9,7 +9,7 @@ from sk_dbn.models.loop import Listener
 
 
 class NetworkListener(Listener):
-    """Sets the fitted attributes after each epoch, and saves them for Ctrl-C.
+    """Sets the fitted attributes after each epoch of training, and saves them for Ctrl-C.
 
     Parameters
     ----------
@@ -20,23 +20,35 @@ class NetworkListener(Listener):
     def __init__(self, estimator, checkpoint):
         self._estimator, self._checkpoint = estimator, checkpoint
 
+    def task_began(self, task):
+        """Remember the values of previous calls; publish what the task has taken over."""
+        if task.is_preparation:
+            return
+        self._before = vars(self._estimator).copy()
+        if task.n_iter > 0:
+            self.epoch_ended(task)
+
     def epoch_ended(self, task):
         """Set the fitted attributes."""
-        network = self._estimator
-        network.n_iter_, network.t_, network.loss_ = task.n_iter, task.t, task.loss
-        network.loss_curve_ = [*network.loss_curve_, task.loss]
+        if task.is_preparation:
+            return
+        network, before = self._estimator, self._before
+        network.n_iter_, network.t_, network.loss_ = task.n_iter, task.t, task.losses[-1]
+        network.loss_curve_ = [*before["loss_curve_"], *task.losses]
         if task.validation is not None:
-            network.validation_scores_ = [*network.validation_scores_, task.score]
-            losses = network.validation_loss_curve_
-            network.validation_loss_curve_ = [*losses, task.validation_loss]
-            best = np.fmax(task.score, network.best_validation_score_)
+            scores, losses = before["validation_scores_"], before["validation_loss_curve_"]
+            network.validation_scores_ = [*scores, *task.scores]
+            network.validation_loss_curve_ = [*losses, *task.validation_losses]
+            best = np.fmax.reduce([before["best_validation_score_"], *task.scores])
             network.best_validation_score_ = float(best)
         if not network._stops_early:
-            network.best_loss_ = min(network.best_loss_, task.loss)
+            network.best_loss_ = min([before["best_loss_"], *task.losses])
         self._checkpoint.keep()
 
     def task_ended(self, task):
         """Keep the final parameters, which may be those of an earlier epoch."""
+        if task.is_preparation:
+            return
         if task.is_reset:
             self._estimator._optimiser = None
         if task.n_iter > 0:
@@ -68,6 +80,11 @@ class StackListener(Listener):
     def __init__(self, estimator, training, checkpoint):
         self._estimator, self._training = estimator, training
         self._checkpoint = checkpoint
+
+    def task_began(self, task):
+        """Publish what the task has taken over."""
+        if task.n_iter > 0:
+            self.epoch_ended(task)
 
     def epoch_ended(self, task):
         """Set the attributes and save the present state for Ctrl-C."""

@@ -19,6 +19,7 @@ from sk_dbn._architecture import PRECISIONS, real_array
 from sk_dbn._assignment import assignable, derived
 from sk_dbn._callbacks import CallbackSupportMixin, FitCallbacks, with_callbacks
 from sk_dbn._categories import KINDS, known_categories
+from sk_dbn._energies import EnergyMixin
 from sk_dbn._frames import coded, labels_of, with_labels
 from sk_dbn._input import check_real, numeric_dtype, read_codes, read_input, read_input_again
 from sk_dbn._names import Names, SuggestsNames
@@ -42,6 +43,7 @@ OWN_SCALING = "scale X before, for example with StandardScaler, and fit again"
 
 
 class BernoulliRBMStack(
+    EnergyMixin,
     SamplingMixin,
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,
@@ -184,6 +186,16 @@ class BernoulliRBMStack(
         fitted stack with ``warm_start=True``.
     warm_start : bool, default=False
         Whether `fit` continues from the present parameters.
+    checkpoint : str or path-like, default=None
+        A file in which `fit` keeps the state of training. If the process is killed, the same call
+        of `fit` goes on from there, to the same bits, whatever `n_jobs` is; with
+        ``random_state=None`` too. It is an ``.npz`` archive without pickled objects, written as a
+        whole and deleted when `fit` is complete. A file of another fit, or a damaged one, is a
+        ValueError and stays as it is. Not used in `partial_fit`, nor as a pretrainer, whose
+        layers are in the checkpoint of the network.
+    checkpoint_interval : float, default=60.0
+        Minimum number of seconds between two writes of the file; 0: after each epoch. It is also
+        written at the end of each layer.
     trace : {'epoch', 'batch'} or None, default='epoch'
         How often a row is added to `gradient_trace_`.
     dtype : {'float32', 'float64', np.float32, np.float64} or np.dtype, default='float32'
@@ -330,6 +342,8 @@ class BernoulliRBMStack(
         "shuffle": ["boolean"],
         "memory": [str, os.PathLike, joblib.Memory, None],
         "warm_start": ["boolean"],
+        "checkpoint": [str, os.PathLike, None],
+        "checkpoint_interval": [Interval(Real, 0, None, closed="left")],
         "trace": [Names({"epoch", "batch"}), None],
         "dtype": PRECISIONS,
         "n_jobs": [Integral, None],
@@ -371,6 +385,8 @@ class BernoulliRBMStack(
         shuffle=True,
         memory=None,
         warm_start=False,
+        checkpoint=None,
+        checkpoint_interval=60.0,
         trace="epoch",
         dtype="float32",
         n_jobs=None,
@@ -408,6 +424,8 @@ class BernoulliRBMStack(
         self.shuffle = shuffle
         self.memory = memory
         self.warm_start = warm_start
+        self.checkpoint = checkpoint
+        self.checkpoint_interval = checkpoint_interval
         self.trace = trace
         self.dtype = dtype
         self.n_jobs = n_jobs
@@ -452,7 +470,7 @@ class BernoulliRBMStack(
         self.coefs_[0] = real_array("components_", components, W.T.shape, W.dtype).T
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None):
+    def fit(self, X, y=None, sample_weight=None):
         """Train every RBM, from the first layer up.
 
         Parameters
@@ -462,21 +480,22 @@ class BernoulliRBMStack(
             whole.
         y : Ignored
             Not used, present for API consistency by convention.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weight of each sample. Whole numbers are how often a sample counts. With others, each
+            epoch visits as many samples as there are, and each of them in proportion to its
+            weight, on average: a part of the samples is drawn anew for each epoch.
 
         Returns
         -------
         self : BernoulliRBMStack
             The fitted stack.
         """
-        callbacks = FitCallbacks(self, X, y, n_tasks=np.size(self.hidden_layer_sizes))
-        with transaction(self) as checkpoint:
-            data = self._data(self._read(X, reset=True))
-            self._fit_rows(data, checkpoint=checkpoint, callbacks=callbacks)
+        self._fit(X, y, sample_weight, partial=False)
         warn_of_features(self)
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X, y=None):
+    def partial_fit(self, X, y=None, sample_weight=None):
         """Train every RBM for one epoch on X, in minibatches of `batch_size`.
 
         Velocities, persistent chains and random numbers continue from the previous call. The
@@ -489,6 +508,8 @@ class BernoulliRBMStack(
             Training data.
         y : Ignored
             Not used, present for API consistency by convention.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weight of each sample, as in `fit`.
 
         Returns
         -------
@@ -496,10 +517,7 @@ class BernoulliRBMStack(
             The fitted stack.
         """
         self._validate_params()  # the decorator does so only before the first fit
-        callbacks = FitCallbacks(self, X, y, n_tasks=np.size(self.hidden_layer_sizes))
-        with transaction(self) as checkpoint:
-            data = self._data(self._read(X, reset=not hasattr(self, "coefs_")))
-            self._fit_rows(data, partial=True, checkpoint=checkpoint, callbacks=callbacks)
+        self._fit(X, y, sample_weight, partial=True)
         return self
 
     def transform(self, X):
@@ -548,72 +566,6 @@ class BernoulliRBMStack(
         """
         check_is_fitted(self)
         return self._means_down(self.model_.means_up(self._read(X, reset=False)))
-
-    def free_energy(self, X):
-        """Compute the free energy of samples in the first RBM, -log sum_h exp(-E(v, h)).
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Samples.
-
-        Returns
-        -------
-        free_energy : ndarray of shape (n_samples,)
-            In nats, up to the RBM's log partition function; for Gaussian units
-            a density in the standardised units. Of a sample with missing values, in the RBM of
-            what was observed, which has a partition function of its own.
-        """
-        check_is_fitted(self)
-        X = self._read(X, reset=False)
-        model = self.model_.astype(np.float64)
-        return np.concatenate([model.stack.free_energy(v) for v in model.visible_values(X)])
-
-    def score_samples(self, X):
-        """Compute the pseudo-log-likelihood of samples under the first RBM.
-
-        It is the sum over the observed features of log P(v_i | all others), exact for up to 64
-        features. With more features, it is estimated from 64 of them, one from each of 64 equal
-        strata. A hash of the sample's content chooses them, so the same sample always gets the
-        same score.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Samples.
-
-        Returns
-        -------
-        pseudo_likelihood : ndarray of shape (n_samples,)
-            In nats; for Gaussian units a density in the standardised units. It is -inf if
-            rectified linear units leave a Gaussian unit without a proper density, or if it is
-            beyond the range of floating-point numbers. Only the highest peak of a unit's density
-            counts if its peaks are hundreds of standard deviations apart, which may happen far
-            outside the data.
-        """
-        check_is_fitted(self)
-        X = self._read(X, reset=False)
-        model = self.model_.astype(np.float64)
-        with threads(self.n_jobs) as run:
-            pieces = [model.stack.pseudo_log_likelihood(run, v) for v in model.visible_values(X)]
-        return np.concatenate(pieces)
-
-    def score(self, X, y=None):
-        """Compute the mean pseudo-log-likelihood of samples under the first RBM.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Samples.
-        y : Ignored
-            Not used, present for API consistency by convention.
-
-        Returns
-        -------
-        score : float
-            See `score_samples`.
-        """
-        return float(self.score_samples(X).mean())
 
     @property
     def feature_importances_(self):
@@ -669,34 +621,46 @@ class BernoulliRBMStack(
         """Validated X for a model of the stack's precision."""
         return Data(X, self.dtype, unstored=unstored_value(self))
 
-    @with_callbacks
-    def _pretrain(self, plain, order):
-        """Fit as a part of a network, which has validated the data and the parameters."""
-        callbacks = FitCallbacks(self, plain.X, n_tasks=np.size(self.hidden_layer_sizes))
-        self._fit_rows(plain, order, callbacks=callbacks)
+    def _fit(self, X, y, sample_weight, partial):
+        """Fit with validated parameters."""
+        n_tasks = np.size(self.hidden_layer_sizes)
+        callbacks = FitCallbacks(self, X, y, sample_weight, n_tasks)
+        with transaction(self) as checkpoint:
+            data = self._data(self._read(X, reset=not (partial and hasattr(self, "coefs_"))))
+            call = StackFit(self, data, partial=partial, sample_weight=sample_weight)
+            self._train(call, callbacks, checkpoint)
 
-    def _fit_rows(self, plain, order=None, *, partial=False, checkpoint=None, callbacks):
-        """Train on the rows of a validated matrix, with validated parameters.
+    @with_callbacks
+    def _pretrain(self, plain, order, files):
+        """Fit as a part of a network, which has validated the data and the parameters.
 
         Parameters
         ----------
         plain : Data
             In the precision of the stack.
-        order : int64 ndarray, default=None
-            The rows to train on; a row is listed as often as it counts. By default all rows:
-            with `shuffle` in an order that depends only on their content, else as stored.
-        partial : bool, default=False
-            Whether to continue from the present state, for one epoch.
-        checkpoint : Checkpoint, default=None
-            The caller's, which keeps each complete epoch for Ctrl-C. None: Ctrl-C discards the
-            stack.
-        callbacks : FitCallbacks
-            Those of this fit.
+        order : int64 ndarray
+            The rows to train on; a row is listed as often as it counts.
+        files : sequence of TrainingFile
+            Where the network's fit keeps its tasks, of which these layers are some.
         """
-        call = StackFit(self, plain, order, partial)
-        cache = layer_cache_of(self, call.continues or partial)
+        callbacks = FitCallbacks(self, plain.X, n_tasks=np.size(self.hidden_layer_sizes))
+        self._train(StackFit(self, plain, order), callbacks, None, files)
+
+    def _train(self, call, callbacks, checkpoint, files=()):
+        """Train the layers.
+
+        Parameters
+        ----------
+        call : StackFit
+        callbacks : FitCallbacks
+        checkpoint : Checkpoint or None
+            Keeps each complete epoch for Ctrl-C. None: Ctrl-C discards the stack.
+        files : sequence of TrainingFile, default=()
+        """
+        cache = layer_cache_of(self, call.continues or call.is_partial)
         if checkpoint is not None:
             checkpoint.watch(call.random, getattr(self, "random_state_", None))
+        own_files = call.files()
         progress = Progress(self.verbose, self)
         with announce_compilation(progress.say), threads(self.n_jobs) as run:
             training = call.training(run)
@@ -705,9 +669,12 @@ class BernoulliRBMStack(
             if checkpoint is not None:
                 checkpoint.watch(*training.changing)
             listener = StackListener(self, training, checkpoint)
-            training.train([listener, progress, *callbacks.listeners], cache)
+            listeners = [*files, *own_files, listener, progress, *callbacks.listeners]
+            training.train(listeners, cache)
             self._publish(training)
         callbacks.fit_ended()
+        for file in own_files:
+            file.remove()
 
     def _publish(self, training):
         """Set the fitted attributes."""

@@ -89,6 +89,20 @@ def check_sample_weight(sample_weight, n_samples):
     return w
 
 
+def are_counts(weight):
+    """Whether weights are numbers of samples: whole, and not too large on average.
+
+    Parameters
+    ----------
+    weight : float64 ndarray of shape (n_samples,)
+
+    Returns
+    -------
+    bool
+    """
+    return bool(np.all(weight == np.floor(weight)) and weight.sum() <= MAX_REPEATS * len(weight))
+
+
 def weigh(network, X, y, labelled, sample_weight):
     """Split sample weights into counts, if they are whole numbers, and factors.
 
@@ -113,7 +127,7 @@ def weigh(network, X, y, labelled, sample_weight):
         w = check_sample_weight(sample_weight, n_samples)
         if not w[labelled].any():
             raise ValueError("Sample weights must contain at least one non-zero number.")
-        if np.all(w == np.floor(w)) and w.sum() <= MAX_REPEATS * n_samples:
+        if are_counts(w):
             repeats = w.astype(np.int64)
         else:
             repeats, factors = (w > 0).astype(np.int64), w

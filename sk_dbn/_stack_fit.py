@@ -9,7 +9,8 @@ from sklearn.utils import check_random_state
 from sk_dbn._architecture import first_weights
 from sk_dbn._automatic import warn_of_batch_size
 from sk_dbn._categories import count_units, find_categories, known_categories
-from sk_dbn._samples import number_held_out
+from sk_dbn._checkpoint import training_files
+from sk_dbn._samples import are_counts, check_sample_weight, number_held_out
 from sk_dbn._stack_parameters import (
     check_algorithm,
     check_categories_stay,
@@ -42,13 +43,16 @@ class StackFit:
         With validated parameters. It stays as it is.
     plain : Data
         A validated matrix, in the precision of the stack.
-    order : int64 ndarray or None
-        The rows to train on, see ``BernoulliRBMStack._fit_rows``.
-    partial : bool
-        Whether this is a call of `partial_fit`.
+    order : int64 ndarray, default=None
+        The rows to train on; a row is listed as often as it counts. By default all rows that have
+        a weight: with `shuffle` in an order that depends only on their content, else as stored.
+    partial : bool, default=False
+        Whether to continue from the present state, for one epoch.
+    sample_weight : array-like of shape (n_samples,), default=None
 
     Attributes
     ----------
+    is_partial : bool
     continues : bool
         Whether a fitted stack is trained further.
     random : RandomState
@@ -61,10 +65,14 @@ class StackFit:
         If the parameters cannot be combined, or do not suit the matrix.
     """
 
-    def __init__(self, estimator, plain, order, partial):
-        self._estimator, self._order, self._partial = estimator, order, partial
+    def __init__(self, estimator, plain, order=None, partial=False, sample_weight=None):
+        self._estimator, self._order, self.is_partial = estimator, order, partial
         self.continues = hasattr(estimator, "_stack") and (partial or estimator.warm_start)
-        self.scales = None
+        self.scales, self._weight = None, None
+        if sample_weight is not None:
+            self._weight = check_sample_weight(sample_weight, plain.shape[0])
+            if not self._weight.any():
+                raise ValueError("Sample weights must contain at least one non-zero number.")
         sizes, self._rates, self._max_iters = per_layer(estimator)
         check_combinations(estimator)
         self._plain, self._categories = self._known(plain)
@@ -87,6 +95,8 @@ class StackFit:
         else:
             if self._order is not None:  # a sample that does not count has no categories
                 X = X[np.unique(self._order)]
+            elif self._weight is not None:
+                X = X[self._weight > 0.0]
             asked = self._kinds, X, plain.unstored, estimator.categories, labels
             categories = find_categories(*asked)
             warn_of_categories(estimator, categories)
@@ -96,6 +106,18 @@ class StackFit:
         if X is not plain.X:
             plain = Data(X, plain.dtype, unstored=plain.unstored)
         return plain, categories
+
+    def files(self):
+        """The file of the parameter `checkpoint`, in a list; to be called before `training`."""
+        estimator, plain = self._estimator, self._plain
+        if self.is_partial or estimator.checkpoint is None:
+            return []
+        content = {
+            "X": plain.digest(np.arange(plain.shape[0])),
+            "sample_weight": self._weight,
+            "first weights": estimator._stack.theta if self.continues else None,
+        }
+        return training_files(estimator, self.random, **content)
 
     def training(self, run):
         """Prepare the training: the samples, the stack, its units and its recorders.
@@ -108,10 +130,14 @@ class StackFit:
         -------
         StackTraining
         """
-        estimator, plain, partial = self._estimator, self._plain, self._partial
-        order, held_out = self._split(self._all_rows(run))
+        estimator, plain, partial = self._estimator, self._plain, self.is_partial
+        rows, held_out = self._split(self._all_rows(run))
+        if held_out is not None:
+            held_out = self._orders(held_out).listed
+        orders = self._orders(rows)
+        order = orders.listed
         if not partial:  # partial_fit takes any number of samples
-            warn_of_batch_size(estimator.batch_size, len(order))
+            warn_of_batch_size(estimator.batch_size, len(orders.rows))
         moments, n_layers = plain.moments(order), len(self._rates)
         stack, visible = self._stack_for(moments)
         warn_of_range(estimator, visible, moments)
@@ -129,12 +155,12 @@ class StackFit:
             plain=plain,
             clip=clip,
             data=data,
-            orders=Orders(self.random, order, estimator.shuffle, plain.together),
+            orders=orders,
             held_out=held_out,
             means=means,
             counts=counts,
             background=stack.means_up(run, data.unfilled, 0, probe_of(order)),
-            settings=settings_of(estimator, len(order)),
+            settings=settings_of(estimator, len(orders.rows)),
             stopping=stopping_rule_of(estimator, held_out, partial),
             rates=self._rates,
             max_iters=[1] * n_layers if partial else self._max_iters,
@@ -143,17 +169,28 @@ class StackFit:
         )
 
     def _all_rows(self, run):
-        """The rows to train on and to hold out."""
+        """The rows to train on and to hold out; one is listed as often as it counts."""
         if self._order is not None:
             return self._order
         is_free = self._estimator.shuffle and not self._plain.together
         n_samples = self._plain.shape[0]
-        return canonical_order(run, self._plain) if is_free else np.arange(n_samples)
+        rows = canonical_order(run, self._plain) if is_free else np.arange(n_samples)
+        if self._weight is None:
+            return rows
+        if are_counts(self._weight):
+            return np.repeat(rows, self._weight[rows].astype(np.int64))
+        return rows[self._weight[rows] > 0.0]
+
+    def _orders(self, rows):
+        """The orders of rows, in which they are drawn by weights that are no counts."""
+        has_weight = self._weight is not None and not are_counts(self._weight)
+        weight = self._weight[rows] if has_weight else None
+        return Orders(self.random, rows, self._estimator.shuffle, self._plain.together, weight)
 
     def _split(self, order):
         """The rows to train on, and those held out for early stopping, or None."""
         estimator, n = self._estimator, len(order)
-        if self._partial or not estimator.early_stopping:
+        if self.is_partial or not estimator.early_stopping:
             return order, None
         n_held_out = number_held_out(estimator.validation_fraction, n)
         held_out = np.zeros(n, dtype=bool)
@@ -208,6 +245,6 @@ class StackFit:
             return None
         each_batch = estimator.trace == "batch"
         kept = getattr(estimator, "_recorders", None)
-        if self._partial and kept is not None and kept[0].each_batch == each_batch:
+        if self.is_partial and kept is not None and kept[0].each_batch == each_batch:
             return kept
         return [RBMRecorder(each_batch) for _ in range(n_layers)]

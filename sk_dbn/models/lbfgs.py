@@ -96,8 +96,10 @@ class LbfgsTask:
 
     Attributes
     ----------
-    loss, score, validation_loss : float
-        Of the last iteration; the last two are NaN without validation samples.
+    losses, scores, validation_losses : list of float
+        Of all complete iterations; the last two are empty without validation samples.
+    loss : float
+        Of the final parameters.
     divergence : see `FineTuning`
     result : scipy.optimize.OptimizeResult
     """
@@ -110,7 +112,7 @@ class LbfgsTask:
         self.n_epochs, self.max_fun, self.tol = max_iter, max_fun, tol
         self.validation, self.checkpoint = validation, checkpoint
         self.n_iter, self.measures, self.t = 0, {}, n_seen
-        self.loss = self.score = self.validation_loss = np.nan
+        self.losses, self.scores, self.validation_losses = [], [], []
         self.divergence = self.result = None
 
     def train(self, listeners):
@@ -120,7 +122,7 @@ class LbfgsTask:
         ----------
         listeners : sequence of Listener
         """
-        self.is_stopped = False
+        self.is_stopped = self.is_complete = False
         tell(listeners, "task_began", self)
         tell(listeners, "epoch_began", self)
 
@@ -149,12 +151,14 @@ class LbfgsTask:
         self.theta[:] = x
         if not (np.isfinite(self.objective.loss) and np.isfinite(self.theta).all()):
             return False
-        self.n_iter, self.loss = self.n_iter + 1, self.objective.loss
-        self.measures = {"loss": self.loss}
+        self.n_iter += 1
+        self.losses.append(self.objective.loss)
+        self.measures = {"loss": self.objective.loss}
         if self.validation is not None:
-            measured = self.validation.measure(self.objective.run, self.network)
-            self.score, self.validation_loss = measured
-            self.measures["validation score"] = self.score
+            score, loss = self.validation.measure(self.objective.run, self.network)
+            self.scores.append(score)
+            self.validation_losses.append(loss)
+            self.measures["validation score"] = score
         return True
 
     def _finish(self):

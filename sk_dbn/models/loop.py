@@ -46,7 +46,8 @@ def train(task, listeners=()):
     task : object
         Has `is_over`; `run_epoch`, which returns False if the epoch failed; `finish`, which sets
         the final parameters; and the attributes listed in `Listener`. Its attribute `is_stopped`
-        is set: whether a listener ended it.
+        is set: whether a listener ended it. Where its beginning is told, a listener may set
+        `is_complete`: the task has its final parameters already.
     listeners : sequence of Listener
 
     Returns
@@ -54,14 +55,15 @@ def train(task, listeners=()):
     bool
         Whether a listener wants no other task to follow.
     """
-    task.is_stopped = False
+    task.is_stopped = task.is_complete = False
     tell(listeners, "task_began", task)
-    while not (task.is_over or task.is_stopped):
+    while not (task.is_over or task.is_stopped or task.is_complete):
         tell(listeners, "epoch_began", task)
         if not task.run_epoch():
             break
         task.is_stopped = tell(listeners, "epoch_ended", task)
-    task.finish()
+    if not task.is_complete:
+        task.finish()
     return tell(listeners, "task_ended", task)
 
 

@@ -142,6 +142,26 @@ class NetworkTask:
     def finish(self):
         """Keep the parameters as they are."""
 
+    # Attributes that change from epoch to epoch, beside the contents of `_changing`.
+    _varying = ("n_iter", "measures")
+
+    @property
+    def _changing(self):
+        """The objects that training changes in place."""
+        training = self.training
+        return training.network.theta, training.optimiser, self.schedule, self.orders.random
+
+    def progress(self):
+        """The state between two epochs, see `TrainingFile`."""
+        varying = {name: getattr(self, name) for name in self._varying}
+        return varying | {"contents": Snapshot(*self._changing).contents()}
+
+    def resume(self, progress):
+        """Take over the state of the same training."""
+        for name in self._varying:
+            setattr(self, name, progress[name])
+        Snapshot(*self._changing).filled(progress["contents"]).restore()
+
 
 class FirstPass(NetworkTask):
     """The first pass of early_stopping='refit', which measures the loss of held-out samples.
@@ -159,6 +179,7 @@ class FirstPass(NetworkTask):
     """
 
     stage, name, is_preparation = "held-out samples", "held-out samples, epoch", True
+    _varying = (*NetworkTask._varying, "losses", "rates")
 
     def __init__(self, held_out, *task):
         super().__init__(*task)
@@ -203,8 +224,8 @@ class FineTuning(NetworkTask):
 
     Attributes
     ----------
-    loss, score, validation_loss : float
-        Of the last complete epoch; the last two are NaN without validation samples.
+    losses, scores, validation_losses : list of float
+        Of all complete epochs; the last two are empty without validation samples.
     t : int
         Number of samples seen, including previous calls.
     has_converged : bool
@@ -214,6 +235,11 @@ class FineTuning(NetworkTask):
     is_reset : bool
         Whether the parameters are of an earlier epoch, so the optimiser must start again.
     """
+
+    _varying = (
+        *(*NetworkTask._varying, "t", "losses", "scores", "validation_losses", "best"),
+        *("has_converged", "divergence", "is_reset", "message"),
+    )
 
     def __init__(
         self,
@@ -237,9 +263,29 @@ class FineTuning(NetworkTask):
         self.divergence_check, self.patience, self.tol = divergence_check, patience, tol
         self.validation, self.stops_early, self.best = validation, stops_early, best
         self.checkpoint, self.recorder, self.t = checkpoint, recorder, n_seen
-        self.loss = self.score = self.validation_loss = np.nan
+        self.losses, self.scores, self.validation_losses = [], [], []
         self.has_converged, self.divergence, self.is_reset = False, None, False
         self._random = Snapshot(self.orders.random)  # after the initial weights were drawn
+
+    @property
+    def _changing(self):
+        return *super()._changing, self.patience
+
+    def progress(self):
+        """The state between two epochs, see `TrainingFile`."""
+        check, recorder = self.divergence_check, self.recorder
+        return super().progress() | {
+            "check": (check.good, check.is_first, check.reference_loss),
+            "recorder": recorder and recorder.__getstate__(),
+        }
+
+    def resume(self, progress):
+        """Take over the state of the same training."""
+        super().resume(progress)
+        check = self.divergence_check
+        check.good, check.is_first, check.reference_loss = progress["check"]
+        if self.recorder is not None:
+            self.recorder.__setstate__(progress["recorder"])
 
     @property
     def theta(self):
@@ -260,7 +306,7 @@ class FineTuning(NetworkTask):
             return False
         self.divergence_check.end_epoch(loss, before)
         self.n_iter, self.t = self.n_iter + 1, self.t + len(self.orders.rows)
-        self.loss = loss
+        self.losses.append(loss)
         if self._improved() and self.stops_early:
             self.best = self.theta.copy()
         self.schedule.end_epoch(self.t)
@@ -293,10 +339,12 @@ class FineTuning(NetworkTask):
 
     def _improved(self):
         """Validate, count the epoch, and return whether it is the best so far."""
-        self.measures, watched = {"loss": self.loss}, self.loss
+        watched = self.losses[-1]
+        self.measures = {"loss": watched}
         if self.validation is not None:
             score, loss = self.validation.measure(self.run, self.training.network)
-            self.score, self.validation_loss = score, loss
+            self.scores.append(score)
+            self.validation_losses.append(loss)
             self.measures["validation score"] = score
             if self.stops_early:
                 watched = loss if self.validation.by_loss else -score

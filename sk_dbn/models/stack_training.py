@@ -133,9 +133,10 @@ class StackTraining:
 
     @cached_property
     def samples_digest(self):
-        """Hashes of the samples to train on, in their order, and of those held out."""
+        """Hashes of the samples to train on, in their order, and of those held out; weights."""
         parts = self.orders.rows, self.held_out
-        return [rows is not None and self.plain.digest(rows) for rows in parts]
+        digests = [rows is not None and self.plain.digest(rows) for rows in parts]
+        return [*digests, self.orders.weight]
 
     def data_of(self, layer):
         """The data as the lowest weights act on them that an RBM's input has passed.
@@ -195,7 +196,7 @@ class RBMTask:
     def _prepare(self):
         """Make buffers, and first values of what depends on the input."""
         whole, layer = self.whole, self.layer
-        stack, order = whole.stack, whole.orders.rows
+        stack, order = whole.stack, whole.orders.listed
         data = whole.data_of(layer)
         if stack.memories[layer].n_steps == 0:
             known = (whole.means, whole.counts) if layer == 0 else ()
@@ -269,6 +270,36 @@ class RBMTask:
         if self.has_diverged and self._good is not None:
             self._good.restore(*self._not_returning)
         self.has_diverged |= self.is_lost
+
+    def progress(self):
+        """The state between two epochs, see `TrainingFile`."""
+        return {
+            "now": self._state.renewed().contents(),
+            "best": self._best and self._best.contents(),
+            "good": self._good and self._good.contents(),
+            "recorder": self._recorder and self._recorder.__getstate__(),
+            "schedule": vars(self.schedule),
+            "patience": vars(self._patience),
+            "measures": self.measures,
+            "has_diverged": self.has_diverged,
+            "is_lost": self.is_lost,
+        }
+
+    def resume(self, progress):
+        """Take over the state of the same training."""
+        if self._recorder:
+            self._recorder.__setstate__(progress["recorder"])
+        self._state = self._state.filled(progress["now"])
+        self._state.restore()
+        self.training.resume()
+        for name in ("best", "good"):
+            kept = progress[name]
+            setattr(self, f"_{name}", kept and self._state.filled(kept))
+        vars(self.schedule).update(progress["schedule"])
+        vars(self._patience).update(progress["patience"])
+        self.measures = progress["measures"]
+        self.has_diverged, self.is_lost = progress["has_diverged"], progress["is_lost"]
+        self.whole.n_iter[self.layer] = self.n_iter
 
     def state(self):
         """All that training changes, in a form that can be pickled and hashed.

@@ -30,6 +30,18 @@ class Snapshot:
         """A snapshot of the same objects with their present contents."""
         return Snapshot(*(x for x, _ in self._watched))
 
+    def contents(self):
+        """What was copied: arrays, numbers, strings, and lists and dicts of these."""
+        return [_of_attributes(kept) if _has_attributes(x) else kept for x, kept in self._watched]
+
+    def filled(self, contents):
+        """A snapshot of the same objects with the contents of one in another process."""
+        new, pairs = Snapshot(), zip(self._watched, contents, strict=True)
+        new._watched = [
+            (x, _with_attributes(x, kept) if _has_attributes(x) else kept) for (x, _), kept in pairs
+        ]
+        return new
+
     def restore(self, *except_for):
         """Restore all objects except these."""
         for x, kept in self._watched:
@@ -113,9 +125,27 @@ class transaction:
 
 def _contents(x):
     """A copy of the contents of an array, a random state or another object."""
-    if isinstance(x, np.ndarray | np.random.RandomState | tuple | list):
+    if not _has_attributes(x):
         return _values(x)
     return {name: (value, _values(value)) for name, value in vars(x).items()}
+
+
+def _has_attributes(x):
+    """Whether the contents of an object are its attributes."""
+    return not isinstance(x, np.ndarray | np.random.RandomState | tuple | list)
+
+
+def _of_attributes(kept):
+    """The values of attributes: the contents of those that have any, the others themselves."""
+    return {name: value if values is None else values for name, (value, values) in kept.items()}
+
+
+def _with_attributes(x, values):
+    """The contents of an object with other values of its attributes."""
+    return {
+        name: (values[name], None) if _values(value) is None else (value, values[name])
+        for name, value in vars(x).items()
+    }
 
 
 def _values(x):
