@@ -139,8 +139,8 @@ def laid_out(x, layout):
     """The arrays of an object, and of the objects in it, laid out otherwise."""
     if isinstance(x, np.ndarray):
         return VIEWS[layout](x)
-    if hasattr(x, "_asdict"):
-        return type(x)(*(laid_out(part, layout) for part in x))
+    if isinstance(x, dict):
+        return {name: laid_out(part, layout) for name, part in x.items()}
     return x
 
 
@@ -156,8 +156,7 @@ def test_pickled_arrays_are_brought_into_one_layout(data, estimators, layout):
     stack, *networks = twins = copy.deepcopy(estimators)
     parts = [stack._stack, *stack._stack.memories, *(network._network for network in networks)]
     for part in [*parts, *(network._optimiser for network in networks)]:
-        state = part.__getstate__() if part in parts else vars(part)
-        part.__setstate__({name: laid_out(x, layout) for name, x in state.items()})
+        part.__setstate__(laid_out(part.__getstate__(), layout))
     np.testing.assert_equal(outputs(X, *twins), expected)
     for estimator, args in zip(twins, [(X,), (X, y), (X, y), (X,)], strict=True):
         estimator.partial_fit(*args)

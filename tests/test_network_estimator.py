@@ -31,8 +31,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import sk_dbn._network_estimator as network_estimator
-from sk_dbn import BernoulliRBMStack, DBNClassifier, DeepMLPRegressor
+from sk_dbn import BernoulliRBMStack, DBNClassifier, DeepMLPRegressor, _convergence
 from sk_dbn.models import memory, threads
+from sk_dbn.models.lbfgs import is_steep
 from tests import reference
 from tests.as_scikit_learn import AS_SCIKIT_LEARN
 
@@ -262,15 +263,15 @@ def test_lbfgs_on_a_slope_has_not_converged(unit):
     slope, minimum = minimise(0.9999999), minimise(1e-9)
     assert slope.success and minimum.success
     assert slope.nit == 1
-    assert network_estimator.is_steep(slope, 0.0)
-    assert not network_estimator.is_steep(minimum, 0.0)
-    assert not network_estimator.is_steep(slope, 1e15)
+    assert is_steep(slope, 0.0)
+    assert not is_steep(minimum, 0.0)
+    assert not is_steep(slope, 1e15)
 
 
 def test_lbfgs_says_when_it_stopped_on_a_slope(monkeypatch):
     """The stop that L-BFGS-B calls convergence is called by its name."""
     X, y = problem("one output")
-    monkeypatch.setattr(network_estimator, "is_steep", lambda result, tol: result.success)
+    monkeypatch.setattr(_convergence, "is_steep", lambda result, tol: result.success)
     with pytest.warns(ConvergenceWarning, match="the gradient is large: it has not converged"):
         make("regressor", solver="lbfgs", max_iter=5000, tol=1e-2).fit(X, y)
 
