@@ -3,6 +3,7 @@
 import copy
 import pickle
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -20,7 +21,9 @@ from sk_dbn import (
     RBMImputer,
     WarmStart,
 )
+from sk_dbn._persistence import FORMAT
 
+STORED = Path(__file__).parent / "stored"
 random = np.random.RandomState(0)
 X = random.uniform(size=(80, 6)).astype(np.float32)
 y = (X.sum(axis=1) > 3).astype(int)
@@ -207,3 +210,17 @@ def test_parts_of_a_network_that_do_not_fit_are_an_error(path, value):
     network = DBNClassifier((5,), **PARAMS).fit(X, y)
     with pytest.raises(ValueError, match="stored"):
         DBNClassifier().__setstate__(damaged(network.__getstate__(), path, value))
+
+
+@pytest.mark.parametrize("path", sorted(STORED.glob("*.pkl")), ids=lambda path: path.stem)
+def test_what_earlier_versions_stored_is_read(path):
+    """One file for each format that was ever in use, with the outputs of that time."""
+    stored = pickle.loads(path.read_bytes())
+    for method, model in stored["models"].items():
+        outputs = getattr(model, method)(stored["X"])
+        np.testing.assert_allclose(outputs, stored["outputs"][method], rtol=1e-4, atol=1e-5)
+
+
+def test_the_present_format_is_among_them():
+    """A new format needs a file of its own."""
+    assert {path.stem for path in STORED.glob("*.pkl")} >= {f"format_{FORMAT}"}
