@@ -17,9 +17,9 @@ from sk_dbn._categories import known_categories
 from sk_dbn._checkpoint import training_files
 from sk_dbn._convergence import warn_of_divergence, warn_of_lbfgs, warn_of_too_few_epochs
 from sk_dbn._duration import EXTRA, MIN_SAMPLES, enough_epochs, split_by_target
-from sk_dbn._frames import coded, labels_of
-from sk_dbn._input import numeric_dtype, of_validation, read_input_again
+from sk_dbn._input import of_validation
 from sk_dbn._names import SuggestsNames
+from sk_dbn._network_input import NetworkInput
 from sk_dbn._network_parameters import NetworkParameters
 from sk_dbn._persistence import Stored
 from sk_dbn._pretraining import (
@@ -27,7 +27,6 @@ from sk_dbn._pretraining import (
     check_no_checkpoint,
     check_pretrainable,
     is_pretrainable,
-    reads_missing,
     unstored_in,
     unwrapped_stack,
     warn_of_ignored,
@@ -72,6 +71,7 @@ CHANGED_BY_TRAINING = (
 
 
 class BaseDeepNetwork(
+    NetworkInput,
     NetworkParameters,
     SuggestsNames,
     Stored,
@@ -653,53 +653,6 @@ class BaseDeepNetwork(
             return network.outputs(
                 run, self._open(Data(X, dtype), dtype), network.n_layers - n_above
             )
-
-    def _read_again(self, X):
-        """Check X after `fit`; only what a stack has learned to read may be missing."""
-        rules = {"ensure_all_finite": self._finite(reset=False), "dtype": numeric_dtype(X)}
-        return read_input_again(self, self._coded(X, reset=False), **rules)
-
-    _nan_remedy = (
-        "A network reads missing values only through a stack that pre-trains it: set "
-        "pretrainer=BernoulliRBMStack(), with one of its activations (logistic, tanh, relu) and "
-        "algorithm='cd'. Or fill them before, with sklearn.impute.SimpleImputer or "
-        "sk_dbn.RBMImputer in a pipeline."
-    )
-
-    def _finite(self, reset):
-        """What `ensure_all_finite` is: a stack reads missing values.
-
-        Parameters
-        ----------
-        reset : bool
-            Whether a network is to be made; otherwise the present one reads X.
-        """
-        reads_missing = self._reads_missing
-        if not reset:
-            reads_missing &= getattr(self, "_visible", None) is not None
-        return "allow-nan" if reads_missing else True
-
-    def _coded(self, X, reset):
-        """X with codes in the columns of a data frame that have categories, for the stack."""
-        stack = getattr(self, "pretrainer_", None)
-        if reset:
-            is_wrapped = isinstance(self.pretrainer, WRAPPERS)
-            stack = self.pretrainer.estimator if is_wrapped else None
-            labels = labels_of(X) if self._takes_categories else {}
-            self._category_labels = getattr(stack, "_category_labels", {}) if is_wrapped else labels
-        return coded(X, self._category_labels, getattr(stack, "handle_unknown", "error"))
-
-    _category_labels = {}  # of columns with categories, by their index
-
-    @property
-    def _takes_categories(self):
-        """Whether columns of data frames may have a dtype of pandas' for categories."""
-        return self._reads_missing
-
-    @property
-    def _reads_missing(self):
-        """Whether X may have missing values."""
-        return reads_missing(self)
 
     def _network_for(self, X):
         """The network in the precision for an input.
