@@ -92,6 +92,8 @@ class FitCallbacks(Listener):
     def task_began(self, task):
         """Tell of a task."""
         self._task = self._begin(self._fit, task_name=task.stage, max_subtasks=task.n_epochs)
+        for _ in range(task.n_iter):  # epochs of a checkpoint, so that others keep their numbers
+            self._task.subcontext(task_name=task.unit)
 
     def epoch_began(self, task):
         """Tell of an epoch."""

@@ -4,12 +4,32 @@ from numbers import Integral
 
 import joblib
 import numpy as np
+from sklearn.utils import check_random_state
 
 from sk_dbn._version import __version__
 from sk_dbn.models.training_file import TrainingFile
 
-# Parameters on which the result does not depend, or whose effect is seen in others.
-FREE = {"checkpoint", "checkpoint_interval", "n_jobs", "verbose", "memory", "warm_start"}
+SEEDS = np.iinfo(np.int32).max
+# Parameters on which the result does not depend, or whose effect is seen in other digests.
+WITHOUT_EFFECT = {"checkpoint", "checkpoint_interval", "n_jobs", "verbose", "memory", "warm_start"}
+
+
+def random_of(estimator):
+    """The random generator of a fit.
+
+    Parameters
+    ----------
+    estimator : estimator
+
+    Returns
+    -------
+    RandomState
+        With a checkpoint one of its own if `random_state` is None, since it may be set back.
+    """
+    random = check_random_state(estimator.random_state)
+    if estimator.checkpoint is not None and estimator.random_state is None:
+        return np.random.RandomState(random.randint(SEEDS))
+    return random
 
 
 def training_files(estimator, random, **content):
@@ -38,7 +58,7 @@ def training_files(estimator, random, **content):
     parameters = {
         f"parameter {name}": joblib.hash(_content(value))
         for name, value in estimator.get_params().items()
-        if name.split("__")[-1] not in FREE
+        if name.split("__")[-1] not in WITHOUT_EFFECT
     }
     given = {name: joblib.hash(value) for name, value in content.items()}
     kind = {"class": type(estimator).__name__, "version of sk_dbn": __version__}
@@ -48,8 +68,8 @@ def training_files(estimator, random, **content):
 
 def _content(value):
     """What the result depends on in a parameter's value."""
-    if value is None or isinstance(value, np.random.RandomState):
-        return "drawn"
+    if isinstance(value, np.random.RandomState):
+        return value.get_state(legacy=False)
     if hasattr(value, "coefs_"):
         return [np.asarray(W) for W in (*value.coefs_, *value.intercepts_hidden_)]
     if hasattr(value, "get_params"):  # its parameters are listed too

@@ -254,6 +254,7 @@ class DeepMLPRegressor(RegressorMixin, BaseDeepNetwork):
             same as listing the sample twice, 0 as leaving it out. Other weights, and whole
             numbers with a mean above 10, are divided by their mean and multiply the sample's
             loss. Then only their proportions count, and `alpha` relates to the number of samples.
+            Pre-training counts repetitions, but no other weights.
 
         X_val, y_val : array-like, default=None
             Validation samples, scored after every epoch. `early_stopping` then uses them instead

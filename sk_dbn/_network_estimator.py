@@ -1,12 +1,12 @@
 """The base class of the estimators that train a network."""
 
+import copy
 import warnings
 from abc import ABCMeta, abstractmethod
 
 import numpy as np
 from sklearn.base import BaseEstimator, clone, is_regressor
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from sk_dbn._architecture import check_continues, check_layers_fit
@@ -14,7 +14,7 @@ from sk_dbn._assignment import assignable
 from sk_dbn._baseline import compare
 from sk_dbn._callbacks import CallbackSupportMixin, FitCallbacks
 from sk_dbn._categories import known_categories
-from sk_dbn._checkpoint import training_files
+from sk_dbn._checkpoint import random_of, training_files
 from sk_dbn._convergence import warn_of_divergence, warn_of_lbfgs, warn_of_too_few_epochs
 from sk_dbn._duration import EXTRA, MIN_SAMPLES, enough_epochs, split_by_target
 from sk_dbn._input import of_validation
@@ -130,7 +130,7 @@ class BaseDeepNetwork(
             with threads(self.n_jobs) as run:
                 samples = self._read_samples(run, X, y, sample_weight, first, incremental, classes)
             if first or not incremental:
-                self._random_state = check_random_state(self.random_state)
+                self._random_state = random_of(self)
             self._watch_previous(checkpoint, first, incremental)
             files = self._training_files(samples, X_val, y_val, first, incremental)
             listeners = [*files, NetworkListener(self, checkpoint), progress, *callbacks.listeners]
@@ -599,7 +599,8 @@ class BaseDeepNetwork(
 
     def _copied_model(self):
         """The attributes with which a copy predicts as the network now does."""
-        return {"_network": self._network.with_parameters(self._network.theta.copy())}
+        names = "_network", "_optimiser", "_random_state"
+        return {name: copy.deepcopy(getattr(self, name)) for name in names}
 
     def _watch(self, checkpoint, *names):
         """Have the checkpoint restore these attributes if training fails or is interrupted."""
@@ -668,10 +669,15 @@ class BaseDeepNetwork(
         network = vars(self).get("_network")
         if network is None:
             return
-        visible = self._visible
+        visible, optimiser = self._visible, self._optimiser
         n_inputs = self.n_features_in_ if visible is None else visible.n_units
         n_features = n_inputs if visible is None else len(visible.first_unit) - 1
-        if (n_features, n_inputs) != (self.n_features_in_, network.units[0]):
+        dtype = network.theta.dtype if optimiser is None else optimiser.kernel_state.first.dtype
+        if (n_features, n_inputs, dtype) != (
+            self.n_features_in_,
+            network.units[0],
+            network.theta.dtype,
+        ):
             raise ValueError(f"the stored parts of this {type(self).__name__} do not fit together.")
 
     def __sklearn_tags__(self):

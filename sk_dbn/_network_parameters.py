@@ -275,8 +275,9 @@ class NetworkParameters:
         of `fit` goes on from there, to the same bits, whatever `n_jobs` is; with
         ``random_state=None`` too. It is an ``.npz`` archive without pickled objects, written as a
         whole and deleted when `fit` is complete. A file of another fit, or a damaged one, is a
-        ValueError and stays as it is. It contains pre-training, and all of training but for
-        'lbfgs', which begins again. Not used in `partial_fit`.
+        ValueError and stays as it is; in a search, use `memory` of a stack instead. It contains
+        pre-training, and all of training but for 'lbfgs', which begins again. Not used in
+        `partial_fit`.
 
     checkpoint_interval : float, default=60.0
         Minimum number of seconds between two writes of the file; 0: after each epoch. It is also

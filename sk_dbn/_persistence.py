@@ -37,6 +37,11 @@ class Stored:
         state = {name: plain(value) for name, value in super().__getstate__().items()}
         return state | {"_sk_dbn_version": __version__, "_sk_dbn_format": FORMAT}
 
+    def __copy__(self):
+        new = object.__new__(type(self))
+        vars(new).update(vars(self))
+        return new
+
     def __setstate__(self, state):
         state = dict(state)
         version = state.pop("_sk_dbn_version", "0.1.0.dev")

@@ -21,7 +21,7 @@ class Progress(Listener):
 
     def task_began(self, task):
         """Start the clock."""
-        self._start = time.perf_counter()
+        self._start, self._n_before = time.perf_counter(), task.n_iter
 
     def epoch_ended(self, task):
         """Print the number of the epoch, its results, and the elapsed and remaining time."""
@@ -31,7 +31,8 @@ class Progress(Listener):
         parts.append(f"time = {seconds:.1f}s")
         if task.n_epochs is not None:
             count += f" of {task.n_epochs}"
-            left = seconds / task.n_iter * (task.n_epochs - task.n_iter)
+            of_epoch = seconds / (task.n_iter - self._n_before)
+            left = of_epoch * (task.n_epochs - task.n_iter)
             parts.append(f"left = {left:.1f}s")  # the maximum: training may stop earlier
         self.say(", ".join([count, *parts]))
         if task.message:

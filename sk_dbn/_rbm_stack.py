@@ -191,8 +191,8 @@ class BernoulliRBMStack(
         of `fit` goes on from there, to the same bits, whatever `n_jobs` is; with
         ``random_state=None`` too. It is an ``.npz`` archive without pickled objects, written as a
         whole and deleted when `fit` is complete. A file of another fit, or a damaged one, is a
-        ValueError and stays as it is. Not used in `partial_fit`, nor as a pretrainer, whose
-        layers are in the checkpoint of the network.
+        ValueError and stays as it is; in a search, use `memory` instead. Not used in
+        `partial_fit`, nor as a pretrainer, whose layers are in the checkpoint of the network.
     checkpoint_interval : float, default=60.0
         Minimum number of seconds between two writes of the file; 0: after each epoch. It is also
         written at the end of each layer.
@@ -481,9 +481,10 @@ class BernoulliRBMStack(
         y : Ignored
             Not used, present for API consistency by convention.
         sample_weight : array-like of shape (n_samples,), default=None
-            Weight of each sample. Whole numbers are how often a sample counts. With others, each
-            epoch visits as many samples as there are, and each of them in proportion to its
-            weight, on average: a part of the samples is drawn anew for each epoch.
+            Weight of each sample. Whole numbers are how often a sample counts, if their mean is
+            at most 10. With others, each epoch visits as many samples as there are, and each of
+            them in proportion to its weight, on average: a part of the samples is drawn anew for
+            each epoch.
 
         Returns
         -------
@@ -695,7 +696,8 @@ class BernoulliRBMStack(
 
     def _copied_model(self):
         """The attributes with which a copy transforms as the stack now does, if it is fitted."""
-        return {"_stack": copy.deepcopy(self._stack)} if hasattr(self, "_stack") else None
+        names = ("_stack", "random_state_") if hasattr(self, "_stack") else ()
+        return {name: copy.deepcopy(getattr(self, name)) for name in names} or None
 
     @property
     def gradient_trace_(self):
@@ -732,6 +734,7 @@ class BernoulliRBMStack(
         visible, n_units = self._visible, stack.units[0]
         if not (
             visible.n_units == n_units == len(self._means) == self._background.shape[1]
+            and np.array_equal(np.broadcast_to(stack.kinds[0], n_units), visible.codes)
             and len(visible.first_unit) - 1 == self.n_features_in_
         ):
             raise ValueError("the stored parts of this BernoulliRBMStack do not fit together.")

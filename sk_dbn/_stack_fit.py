@@ -4,12 +4,11 @@ from numbers import Real
 
 import numpy as np
 import scipy.sparse
-from sklearn.utils import check_random_state
 
 from sk_dbn._architecture import first_weights
 from sk_dbn._automatic import warn_of_batch_size
 from sk_dbn._categories import count_units, find_categories, known_categories
-from sk_dbn._checkpoint import training_files
+from sk_dbn._checkpoint import random_of, training_files
 from sk_dbn._samples import are_counts, check_sample_weight, number_held_out
 from sk_dbn._stack_parameters import (
     check_algorithm,
@@ -26,12 +25,14 @@ from sk_dbn._stack_parameters import (
 )
 from sk_dbn.models.data import Data
 from sk_dbn.models.initialisers import initial_weights, streams
-from sk_dbn.models.orders import Orders, canonical_order
+from sk_dbn.models.orders import Orders, canonical_order, drawn
 from sk_dbn.models.rbm import Stack
 from sk_dbn.models.rbm_training import RBMRecorder, probe_of
 from sk_dbn.models.scales import Scales
 from sk_dbn.models.stack_training import StackTraining
 from sk_dbn.models.visible import VisibleUnits
+
+DRAWN_EACH = 4  # how often a held-out row of the mean weight is looked at
 
 
 class StackFit:
@@ -82,7 +83,7 @@ class StackFit:
         if self.continues:
             check_stack_continues(estimator, self._units)
         random = estimator.random_state_ if partial and self.continues else None
-        self.random = random or check_random_state(estimator.random_state)
+        self.random = random or random_of(estimator)
 
     def _known(self, plain):
         """The data without unknown categories, and the categories of each feature or None."""
@@ -132,13 +133,11 @@ class StackFit:
         """
         estimator, plain, partial = self._estimator, self._plain, self.is_partial
         rows, held_out = self._split(self._all_rows(run))
-        if held_out is not None:
-            held_out = self._orders(held_out).listed
         orders = self._orders(rows)
         order = orders.listed
         if not partial:  # partial_fit takes any number of samples
             warn_of_batch_size(estimator.batch_size, len(orders.rows))
-        moments, n_layers = plain.moments(order), len(self._rates)
+        moments, n_layers = self._moments(orders), len(self._rates)
         stack, visible = self._stack_for(moments)
         warn_of_range(estimator, visible, moments)
         fits = visible.can_take(moments)
@@ -156,7 +155,7 @@ class StackFit:
             clip=clip,
             data=data,
             orders=orders,
-            held_out=held_out,
+            held_out=self._weighted(held_out),
             means=means,
             counts=counts,
             background=stack.means_up(run, data.unfilled, 0, probe_of(order)),
@@ -186,6 +185,20 @@ class StackFit:
         has_weight = self._weight is not None and not are_counts(self._weight)
         weight = self._weight[rows] if has_weight else None
         return Orders(self.random, rows, self._estimator.shuffle, self._plain.together, weight)
+
+    def _weighted(self, held_out):
+        """Held-out rows in proportion to their weights."""
+        orders = None if held_out is None else self._orders(held_out)
+        if orders is None or orders.weight is None:
+            return held_out
+        return drawn(held_out, orders.weight, DRAWN_EACH * len(held_out), 0.5)
+
+    def _moments(self, orders):
+        """Weighted means and variances, and the range of all rows."""
+        moments = self._plain.moments(orders.listed)
+        if orders.weight is None:
+            return moments
+        return *moments[:2], *self._plain.moments(orders.rows)[2:]
 
     def _split(self, order):
         """The rows to train on, and those held out for early stopping, or None."""

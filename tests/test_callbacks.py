@@ -198,16 +198,27 @@ def test_after_an_error_nothing_is_left_of_the_callbacks(error):
         estimator.fit(X, y)
 
 
+class Using(Propagated):
+    """Uses the copies that it is given."""
+
+    def on_fit_task_end(self, estimator, context, *, X=None, y=None, fitted_estimator=None):
+        if isinstance(fitted_estimator, BernoulliRBMStack):
+            fitted_estimator.sample(3)
+        elif fitted_estimator is not None and context.parent is not None:
+            fitted_estimator.set_callbacks().partial_fit(X, y)
+
+
 def test_results_do_not_depend_on_callbacks():
-    """The same bits with and without."""
+    """The same bits with and without, whatever is done with the copies."""
     for make in (
+        lambda: stack(4, 3, algorithm="pcd"),
         lambda: DBNClassifier((4,), pretrainer=stack(4, random_state=None), **PLAIN, **COMMON),
         lambda: DBNClassifier((4,), pretrainer=WarmStart(stack(4).fit(X)), **PLAIN, **COMMON),
     ):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             plain = make().fit(X, y > 4)
-            told = make().set_callbacks(Propagated()).fit(X, y > 4)
+            told = make().set_callbacks(Using()).fit(X, y > 4)
         for W, V in zip(plain.coefs_, told.coefs_, strict=True):
             np.testing.assert_array_equal(W, V)
 

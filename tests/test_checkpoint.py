@@ -10,8 +10,17 @@ import warnings
 import numpy as np
 import pytest
 from sklearn.base import clone
+from sklearn.frozen import FrozenEstimator
+from sklearn.utils import check_random_state
 
-from sk_dbn import BernoulliRBMStack, DBNAutoencoder, DBNClassifier, DeepMLPRegressor, RBMImputer
+from sk_dbn import (
+    BernoulliRBMStack,
+    DBNAutoencoder,
+    DBNClassifier,
+    DeepMLPRegressor,
+    RBMImputer,
+    WarmStart,
+)
 from sk_dbn.models.training_file import TrainingFile, read_archive, write_archive
 
 random = np.random.RandomState(0)
@@ -50,6 +59,9 @@ CASES = {
         network(pretrainer=BernoulliRBMStack(max_iter=2), output_layer_first=True),
         X,
     ),
+    "frozen": (network(pretrainer=FrozenEstimator(BernoulliRBMStack((5,), max_iter=1).fit(X))), X),
+    "warm": (network(pretrainer=WarmStart(BernoulliRBMStack((5,), max_iter=1).fit(X))), X),
+    "unlabelled": (network(unlabeled=1, pretrainer=BernoulliRBMStack(max_iter=2)), X),
     "autoencoder": (DBNAutoencoder((5, 2), max_iter=3, **COMMON), X),
     "regressor": (DeepMLPRegressor((5,), solver="lbfgs", max_iter=5, **COMMON), X),
 }
@@ -121,6 +133,80 @@ def test_epochs_that_were_complete_are_not_trained_again(tmp_path, monkeypatch):
     )
     fit(stack(checkpoint=path), X)
     assert trained == [3, 4]
+
+
+def test_validation_samples_and_weights_belong_to_the_fit(tmp_path, monkeypatch):
+    """They are taken up again, and others are an error that names them."""
+    path, weight = tmp_path / "fit.npz", random.uniform(size=len(X))
+    given = {"sample_weight": weight, "X_val": X[:40], "y_val": y[:40]}
+    whole = network().fit(X, y, **given)
+    with monkeypatch.context() as patch:
+        killed_after(6, patch)
+        with pytest.raises(Killed):
+            network(checkpoint=path).fit(X, y, **given)
+    for name, other in {"sample_weight": weight[::-1], "X_val": X[1:41]}.items():
+        with pytest.raises(ValueError, match="sample_weight" if name[0] == "s" else "validation"):
+            network(checkpoint=path).fit(X, y, **(given | {name: other}))
+    assert_same(network(checkpoint=path).fit(X, y, **given), whole)
+
+
+def test_drawn_weights_of_a_stack_are_drawn_again(tmp_path, monkeypatch):
+    """The random numbers of the epochs to come are the same."""
+    path, weight = tmp_path / "fit.npz", random.uniform(size=len(X))
+    whole = stack().fit(X, sample_weight=weight)
+    with monkeypatch.context() as patch:
+        killed_after(2, patch)
+        with pytest.raises(Killed):
+            stack(checkpoint=path).fit(X, sample_weight=weight)
+    assert_same(stack(checkpoint=path).fit(X, sample_weight=weight), whole)
+
+
+def test_a_layer_that_a_callback_ended_is_not_kept_as_complete(tmp_path, monkeypatch):
+    """Neither in this fit, which warns of nothing, nor in `memory`, for other fits."""
+    callback = pytest.importorskip("sklearn.callback")
+    assert callback
+
+    class Ending:
+        def setup(self, estimator, context): ...
+        def teardown(self, estimator, context): ...
+        def on_fit_task_begin(self, estimator, context): ...
+        def on_fit_task_end(self, estimator, context):
+            return context.task_name == "epoch" and context.parent.task_id == 0
+
+    files = {"checkpoint": tmp_path / "fit.npz", "memory": str(tmp_path / "memory")}
+    with monkeypatch.context() as patch:
+        killed_after(3, patch)
+        with pytest.raises(Killed):
+            stack(**files).set_callbacks(Ending()).fit(X)
+    assert stack(**files).fit(X).n_iter_ == [1, 4]
+    assert stack(memory=files["memory"]).fit(X).n_iter_ == [4, 4]
+
+
+def test_the_global_random_numbers_are_not_set_back(tmp_path, monkeypatch):
+    """With random_state=None the checkpoint has a generator of its own."""
+    path = tmp_path / "fit.npz"
+    with monkeypatch.context() as patch:
+        killed_after(2, patch)
+        with pytest.raises(Killed):
+            fit(stack(checkpoint=path, random_state=None), X)
+    state = read_archive(path)["random"]
+    common = check_random_state(None)
+    common.seed(7)
+    stored = fit(stack(checkpoint=path, random_state=None), X)
+    after = common.uniform()
+    common.seed(7)
+    common.randint(np.iinfo(np.int32).max)
+    assert after == common.uniform()
+    again = np.random.RandomState()
+    again.set_state(state)
+    assert_same(stored, fit(stack(random_state=again), X))
+
+
+def test_other_code_is_a_warning(interrupted, monkeypatch):
+    """The last digits may be others."""
+    monkeypatch.setattr("sk_dbn.models.training_file.code", lambda: ("other",))
+    with pytest.warns(UserWarning, match="may differ in the last digits"):
+        stack(checkpoint=interrupted).fit(X)
 
 
 def test_an_imputer_has_the_checkpoint_of_its_stack(tmp_path, monkeypatch):
@@ -195,11 +281,26 @@ def test_a_damaged_or_foreign_file_is_an_error(interrupted, tmp_path):
         with pytest.raises(ValueError, match="is no checkpoint.*name another path"):
             stack(checkpoint=interrupted).fit(X)
         assert interrupted.read_bytes() == other
+    interrupted.write_bytes(content)
+    good = read_archive(interrupted)
+    chains = good["tasks"]["1"]["progress"]["now"][0][:1]
+    task = good["tasks"]["1"] | {"progress": good["tasks"]["1"]["progress"] | {"now": [chains]}}
+    for value in (
+        {"sk_dbn checkpoint": 99},
+        good | {"sk_dbn checkpoint": 99},
+        good | {"tasks": {"1": {}}},
+        good | {"tasks": {"1": task}},
+        [],
+    ):
+        write_archive(interrupted, value)
+        with pytest.raises(ValueError, match="no checkpoint of this version|is damaged"):
+            stack(checkpoint=interrupted).fit(X)
     np.savez(interrupted, x=np.arange(3))
     with pytest.raises(ValueError, match="is no checkpoint"):
         stack(checkpoint=interrupted).fit(X)
-    write_archive(interrupted, {"sk_dbn checkpoint": 99})
-    with pytest.raises(ValueError, match="is no checkpoint of this version"):
+    with open(interrupted, "wb") as file:
+        np.save(file, np.arange(3))
+    with pytest.raises(ValueError, match="is no checkpoint"):
         stack(checkpoint=interrupted).fit(X)
 
 

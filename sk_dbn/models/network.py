@@ -89,6 +89,7 @@ class Network:
             and np.isin(self.codes[:-1], hidden).all()
             and self.codes[-1] in out
             and self.theta.shape == (self._lay_out(),)
+            and self.theta.dtype in (np.float32, np.float64)
         ):
             raise ValueError("the stored parameters and layers of a network do not fit together.")
         self._adopt(self.theta)

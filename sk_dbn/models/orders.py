@@ -68,7 +68,7 @@ class Orders:
 
     @cached_property
     def listed(self):
-        """The rows, each about as often as its weight says: for moments and other measures."""
+        """The rows in proportion to their weights, light ones perhaps not at all: for measures."""
         if self.weight is None:
             return self.rows
         return drawn(self.rows, self.weight, max(len(self.rows), MIN_LISTED), 0.5)
@@ -100,7 +100,7 @@ def drawn(rows, weight, n_drawn, start):
     ndarray of shape (n_drawn,)
         In the order of the rows.
     """
-    ends = np.cumsum(weight)
+    ends = np.cumsum(weight / weight.max())  # which is finite
     ends = np.floor(n_drawn * (ends / ends[-1]) + start)
     return np.repeat(rows, np.diff(ends, prepend=0.0).astype(np.int64))
 

@@ -15,6 +15,7 @@ from sk_dbn.models.threads import run_serial
 from sk_dbn.models.units import (
     CODES,
     FORMULAS,
+    HIDDEN_KINDS,
     UNIT_KINDS,
     code_of,
     mean_divergence,
@@ -181,10 +182,12 @@ class Stack:
         layers = zip(self.memories, self.units[:-1], self.units[1:], variances, strict=True)
         return (
             self.theta.shape == (n_parameters + n_variances,)
+            and self.theta.dtype in (np.float32, np.float64)
             and self.reference.shape == (self.units[0],)
             and len(self.kinds) == len(self.units)
             and np.shape(self.kinds[0]) in ((), (self.units[0],))
-            and np.isin(np.hstack(self.kinds), CODES).all()
+            and np.isin(self.kinds[0], CODES).all()
+            and set(self.kinds[1:]) <= set(HIDDEN_KINDS.values())
             and all(memory.fits(*sizes, dtype) for memory, *sizes in layers)
         )
 

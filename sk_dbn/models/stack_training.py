@@ -270,6 +270,7 @@ class RBMTask:
         if self.has_diverged and self._good is not None:
             self._good.restore(*self._not_returning)
         self.has_diverged |= self.is_lost
+        self._best = self._good = None
 
     def progress(self):
         """The state between two epochs, see `TrainingFile`."""

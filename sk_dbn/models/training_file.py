@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from sk_dbn.models.layer_cache import code
 from sk_dbn.models.loop import Listener
 
 FORMAT = 1
@@ -29,11 +30,10 @@ class TrainingFile(Listener):
     Parameters
     ----------
     path : str or path-like
-        Of the file; None: there is none.
     interval : float
         Minimum number of seconds between two writes within a task.
-    fit : dict of str to str
-        What the fit depends on, such as digests of the samples and of each parameter.
+    digests : dict of str to str
+        Of what the fit depends on, such as the samples and each parameter.
     random : RandomState
         Gets the state that it had when the fit began.
 
@@ -45,10 +45,10 @@ class TrainingFile(Listener):
         If the file cannot be read or written.
     """
 
-    def __init__(self, path, interval, fit, random):
+    def __init__(self, path, interval, digests, random):
         self._path, self._interval = Path(path), interval
         self._tasks, self._n_tasks, self._random = {}, 0, random.get_state(legacy=False)
-        self._fit = fit
+        self._digests = digests
         if self._path.exists():
             self._read()
             random.set_state(self._random)
@@ -60,8 +60,11 @@ class TrainingFile(Listener):
         """Take over what was stored of the task; if it is complete, nothing remains to be done."""
         stored = self._next()
         if stored is not None:
-            task.resume(stored["progress"])
-            task.is_complete = stored["is_complete"]
+            try:
+                task.resume(stored["progress"])
+            except DAMAGED as error:
+                raise self._unusable("is damaged") from error
+            task.is_complete, task.is_stopped = stored["is_complete"], stored["is_stopped"]
 
     def epoch_ended(self, task):
         """Store the state if the last one is old."""
@@ -90,8 +93,11 @@ class TrainingFile(Listener):
         """Write the file; a fit does not fail because a disk is full."""
         if not hasattr(task, "progress"):
             return
-        stored = {"is_complete": is_complete, "progress": task.progress()}
-        self._tasks[str(self._n_tasks)] = stored
+        self._tasks[str(self._n_tasks)] = {
+            "is_complete": is_complete,
+            "is_stopped": is_complete and task.is_stopped,
+            "progress": task.progress(),
+        }
         try:
             self._write()
         except OSError as error:
@@ -99,31 +105,50 @@ class TrainingFile(Listener):
         self._written = time.monotonic()
 
     def _write(self):
-        content = {"fit": self._fit, "random": self._random, "tasks": self._tasks}
-        write_archive(self._path, {"sk_dbn checkpoint": FORMAT} | content)
+        content = {
+            "sk_dbn checkpoint": FORMAT,
+            "code": list(map(str, code())),
+            "digests": self._digests,
+            "random": self._random,
+            "tasks": self._tasks,
+        }
+        write_archive(self._path, content)
 
     def _read(self):
         try:
             stored = read_archive(self._path)
+            version, written_by = stored["sk_dbn checkpoint"], stored["code"]
+            digests, self._random, self._tasks = (
+                stored[name] for name in ("digests", "random", "tasks")
+            )
+            names = self._digests.keys() | digests.keys()
         except DAMAGED as error:
-            raise self._unusable("is no checkpoint, or is damaged") from error
-        if not isinstance(stored, dict) or stored.get("sk_dbn checkpoint") != FORMAT:
+            raise self._unusable("is no checkpoint of this version, or is damaged") from error
+        if version != FORMAT:
             raise self._unusable("is no checkpoint of this version")
-        names = self._fit.keys() | stored["fit"].keys()
-        other = sorted(name for name in names if self._fit.get(name) != stored["fit"].get(name))
+        other = sorted(name for name in names if self._digests.get(name) != digests.get(name))
         if other:
             raise self._unusable(f"belongs to another fit, with other {', '.join(other)}")
-        self._random, self._tasks = stored["random"], stored["tasks"]
+        if written_by != list(map(str, code())):
+            warnings.warn(
+                f"checkpoint={str(self._path)!r} was written by other versions of libraries, or on "
+                "another kind of processor. The result may differ in the last digits.",
+                UserWarning,
+            )
 
     def _unusable(self, why):
         return ValueError(
             f"checkpoint={str(self._path)!r} {why}. The file was not changed; name another path, "
-            "or delete the file to start from the beginning."
+            "or delete the file to start from the beginning. Fits that run one after another or "
+            "side by side, as in a search, need a file each; a stack's memory suits them better."
         )
 
 
-# What reading may raise if an archive is damaged, or is none.
-DAMAGED = (EOFError, KeyError, ValueError, zipfile.BadZipFile, zlib.error, NotImplementedError)
+# What reading and resuming may raise if an archive is damaged, or is none.
+DAMAGED = (
+    *(AttributeError, EOFError, KeyError, NotImplementedError, TypeError, ValueError),
+    *(zipfile.BadZipFile, zlib.error),
+)
 
 
 def write_archive(path, value):

@@ -160,6 +160,8 @@ def _values(x):
 
 def _restore(x, kept):
     if isinstance(x, np.ndarray):
+        if x.shape != kept.shape:
+            raise ValueError(f"an array of shape {x.shape} cannot become one of {kept.shape}.")
         x[...] = kept
     elif isinstance(x, np.random.RandomState):
         x.set_state(kept)
