@@ -353,6 +353,10 @@ class DBNAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseDeep
         """
         return self._fit(X, None, sample_weight, incremental=True)
 
+    def _partial_fit(self, X, whole):
+        """The first `partial_fit`, given the moments of all samples, see `Moments`."""
+        return self._fit(X, None, incremental=True, whole=whole)
+
     def transform(self, X):
         """Compute the codes of samples.
 
@@ -536,8 +540,8 @@ class DBNAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseDeep
 
     def _suited_units(self, samples):
         """The visible units for the samples."""
-        moments, unstored = samples.moments, samples.data.unstored
-        visible = VisibleUnits.suited_to(self._asked_kinds(), moments, unstored=unstored)
+        moments, kinds = samples.moments, self._asked_kinds()
+        visible = VisibleUnits.suited_to(kinds, moments, unstored=samples.unstored)
         visible.refer_to(visible.means(moments))
         return visible
 

@@ -484,7 +484,7 @@ class DBNClassifier(
 
     def _pretraining_pays(self, samples):
         """Whether most samples have no label. Otherwise pre-training helps at most on images."""
-        return bool(np.average(samples.labelled, weights=samples.repeats) < 0.5)
+        return samples.labelled_share < 0.5
 
     def _labelled(self, y):
         if self.unlabeled is None:

@@ -111,9 +111,17 @@ class BaseDeepNetwork(
     # Fitting, in call order.
 
     def _fit(
-        self, X, y, sample_weight=None, X_val=None, y_val=None, incremental=False, classes=None
+        self,
+        X,
+        y,
+        sample_weight=None,
+        X_val=None,
+        y_val=None,
+        incremental=False,
+        classes=None,
+        whole=None,
     ):
-        """Fit with validated parameters."""
+        """Fit with validated parameters; `whole` as in `Samples`."""
         if incremental:
             self._validate_params()  # the decorator does so only before the first fit
         if incremental and self._stops_early:
@@ -129,6 +137,7 @@ class BaseDeepNetwork(
                 self._warn_of_unused(incremental)
             with threads(self.n_jobs) as run:
                 samples = self._read_samples(run, X, y, sample_weight, first, incremental, classes)
+            samples.whole = whole
             if first or not incremental:
                 self._random_state = random_of(self)
             self._watch_previous(checkpoint, first, incremental)
@@ -262,7 +271,7 @@ class BaseDeepNetwork(
         if self.pretrainer != "auto":
             return self.pretrainer
         is_possible = not self.shortcut and is_pretrainable(hidden, activations)
-        needs_stack = samples.data.has_missing or self._category_labels
+        needs_stack = samples.has_missing or self._category_labels
         pays = is_possible and (needs_stack or self._pretraining_pays(samples))
         return self._auto_stack() if pays else None
 

@@ -21,6 +21,7 @@ from sk_dbn.models.schedules import PLANNED, SCHEDULES, Schedule
 
 # The share of a classifier's hidden units that dropout='auto' drops.
 AUTO_DROPOUT = 0.2
+AUTO_SCHEDULE = "one_cycle"  # of learning_rate='auto', if the last epoch is known
 
 # Parameters that 'lbfgs' does not support: the value that turns each off, and the reason.
 NOT_FOR_LBFGS = {
@@ -590,7 +591,7 @@ class NetworkParameters:
         if incremental and self._optimiser is not None:
             solver = self._fixed["solver"]  # which continues
         if self.learning_rate == "auto":  # partial_fit does not know which call is the last
-            self.learning_rate_ = "constant" if incremental else "one_cycle"
+            self.learning_rate_ = "constant" if incremental else AUTO_SCHEDULE
         elif solver != "sgd" and self.learning_rate not in PLANNED:
             self.learning_rate_ = "constant"  # the other schedules are for 'sgd' alone
         self.learning_rate_init_ = self.learning_rate_init

@@ -517,8 +517,12 @@ class BernoulliRBMStack(
         self : BernoulliRBMStack
             The fitted stack.
         """
+        return self._partial_fit(X, y, sample_weight)
+
+    def _partial_fit(self, X, y=None, sample_weight=None, whole=None):
+        """`partial_fit`; a first call may be given the moments of all samples, see `Moments`."""
         self._validate_params()  # the decorator does so only before the first fit
-        self._fit(X, y, sample_weight, partial=True)
+        self._fit(X, y, sample_weight, partial=True, whole=whole)
         return self
 
     def transform(self, X):
@@ -622,13 +626,13 @@ class BernoulliRBMStack(
         """Validated X for a model of the stack's precision."""
         return Data(X, self.dtype, unstored=unstored_value(self))
 
-    def _fit(self, X, y, sample_weight, partial):
-        """Fit with validated parameters."""
+    def _fit(self, X, y, sample_weight, partial, whole=None):
+        """Fit with validated parameters; `whole` as in `StackFit`."""
         n_tasks = np.size(self.hidden_layer_sizes)
         callbacks = FitCallbacks(self, X, y, sample_weight, n_tasks)
         with transaction(self) as checkpoint:
             data = self._data(self._read(X, reset=not (partial and hasattr(self, "coefs_"))))
-            call = StackFit(self, data, partial=partial, sample_weight=sample_weight)
+            call = StackFit(self, data, partial=partial, sample_weight=sample_weight, whole=whole)
             self._train(call, callbacks, checkpoint)
 
     @with_callbacks

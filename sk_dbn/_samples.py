@@ -11,6 +11,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils.validation import check_array
 
 from sk_dbn.models.data import Data
+from sk_dbn.models.moments import Moments
 
 # Integer weights with a mean up to this are counts of repeated rows; others multiply losses.
 MAX_REPEATS = 10
@@ -35,6 +36,8 @@ class Samples:
         Additional factor of each sample's loss; (0,) if all are one.
     order : int64 ndarray
         Indices of the samples that count, each once.
+    whole : Moments, default=None
+        Those of all samples, if these are a part of them.
     """
 
     data: Data
@@ -44,10 +47,28 @@ class Samples:
     repeats: np.ndarray
     weight: np.ndarray
     order: np.ndarray
+    whole: Moments | None = None
+
+    @property
+    def has_missing(self):
+        """Whether values are missing in X."""
+        return self.data.has_missing
+
+    @property
+    def labelled_share(self):
+        """Share of the samples that have a label."""
+        return float(np.average(self.labelled, weights=self.repeats))
+
+    @property
+    def unstored(self):
+        """Value of what a sparse matrix does not store."""
+        return self.data.unstored
 
     @cached_property
     def moments(self):
         """Moments of the features, as ``Data.moments`` returns them."""
+        if self.whole is not None:
+            return self.whole.of_values
         return self.data.moments(self.repeated(self.order))
 
     def repeated(self, rows):

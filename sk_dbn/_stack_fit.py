@@ -50,6 +50,8 @@ class StackFit:
     partial : bool, default=False
         Whether to continue from the present state, for one epoch.
     sample_weight : array-like of shape (n_samples,), default=None
+    whole : Moments, default=None
+        Those of all samples, if a new stack is trained on a part of them.
 
     Attributes
     ----------
@@ -66,10 +68,10 @@ class StackFit:
         If the parameters cannot be combined, or do not suit the matrix.
     """
 
-    def __init__(self, estimator, plain, order=None, partial=False, sample_weight=None):
+    def __init__(self, estimator, plain, order=None, partial=False, sample_weight=None, whole=None):
         self._estimator, self._order, self.is_partial = estimator, order, partial
         self.continues = hasattr(estimator, "_stack") and (partial or estimator.warm_start)
-        self.scales, self._weight = None, None
+        self.scales, self._weight, self._whole = None, None, None if self.continues else whole
         if sample_weight is not None:
             self._weight = check_sample_weight(sample_weight, plain.shape[0])
             if not self._weight.any():
@@ -194,7 +196,9 @@ class StackFit:
         return drawn(held_out, orders.weight, DRAWN_EACH * len(held_out), 0.5)
 
     def _moments(self, orders):
-        """Weighted means and variances, and the range of all rows."""
+        """Weighted means and variances, and the range of all rows; or of all shards."""
+        if self._whole is not None:
+            return self._whole.of_values
         moments = self._plain.moments(orders.listed)
         if orders.weight is None:
             return moments
@@ -215,6 +219,8 @@ class StackFit:
 
         If all values fit, none is clipped, and the means follow from the moments.
         """
+        if self._whole is not None and visible.categories is None:
+            return visible.means(moments), self._whole.count if data.has_missing else None
         if data.has_missing or visible.categories is not None:
             counts, means = data.observed_moments(order)[:2]
             return means, counts

@@ -5,6 +5,7 @@ The rules are explained to people in docs/contributing.rst.
 
 import ast
 import dataclasses
+import importlib.util
 import inspect
 import subprocess
 import sys
@@ -24,6 +25,8 @@ FACES, ESTIMATORS, MODELS, KERNELS = 3, 2, 1, 0
 KNOWN_TO_KERNELS = sys.stdlib_module_names | {"numpy", "scipy", "numba", "llvmlite"}
 OPTIONAL = {"matplotlib", "pandas", "torch"}
 ONNX = {"onnx", "skl2onnx", "onnxruntime"}
+DASK = {"dask", "distributed"}
+FACE_OF = {**dict.fromkeys(ONNX, "onnx"), **dict.fromkeys(DASK, "distributed")}
 
 TOP_LEVEL = {"pyproject.toml", "README.md", "LICENSE", "sk_dbn", "tests", "examples", "docs"}
 
@@ -54,7 +57,7 @@ def module_name(path):
 def floor_of(module):
     """Return the floor on which a module of the package stands, None if the table lacks it."""
     _, *parts = module.split(".")
-    if not parts or parts[0] in ("inspection", "onnx", "compile"):
+    if not parts or parts[0] in ("inspection", "onnx", "distributed", "compile"):
         return FACES
     if parts[0] == "models":
         return MODELS
@@ -99,8 +102,8 @@ def forbidden_import(importer, imported, in_function):
         floor == KERNELS or importer == "sk_dbn.models.threads"
     ):
         return "is for kernels/ and models/threads.py only"
-    if top in ONNX and importer != "sk_dbn.onnx":
-        return "is for onnx.py only"
+    if top in FACE_OF and importer != f"sk_dbn.{FACE_OF[top]}":
+        return f"is for {FACE_OF[top]}.py only"
     if top in OPTIONAL and not in_function:
         return "is imported inside functions only"
     if top in ("sklearn", "matplotlib") and floor <= MODELS:
@@ -199,6 +202,7 @@ def test_import_checker_sees_violations(importer, source):
         ("sk_dbn.inspection", "def plot():\n    import matplotlib.pyplot as plt"),
         ("sk_dbn", "from sk_dbn._dbn import DBNClassifier"),
         ("sk_dbn.onnx", "import skl2onnx\nfrom onnx import TensorProto"),
+        ("sk_dbn.distributed", "import dask.array\nfrom sk_dbn import _dbn"),
     ],
 )
 def test_import_checker_lets_the_allowed_pass(importer, source):
@@ -229,7 +233,7 @@ def test_import_is_light():
     done = subprocess.run(
         [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    assert (OPTIONAL | ONNX).isdisjoint(done.stdout.split())
+    assert (OPTIONAL | ONNX | DASK).isdisjoint(done.stdout.split())
 
 
 # ---------------------------------------------------------------------------
@@ -300,6 +304,8 @@ def test_length_checker_counts_what_it_says():
 def public_objects():
     """Map the dotted name of each public class and function to the object."""
     found, modules = {}, [sk_dbn]
+    if importlib.util.find_spec("dask"):
+        modules.append(importlib.import_module("sk_dbn.distributed"))
     for module in modules:
         for name in module.__all__:
             obj = getattr(module, name)

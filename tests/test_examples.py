@@ -570,6 +570,16 @@ def test_search_benchmark():
     assert len(set(rows_of(output, pattern))) == 2
 
 
+def test_many_machines_benchmark():
+    """Averages of partitions learn, and every time is above zero."""
+    pytest.importorskip("distributed")
+    output = run("benchmarks/many_machines.py", "--quick")
+    pattern = r"^(network|linear model on a stack) +5 +(\d\.\d+) +(\d\.\d+) +(\d\.\d+) *$"
+    scores = [float(score) for _, *row in rows_of(output, pattern) for score in row]
+    assert len(scores) == 6 and min(scores) > 0.3  # chance is 0.1
+    assert len(rows_of(output, r"^(network|stack)( +\d+\.\d+){6}$")) == 2
+
+
 SWEEP_ROWS = r"^(?:([a-z]+) +| +)(\d+) +(\d+) +(\d+) +(\d+)  (float32|float64) .* (\d+\.\d+)$"
 
 

@@ -12,7 +12,9 @@ from numba.core.dispatcher import _FunctionCompiler
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "sk_dbn"
-DEPENDENCIES = {"numba", "llvmlite", "sklearn", "scipy", "joblib", "threadpoolctl", "skl2onnx"}
+DEPENDENCIES = {"numba", "llvmlite", "sklearn", "scipy", "joblib", "threadpoolctl"}
+OPTIONAL = {"onnx.py": "skl2onnx", "distributed.py": "dask"}  # which only these files need
+DEPENDENCIES |= {*OPTIONAL.values()}
 INTERNAL = re.compile(r"(^|\.)_|^numba\.(core|np|misc|parfors|cpython)\b")  # of dotted names
 OF_NAMED_TUPLES = {"_replace", "_asdict", "_fields", "_make"}  # which Python promises
 TITLE = "What the package needs that its dependencies do not promise"
@@ -84,7 +86,7 @@ def found():
     own = {name for tree in trees.values() for name in defined(tree)}
     for file, tree in trees.items():
         names = {*imported(tree), *(attributes(tree) - own)}
-        if file != "onnx.py" or importlib.util.find_spec("skl2onnx"):
+        if file not in OPTIONAL or importlib.util.find_spec(OPTIONAL[file]):
             module = importlib.import_module("sk_dbn." + file[:-3].replace("/", "."))
             names.update(shared_with_bases(module))
         yield from ((name, file) for name in names)

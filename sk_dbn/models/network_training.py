@@ -156,6 +156,11 @@ class OptimiserState:
     def __getstate__(self):
         return vars(self) | {"kernel_state": self.kernel_state._asdict()}
 
+    @property
+    def averages(self):
+        """Running means of gradients and of their squares, and the solver's own state."""
+        return [self.kernel_state.first, self.kernel_state.second, self.kernel_state.state]
+
     def __setstate__(self, state):
         self.__dict__.update(state)
         self.kernel_state = Optimiser(**arrays_for_kernels(state["kernel_state"]))

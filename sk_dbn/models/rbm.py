@@ -84,6 +84,12 @@ class Memory:
             self.fast_W = np.zeros((p, q), dtype)
             self.fast_b, self.fast_c = np.zeros(p, dtype), np.zeros(q, dtype)
 
+    @property
+    def averages(self):
+        """All arrays but the chains: velocities and running means."""
+        arrays = (x for x in vars(self).values() if isinstance(x, np.ndarray))
+        return [x for x in arrays if x is not self.chains]
+
     def __setstate__(self, state):
         self.__dict__.update(arrays_for_kernels(state))
 
