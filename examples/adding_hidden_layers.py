@@ -1,9 +1,14 @@
-"""Does another hidden layer help? Accuracy and the first layer's gradient by number of layers.
+"""Does another hidden layer help?
+===============================
+
+Accuracy and the first layer's gradient by the number of layers.
 
 Networks have one to eight hidden layers of 30 units, with six kinds of units and initial weights.
 Logistic units with Glorot's weights and with weights from N(0, 1) are the two old ways. Rectified
 linear units with He's weights, tanh with Glorot's and selu with LeCun's keep the gradient's size.
 Last are logistic units that are pre-trained layer by layer, as a deep belief network.
+
+.. code-block:: bash
 
     python examples/adding_hidden_layers.py                    # scikit-learn's digits
     python examples/adding_hidden_layers.py --quick
@@ -12,6 +17,15 @@ Last are logistic units that are pre-trained layer by layer, as a deep belief ne
 On MNIST it also repeats the first experiment of chapter 5 of Nielsen's "Neural Networks and Deep
 Learning" (http://neuralnetworksanddeeplearning.com/chap5.html), and prints the book's accuracies.
 """
+
+# %%
+# .. figure:: /pictures/adding_hidden_layers.png
+#
+#    What the script draws: accuracy and gradients with one to eight layers.
+#
+# More about this: :doc:`/gradients`.
+
+# sphinx_gallery_thumbnail_path = "pictures/adding_hidden_layers.png"
 
 import argparse
 import warnings

@@ -1,4 +1,7 @@
-"""The other half of a face: a restricted Boltzmann machine (RBM) completes images.
+"""The other half of an image
+==========================
+
+A restricted Boltzmann machine (RBM) completes images, such as faces.
 
 An RBM is trained on whole images, once with Bernoulli and once with Gaussian units. Then the lower
 halves of test images are covered (NaN), and `complete` fills them with their expected values, given
@@ -7,11 +10,22 @@ training images, and of ridge regression. These methods know in training which h
 the RBM does not. By default the images are scikit-learn's digits, which need no download. The
 picture is drawn if matplotlib is installed (`pip install '.[plot]'`).
 
+.. code-block:: bash
+
     python examples/complete_faces.py
     python examples/complete_faces.py --quick
     python examples/complete_faces.py --olivetti  # downloads faces of 40 people
     python examples/complete_faces.py --data faces.npz  # its X: (n_images, height, width)
 """
+
+# %%
+# .. figure:: /pictures/complete_faces.png
+#
+#    Lower halves of digits that were covered, and what the models fill in.
+#
+# More about this: :doc:`/generating`.
+
+# sphinx_gallery_thumbnail_path = "pictures/complete_faces.png"
 
 import argparse
 import time

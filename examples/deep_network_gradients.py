@@ -1,13 +1,27 @@
-"""Why a deep network does or does not learn, read from its gradient trace.
+"""Ten layers that do and do not learn
+===================================
+
+What the gradient trace tells about it.
 
 Three networks of ten hidden layers on scikit-learn's digits: logistic units with Glorot's
 initialisation, logistic units with weights of standard deviation 1, and self-normalising units
 (selu) with LeCun's initialisation. On the way back to the first layer, the gradient almost vanishes
 in the first network, shrinks in the second, and keeps its size in the third.
 
+.. code-block:: bash
+
     python examples/deep_network_gradients.py
     python examples/deep_network_gradients.py --quick
 """
+
+# %%
+# .. figure:: /pictures/deep_network_gradients.png
+#
+#    Gradients of the three networks by layer and epoch.
+#
+# More about this: :doc:`/trace`.
+
+# sphinx_gallery_thumbnail_path = "pictures/deep_network_gradients.png"
 
 import argparse
 import warnings

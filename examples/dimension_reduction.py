@@ -1,4 +1,7 @@
-"""Dimension reduction: codes of an autoencoder and of a stack, compared with principal components.
+"""Dimension reduction
+===================
+
+Codes of an autoencoder and of a stack, compared with principal components.
 
 A DBNAutoencoder, a BernoulliRBMStack and PCA reduce images to 2, 4 or 8 numbers, without labels.
 The accuracy of the nearest neighbour among the training images' codes measures how much a code
@@ -7,11 +10,22 @@ without labels. The stack's code is used as log-odds, since the logistic functio
 distances. The two-dimensional codes are drawn if matplotlib is installed
 (`pip install '.[plot]'`).
 
+.. code-block:: bash
+
     python examples/dimension_reduction.py
     python examples/dimension_reduction.py --quick
     python examples/dimension_reduction.py --data mnist.npz   # X_train, y_train, X_test, y_test
     python examples/dimension_reduction.py --openml mnist_784  # downloads it
 """
+
+# %%
+# .. figure:: /pictures/dimension_reduction.png
+#
+#    Codes of two numbers.
+#
+# More about this: :doc:`/autoencoders`.
+
+# sphinx_gallery_thumbnail_path = "pictures/dimension_reduction.png"
 
 import argparse
 from pathlib import Path

@@ -1,4 +1,7 @@
-"""Rectified linear units that die, and what keeps them alive.
+"""Rectified linear units that die
+===============================
+
+What kills them, and what keeps them alive.
 
 If the input of a unit is below zero for every sample, its output and its gradient are 0: it no
 longer learns. Large steps cause this. Networks of three hidden layers of 50 units on scikit-learn's
@@ -10,9 +13,20 @@ compared with a smaller rate, and with units that have a gradient below zero too
 descent the step is proportional to the gradient, so initial weights that are too large kill units,
 and smaller ones do not.
 
+.. code-block:: bash
+
     python examples/dying_relu.py
     python examples/dying_relu.py --quick
 """
+
+# %%
+# .. figure:: /pictures/dying_relu.png
+#
+#    The share of dead units. At the dashed line the learning rate is reduced.
+#
+# More about this: :doc:`/initialisation`.
+
+# sphinx_gallery_thumbnail_path = "pictures/dying_relu.png"
 
 import argparse
 import warnings

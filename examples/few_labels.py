@@ -1,4 +1,7 @@
-"""When pre-training pays: accuracy by the number of labels.
+"""When pre-training pays
+======================
+
+The accuracy of six models by the number of labels.
 
 A stack learns features from all training images without labels, once. Then some of the images get
 their labels. Six models are trained on these: logistic regression on the pixels and on the stack's
@@ -9,10 +12,15 @@ keeps more of the features: it starts from a linear model on them, the pre-train
 tenth of the output layer's rate, and there is dropout. The script prints mean and standard
 deviation of the test accuracy over several random choices of the labelled images.
 
+.. code-block:: bash
+
     python examples/few_labels.py
     python examples/few_labels.py --quick
     python examples/few_labels.py --data mnist.npz   # X_train, y_train, X_test, y_test
 """
+
+# %%
+# More about this: :doc:`/few_labels`.
 
 import argparse
 import time

@@ -1,10 +1,13 @@
-"""Vanishing and exploding gradients of a textbook, before the first update.
+"""Gradients before the first update
+=================================
 
-Chapter 5 of Nielsen's "Neural Networks and Deep Learning" [1] asks why deep networks of logistic
+Vanishing and exploding gradients of a textbook.
+
+Chapter 5 of Nielsen's "Neural Networks and Deep Learning" [1]_ asks why deep networks of logistic
 units are hard to train, and answers with three experiments. This script repeats them and prints the
 book's numbers beside ours, which come from the first rows of the gradient trace.
 
-1. A chain with one neuron per layer. Each layer multiplies the gradient by |w s'(z)| on the way
+1. A chain with one neuron per layer. Each layer multiplies the gradient by `|w s'(z)|` on the way
    back, and s'(z) is at most 1/4: with weights from N(0, 1) the gradient vanishes.
 2. The same chain with weights of 100 and biases that keep z at 0. The factor is 100/4 = 25, and the
    gradient explodes.
@@ -12,13 +15,24 @@ book's numbers beside ours, which come from the first rows of the gradient trace
    N(0, 1). The norm of the gradient of each layer's biases over 1000 images is a mean of 20
    networks; the book has one network of each depth.
 
+.. code-block:: bash
+
     python examples/gradients_before_training.py                    # scikit-learn's digits
     python examples/gradients_before_training.py --quick
     python examples/gradients_before_training.py --data mnist.npz   # X_train, y_train; 0 to 255
 
-[1] Nielsen, M. (2015). http://neuralnetworksanddeeplearning.com/chap5.html; its numbers come from
-    fig/generate_gradient.py of https://github.com/mnielsen/neural-networks-and-deep-learning
+.. [1] Nielsen, M. (2015). http://neuralnetworksanddeeplearning.com/chap5.html; its numbers come
+    from fig/generate_gradient.py of https://github.com/mnielsen/neural-networks-and-deep-learning
 """
+
+# %%
+# .. figure:: /pictures/gradients_before_training.png
+#
+#    Left: chains that vanish, and one that explodes. Right: networks by depth.
+#
+# More about this: :doc:`/gradients`.
+
+# sphinx_gallery_thumbnail_path = "pictures/gradients_before_training.png"
 
 import argparse
 import warnings

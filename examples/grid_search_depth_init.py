@@ -1,13 +1,27 @@
-"""How many layers, and which initial weights? A grid search over both, with heat maps.
+"""How many layers, and which initial weights?
+===========================================
+
+A grid search over both, with heat maps.
 
 GridSearchCV searches over one to five hidden layers and eight initialisations, for a DBNClassifier
 without pre-training on scikit-learn's digits (logistic units, accuracy) and for a DeepMLPRegressor
 on its diabetes data (rectified linear units, R^2). The heat maps are drawn if matplotlib is
 installed (`pip install '.[plot]'`).
 
+.. code-block:: bash
+
     python examples/grid_search_depth_init.py
     python examples/grid_search_depth_init.py --quick
 """
+
+# %%
+# .. figure:: /pictures/grid_search_depth_init.png
+#
+#    Mean test score by initialisation and depth.
+#
+# More about this: :doc:`/searches`.
+
+# sphinx_gallery_thumbnail_path = "pictures/grid_search_depth_init.png"
 
 import argparse
 import warnings

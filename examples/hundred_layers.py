@@ -1,9 +1,14 @@
-"""A hundred hidden layers: which networks learn, and why the others do not.
+"""A hundred hidden layers
+=======================
+
+Which of five networks learn, and why the others do not.
 
 Networks have 30 and 100 hidden layers with 100 units each. All are trained in the same way:
 gradient descent with clipped gradients, and a learning rate that rises and falls. The units are
 self-normalising (selu) with LeCun's weights; the same without clipping; logistic with weights from
 N(0, 1); rectified linear with He's weights, without and with residual connections (`shortcut`).
+
+.. code-block:: bash
 
     python examples/hundred_layers.py                    # scikit-learn's digits, 30 epochs
     python examples/hundred_layers.py --quick            # 30 layers, 8 epochs
@@ -13,6 +18,15 @@ The published accuracies come from notebook 11 of Géron's "Hands-On Machine Lea
 (https://github.com/ageron/handson-ml2): 100 layers of 100 units, 5 epochs, validation accuracy on
 Fashion-MNIST. That data set is a different and harder one; only the order can be compared.
 """
+
+# %%
+# .. figure:: /pictures/hundred_layers.png
+#
+#    Gradients and activations of a hundred layers on MNIST.
+#
+# More about this: :doc:`/gradients`.
+
+# sphinx_gallery_thumbnail_path = "pictures/hundred_layers.png"
 
 import argparse
 import warnings

@@ -1,4 +1,7 @@
-"""Missing values: RBMImputer beside scikit-learn's imputers.
+"""Imputation of missing values
+============================
+
+RBMImputer beside scikit-learn's imputers.
 
 In three tables, 10 and 30 % of the entries are hidden at random (NaN), in rows to fit on and in
 other rows to complete. The error of numbers is the root mean squared error of the hidden entries in
@@ -21,10 +24,15 @@ with 30 % of the entries hidden, for the tables with classes.
 are categories; empty fields are missing from the start, and no error is known for them. `--target`
 names the column of classes, if there is one.
 
+.. code-block:: bash
+
     python examples/impute.py
     python examples/impute.py --quick
     python examples/impute.py --data table.csv --target class
 """
+
+# %%
+# More about this: :doc:`/missing_values`.
 
 import argparse
 import csv

@@ -1,20 +1,34 @@
-"""Log-likelihood of test digits under RBMs of 16 and of 500 hidden units, in nats.
+"""Log-likelihood of test digits
+=============================
+
+Under restricted Boltzmann machines of 16 and of 500 hidden units, in nats.
 
 Both restricted Boltzmann machines (RBMs) are trained with persistent chains. The small one is that
-of PyDeep's tutorial [1], trained as in the tutorial and then with a learning rate that falls to
+of PyDeep's tutorial [1]_, trained as in the tutorial and then with a learning rate that falls to
 zero. Pixels are rounded, and the likelihood is exact. The large one is that of Salakhutdinov and
-Murray [2], with a falling rate. A pixel is 1 with its grey level as probability, drawn again in
+Murray [2]_, with a falling rate. A pixel is 1 with its grey level as probability, drawn again in
 each epoch, and once for the test. The partition function is estimated by annealed importance
 sampling in both directions, which must agree. Filters and samples of the large RBM are drawn if
 matplotlib is installed (`pip install '.[plot]'`).
+
+.. code-block:: bash
 
     python examples/mnist_likelihood.py                    # scikit-learn's digits
     python examples/mnist_likelihood.py --quick
     python examples/mnist_likelihood.py --data mnist.npz   # X_train and X_test, 0 to 255
 
-[1] https://pydeep.readthedocs.io, "Small binary RBM on MNIST"
-[2] On the quantitative analysis of deep belief networks. ICML 2008
+.. [1] https://pydeep.readthedocs.io, "Small binary RBM on MNIST"
+.. [2] On the quantitative analysis of deep belief networks. ICML 2008
 """
+
+# %%
+# .. figure:: /pictures/mnist_likelihood.png
+#
+#    Filters of the large RBM, and samples that it draws.
+#
+# More about this: :doc:`/likelihood`.
+
+# sphinx_gallery_thumbnail_path = "pictures/mnist_likelihood.png"
 
 import argparse
 import time

@@ -1,4 +1,7 @@
-"""A deep belief network on scikit-learn's digits: accuracy, gradients and filters.
+"""Quickstart: accuracy, gradients and filters
+===========================================
+
+A deep belief network on scikit-learn's digits.
 
 The script trains a logistic regression, scikit-learn's multilayer perceptron and a DBNClassifier on
 the same scaled images, all with their defaults, and a DBNClassifier that a stack of restricted
@@ -6,9 +9,20 @@ Boltzmann machines (RBMs) pre-trains. It prints their test accuracies, and the g
 one by layer and epoch. It draws these gradients, and the features that the first layer learned
 without labels, if matplotlib is installed (`pip install '.[plot]'`).
 
+.. code-block:: bash
+
     python examples/quickstart.py
     python examples/quickstart.py --output some/folder
 """
+
+# %%
+# .. figure:: /pictures/quickstart_gradients.png
+#
+#    The norm of each layer's gradient, in pre-training and in fine-tuning.
+#
+# More about this: :doc:`/getting_started`.
+
+# sphinx_gallery_thumbnail_path = "pictures/quickstart_gradients.png"
 
 import argparse
 import time

@@ -1,4 +1,7 @@
-"""Recommendation: an RBM of ratings, compared with biases and a matrix factorisation.
+"""Recommendation from ratings
+===========================
+
+An RBM of ratings, compared with biases and a matrix factorisation.
 
 Each item is a group of softmax units, one for each rating, and a user's sample has only the items
 that the user has rated (Salakhutdinov, Mnih & Hinton 2007). All others are missing: they take no
@@ -29,10 +32,15 @@ without which the expected rating of the item would fall most.
 with or without a header, like MovieLens' ratings.csv, by tabs like u.data, or by `::` like
 ratings.dat. A dense matrix of all users and items must fit in memory.
 
+.. code-block:: bash
+
     python examples/recommend.py
     python examples/recommend.py --quick
     python examples/recommend.py --data ml-100k/u.data
 """
+
+# %%
+# More about this: :doc:`/ratings`.
 
 import argparse
 import itertools

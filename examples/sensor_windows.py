@@ -1,4 +1,7 @@
-"""Windows of sensor readings: features that a linear classifier can use, learned without labels.
+"""Windows of sensor readings
+==========================
+
+Features that a linear classifier can use, learned without labels.
 
 A restricted Boltzmann machine (RBM) with Gaussian visible and rectified linear hidden units learns
 from raw windows. A linear classifier on its features is compared with one on as many PCA features.
@@ -8,12 +11,23 @@ separate the classes. By default the windows are synthetic waves of four frequen
 phase, which need no download. The picture shows learned filters, and windows with their
 reconstructions; it is drawn if matplotlib is installed (`pip install '.[plot]'`).
 
+.. code-block:: bash
+
     python examples/sensor_windows.py
     python examples/sensor_windows.py --quick
     python examples/sensor_windows.py --data windows.npz
 
 The file contains X_train and X_test of shape (n_windows, n_channels, n_times), y_train and y_test.
 """
+
+# %%
+# .. figure:: /pictures/sensor_windows.png
+#
+#    Learned filters, and windows with their reconstructions.
+#
+# More about this: :doc:`/features`.
+
+# sphinx_gallery_thumbnail_path = "pictures/sensor_windows.png"
 
 import argparse
 from pathlib import Path

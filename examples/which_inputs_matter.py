@@ -1,4 +1,7 @@
-"""Which pixels matter? Feature importances of a restricted Boltzmann machine, without labels.
+"""Which pixels matter?
+====================
+
+Feature importances of a restricted Boltzmann machine, without labels.
 
 `feature_importances_` of a stack says how much worse it reconstructs its input when a pixel is
 hidden from it. SelectFromModel keeps the most important pixels, and a classifier is trained on
@@ -7,9 +10,20 @@ deviation over several choices) and on the pixels with the largest variance. The
 simplest choice without labels and, since all pixels have one scale, as good. The importances are
 drawn as an image if matplotlib is installed (`pip install '.[plot]'`).
 
+.. code-block:: bash
+
     python examples/which_inputs_matter.py
     python examples/which_inputs_matter.py --quick
 """
+
+# %%
+# .. figure:: /pictures/which_inputs_matter.png
+#
+#    How important each pixel is.
+#
+# More about this: :doc:`/features`.
+
+# sphinx_gallery_thumbnail_path = "pictures/which_inputs_matter.png"
 
 import argparse
 from pathlib import Path

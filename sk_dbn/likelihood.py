@@ -299,7 +299,7 @@ def log_likelihood(stack, X, *, log_partition=None, random_state=None, n_jobs=No
     See Also
     --------
     variational_bound : A lower bound for the whole stack, as a deep belief network.
-    BernoulliRBMStack.score_samples : The pseudo-likelihood, which needs no log Z.
+    sk_dbn.BernoulliRBMStack.score_samples : The pseudo-likelihood, which needs no log Z.
 
     Examples
     --------

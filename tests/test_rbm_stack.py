@@ -85,7 +85,7 @@ def test_scikit_learn_contract(estimator, check):
 
 
 def test_defaults_are_scikit_learns():
-    """What BernoulliRBM has under the same name has the same default; docs/index.rst says so."""
+    """A name that BernoulliRBM has too has the same default; docs/migration.rst says so."""
     theirs, mine = BernoulliRBM().get_params(), BernoulliRBMStack().get_params()
     assert set(theirs) - set(mine) == {"n_components", "n_iter"}
     assert all(theirs[name] == mine[name] for name in set(theirs) & set(mine))

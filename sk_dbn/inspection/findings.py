@@ -74,7 +74,7 @@ class Finding:
 
 
 class Diagnosis(Sequence):
-    """The findings of :func:`diagnose`, printed as a short table.
+    """The findings of `diagnose`, printed as a short table.
 
     Parameters
     ----------

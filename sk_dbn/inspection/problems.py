@@ -22,7 +22,7 @@ from sk_dbn.models.loop import Patience
 from sk_dbn.models.schedules import RISING_SHARE, Schedule
 
 # Thresholds between the healthy and the sick networks of examples/diagnosis_study.py. The numbers
-# behind them are in docs/diagnosis.rst.
+# behind them are in docs/diagnosis_study.rst.
 VANISHING = 1e-3  # derivative at a layer over the largest of all layers
 RECOVERED = 1e-2  # the same, above which it no longer counts as vanishing
 LEARNED = 0.1  # last loss over the first, below which a network has learned in spite of a problem

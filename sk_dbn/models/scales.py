@@ -1,7 +1,7 @@
 """The scales of inputs and targets, and whether they are bad for learning.
 
 First weights, learning rates and penalties are made for values of order 1. The bounds below are the
-scales at which held-out scores begin to fall, see docs/diagnosis.rst.
+scales at which held-out scores begin to fall, see docs/diagnosis_study.rst.
 """
 
 from dataclasses import dataclass
