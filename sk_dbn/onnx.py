@@ -150,11 +150,6 @@ def _visible_values(graph, x, visible):
 
     It is scaled in double precision, so that a large mean costs no digits.
     """
-    if visible is not None and visible.categories is not None:
-        raise ValueError(
-            "visible='categorical' cannot be converted to ONNX; encode the categories before, with "
-            "OneHotEncoder in the same pipeline."
-        )
     if visible is not None and visible.shift is not None:
         x = graph("Cast", x, to=DOUBLE)
         x = graph("Mul", graph("Sub", x, visible.shift), visible.scale)
@@ -197,11 +192,36 @@ def _network_output(graph, x, estimator, n_above=0):
 # ---------------------------------------------------------------------------
 
 
+def check_convertible(operator):
+    """Check that an estimator is fitted, and reads one matrix of numbers.
+
+    Parameters
+    ----------
+    operator : skl2onnx.common._topology.Operator
+
+    Raises
+    ------
+    sklearn.exceptions.NotFittedError
+        If it is not fitted.
+    ValueError
+        If a feature has categories.
+    """
+    estimator = operator.raw_operator
+    check_is_fitted(estimator)
+    visible = estimator._visible
+    if visible is not None and visible.categories is not None:
+        raise ValueError(
+            "visible='categorical', or columns with pandas' dtype for categories, cannot be "
+            "converted to ONNX; encode the categories before, with OneHotEncoder in the same "
+            "pipeline."
+        )
+    check_input_and_output_numbers(operator, input_count_range=1)
+
+
 def set_shape(operator):
     """Set type and shape of the result of a transformer or regressor."""
+    check_convertible(operator)
     estimator, x = operator.raw_operator, operator.inputs[0]
-    check_is_fitted(estimator)
-    check_input_and_output_numbers(operator, input_count_range=1)
     n_columns = estimator.n_outputs_ if is_regressor(estimator) else estimator._n_features_out
     _set_real(operator.outputs[0], x, n_columns)
 
@@ -211,7 +231,7 @@ def set_shapes_of_classifier(operator):
     if len(operator.outputs) == 1:
         set_shape(operator)
         return
-    check_input_and_output_numbers(operator, input_count_range=1)
+    check_convertible(operator)
     estimator, x = operator.raw_operator, operator.inputs[0]
     is_text = _labels(operator.scope_inst, estimator).dtype == object
     n_rows, n_classes = x.get_first_dimension(), len(estimator.classes_)

@@ -317,6 +317,25 @@ def test_a_table_with_text():
     assert_classifies(pipeline, table)
 
 
+@pytest.mark.parametrize("kind", ["stack", "network"])
+def test_categories_are_an_error(kind):
+    """In a data frame, where skl2onnx passes a column each, and in a matrix."""
+    pd = pytest.importorskip("pandas")
+    params = {"max_iter": 1, "random_state": 0}
+    model = BernoulliRBMStack((3,), **params)
+    if kind == "network":
+        model = DBNClassifier((3,), pretrainer=BernoulliRBMStack(max_iter=1), **params)
+    colour = pd.Categorical(["red", "blue"] * 20)
+    table = pd.DataFrame({"size": np.linspace(0, 1, 40, dtype=np.float32), "colour": colour})
+    with pytest.raises(ValueError, match="cannot be converted to ONNX; encode the categories"):
+        skl2onnx.to_onnx(model.fit(table, [0, 1] * 20), table[:1])
+    if kind == "stack":
+        codes = np.tile([0.0, 1.0], 20).reshape(-1, 1).astype(np.float32)
+        model = BernoulliRBMStack((3,), visible="categorical", **params).fit(codes)
+        with pytest.raises(ValueError, match="cannot be converted to ONNX; encode the categories"):
+            skl2onnx.to_onnx(model, codes[:1])
+
+
 def test_the_best_of_a_search():
     """It is converted like a fit of its own."""
     search = GridSearchCV(DBNClassifier((6,), **FEW), {"alpha": [0.1, 1.0]}, cv=2)
