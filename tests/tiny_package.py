@@ -9,6 +9,11 @@ from sk_dbn.kernels import compile as compiling
 
 KERNELS = Path(compiling.__file__).parent
 
+REAL = (
+    *("__init__.py", "sources.py", "interrupts.py"),
+    *("blocks.py", "compile.py", "cache.py", "self_test.py"),
+)
+
 CALLEE = """
 from tiny.compile import kernel, routine
 
@@ -61,8 +66,7 @@ class Tiny:
     def __init__(self, folder):
         self.folder, self.cache = folder / "tiny", folder / "cache"
         self.folder.mkdir()
-        (self.folder / "__init__.py").touch()
-        for name in ("blocks.py", "compile.py", "cache.py", "self_test.py"):
+        for name in REAL:
             source = (KERNELS / name).read_text("utf-8")
             (self.folder / name).write_text(source.replace("sk_dbn.kernels", "tiny"), "utf-8")
         (self.folder / "callee.py").write_text(CALLEE)

@@ -23,7 +23,6 @@ import importlib
 import inspect
 import logging
 import pathlib
-import sys
 import types
 
 from llvmlite import binding
@@ -37,8 +36,15 @@ from numba.core.typing.templates import AbstractTemplate, infer_global
 from numba.extending import intrinsic, lower_builtin
 from numba.types import Any, Array, BaseTuple, Function, VarArg, unliteral
 
-from sk_dbn.kernels import self_test
-from sk_dbn.kernels.cache import VERSIONS, DiskCache, find_folder
+from sk_dbn.kernels import SOURCES, self_test
+from sk_dbn.kernels.cache import (
+    VERSIONS,
+    DiskCache,
+    find_folder,
+    settings,
+    warn_of_distrusted,
+)
+from sk_dbn.kernels.interrupts import uninterrupted
 
 # NaN and infinity must survive to be seen, hence neither "nnan" nor "ninf".
 FASTMATH = {"nsz", "arcp", "contract", "afn", "reassoc"}
@@ -50,33 +56,12 @@ FASTMATH = {"nsz", "arcp", "contract", "afn", "reassoc"}
 EXACT = {"contract"}
 STRICT = set()
 
-_KERNELS = pathlib.Path(__file__).parent
-
-
-def sources(folder=_KERNELS):
-    """The files that machine code is made from; of a frozen application, the application."""
-    found = sorted(pathlib.Path(folder).glob("*.py"))
-    return found or ([pathlib.Path(sys.executable)] if getattr(sys, "frozen", False) else [])
-
-
-def kernel_digest(folder=_KERNELS):
-    """Digest of the sources in a folder; that of the kernels is a part of their names in the cache.
-
-    numba's cache notices an edit of the cached function only, not one of the functions
-    it calls from other files.
-    """
-    digest = hashlib.sha256()
-    for path in sources(folder):
-        digest.update(path.name.encode())
-        digest.update(path.read_bytes())
-    return digest.hexdigest()[:16]
-
-
-_DIGEST = kernel_digest()
+_DIGEST = SOURCES.digest  # a part of the kernels' names in the cache
 # All that the bits of a kernel's results depend on, besides its arguments and the processor.
-ORIGIN = _DIGEST, *VERSIONS, bool(config.DISABLE_JIT)
+ORIGIN = _DIGEST, *VERSIONS, *settings(), bool(config.DISABLE_JIT)
+_KERNELS = pathlib.Path(__file__).parent
 # Without sources (a package imported from an archive) nobody could tell that code is stale.
-_FOLDER = find_folder(_KERNELS) if sources() and not config.DISABLE_JIT else None
+_FOLDER = find_folder(_KERNELS) if SOURCES and not config.DISABLE_JIT else None
 CACHE_FOLDER = None if _FOLDER is None else _FOLDER.path
 
 COMPILING = (
@@ -88,8 +73,9 @@ LISTENERS = []  # of the fits that go on, the innermost last: called with that
 
 @functools.cache
 def _log_once():
-    """Write to the log, once in a process."""
+    """Write to the log, and warn of folders that are not used, once in a process."""
     logging.getLogger("sk_dbn").info(COMPILING)
+    warn_of_distrusted(_KERNELS)
 
 
 def _announce():
@@ -104,7 +90,7 @@ def _announce():
 def _cached(dispatcher):
     """Give the dispatcher a disk cache where one can be had."""
     if _FOLDER is not None:
-        dispatcher._cache = DiskCache(dispatcher.py_func, _FOLDER, _routines_called)
+        dispatcher._cache = DiskCache(dispatcher.py_func, _FOLDER, _routines_called, SOURCES)
     return dispatcher
 
 
@@ -184,6 +170,9 @@ class _Compiler(_FunctionCompiler):
         self.targetdescr.options.parse_as_flags(flags, self.targetoptions)
         flags.no_compile = library is not None
         typing, target = self.targetdescr.typing_context, self.targetdescr.target_context
+        with uninterrupted():
+            typing.refresh()
+            target.refresh()
         options = args, return_type, flags, self.locals, library
         return compile_extra(typing, target, self.py_func, *options)
 

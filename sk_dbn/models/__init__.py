@@ -2,3 +2,9 @@
 
 Arrays in, arrays out; nothing here knows scikit-learn.
 """
+
+from pathlib import Path
+
+from sk_dbn.kernels.sources import Sources
+
+SOURCES = Sources(Path(__file__).parent, __name__)  # before its other modules are read

@@ -3,6 +3,7 @@
 import itertools
 import os
 import stat
+import warnings
 
 import numba
 import pytest
@@ -120,6 +121,21 @@ def test_processes_may_compile_at_the_same_time(tiny):
     assert tiny.run() == (ONE_MORE, CACHED)
 
 
+def test_code_of_another_processor_is_a_miss(tiny):
+    """It may have instructions that this one lacks, or another order of operations."""
+    tiny.run()
+    other = {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": ""}
+    assert tiny.run(**other) == (ONE_MORE, NOT_CACHED)
+
+
+@pytest.mark.parametrize("name", cache.SETTINGS)
+def test_settings_that_change_code(monkeypatch, name):
+    """Code that does not check indices is no substitute for code that does, nor the other way."""
+    before = cache.settings()
+    monkeypatch.setattr(numba.config, name, "another")
+    assert cache.settings() != before
+
+
 # ---------------------------------------------------------------------------
 # Nobody else can have put it there
 # ---------------------------------------------------------------------------
@@ -201,6 +217,57 @@ def test_a_folder_that_others_can_write_to_is_not_taken(places, mode):
 
 
 @posix
+@pytest.mark.parametrize(
+    ("above", "own"), [(0o777, 0o755), (0o1777, 0o777), (0o755, 0o1777), (0o755, 0o757)]
+)
+def test_a_chosen_folder_may_not_be_open_to_all(places, above, own):
+    """Who names a folder trusts its owner and perhaps a group, but nobody trusts everybody.
+
+    Of a folder in one that all may write to, only the sticky bit says that it cannot be replaced.
+    """
+    places.choose(places.chosen)
+    assert places.find() == "chosen"
+    folder = cache.find_folder(places.kernels).path
+    places.chosen.chmod(above)
+    folder.chmod(own)
+    assert places.find() == "package"
+    with pytest.warns(RuntimeWarning, match="no machine code in .*chosen.* other users can write"):
+        cache.warn_of_distrusted(places.kernels)
+    places.chosen.chmod(0o1777)
+    folder.chmod(0o775)
+    assert places.find() == "chosen"
+
+
+@posix
+def test_it_is_told_why_nothing_is_cached(places):
+    """Where nobody named a folder, only if none is left; without any there is nothing to say."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert places.find() == "package"
+        cache.warn_of_distrusted(places.kernels)
+        places.package.chmod(0o777)
+        assert places.find() == "home"
+        cache.warn_of_distrusted(places.kernels)
+    cache.find_folder(places.kernels).path.chmod(0o777)
+    with pytest.warns(RuntimeWarning, match="__pycache__.* NUMBA_CACHE_DIR to a folder"):
+        cache.warn_of_distrusted(places.kernels)
+
+
+@posix
+def test_a_process_warns_and_works(tiny):
+    """Once, when it compiles, and never an error."""
+    tiny.cache.mkdir()
+    tiny.cache.chmod(0o777)
+    places = {"NUMBA_CACHE_DIR": str(tiny.cache), "HOME": "/dev/null", "XDG_CACHE_HOME": ""}
+    (tiny.folder / "__pycache__").write_text("a file, not a directory")
+    process = tiny.start("import warnings; warnings.simplefilter('always')\n", **places)
+    out, err = process.communicate()
+    assert process.returncode == 0 and err.count("RuntimeWarning") == 1, err
+    assert [float(x) for x in out.splitlines()[0].split()] == ONE_MORE
+    assert not tiny.cache_files()
+
+
+@posix
 def test_a_folder_of_another_user_is_not_taken(places, monkeypatch):
     """Its owner can write to it, whatever its mode. Root, too, is another user than its owner."""
     uid = os.geteuid()
@@ -218,6 +285,8 @@ def test_what_is_made_is_private_whatever_the_umask(places, umask):
     before = os.umask(umask)
     try:
         assert places.find() == "package"
+        places.choose(places.chosen)
+        assert places.find() == "chosen"
     finally:
         os.umask(before)
     assert not stat.S_IMODE(places.package.stat().st_mode) & 0o022
@@ -273,3 +342,13 @@ def test_files_that_others_could_write_are_misses(tiny):
         path.chmod(0o664)
     assert tiny.run(**beside) == (ONE_MORE, NOT_CACHED)
     assert tiny.run(**beside) == (ONE_MORE, CACHED)
+
+
+@posix
+def test_chosen_files_that_all_could_write_are_misses(tmp_path):
+    """The group's members are trusted where a folder was named, everybody is not."""
+    one = cache.DiskCache(test_no_place_for_a_cache, cache.Folder(tmp_path, False), None, None)
+    one._write(b"key", b"content")
+    for mode, content in ((0o664, b"content"), (0o666, None), (0o646, None), (0o644, b"content")):
+        one._path(b"key").chmod(mode)
+        assert one._read(b"key") == content
