@@ -17,6 +17,8 @@ PRECISIONS = [
     Options(np.dtype, {np.dtype("float32"), np.dtype("float64")}),
 ]
 
+MOST_DEVIATIONS = 100.0  # that a random weight may be away from zero, if not more
+
 
 def layer_sizes(hidden_layer_sizes, at_least=0):
     """`hidden_layer_sizes` as a list, one int for each hidden layer.
@@ -79,6 +81,28 @@ def check_layers_fit(hidden_layer_sizes, units, bytes_each):
     n_parameters = sum(int(p) * int(q) + int(q) for p, q in pairwise(units))
     value = f"{hidden_layer_sizes!r} with {units[0]} features"
     memory.require(bytes_each * n_parameters, "hidden_layer_sizes", value, "use smaller layers")
+
+
+def check_deviation(init, dtype):
+    """Check a float `init`, the standard deviation of the weights.
+
+    Parameters
+    ----------
+    init : float
+    dtype : dtype
+        The precision in which weights must be finite.
+
+    Raises
+    ------
+    ValueError
+        If some of them would not be.
+    """
+    largest = float(np.finfo(dtype).max) / MOST_DEVIATIONS
+    if init > largest:
+        raise ValueError(
+            f"init must be at most {largest:.3g} as the standard deviation of {np.dtype(dtype)} "
+            f"weights, got {init!r}."
+        )
 
 
 def first_weights(init, units, dtype):

@@ -10,6 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sk_dbn._architecture import layer_sizes
 from sk_dbn._categories import asked_kinds
+from sk_dbn._chunks import chunk_rows, in_chunks
 from sk_dbn._docstrings import completed
 from sk_dbn._input import check_real, numeric_dtype, of_validation, read_codes, read_input
 from sk_dbn._names import Names
@@ -26,7 +27,7 @@ from sk_dbn.models.scales import Scales
 from sk_dbn.models.threads import threads
 from sk_dbn.models.traces import evenly_spaced
 from sk_dbn.models.unrolling import decoder_of, unroll
-from sk_dbn.models.visible import VisibleUnits
+from sk_dbn.models.visible import VisibleUnits, check_range
 from sk_dbn.models.work import row_pieces
 
 # The loss and the output activation by the parameter `loss`, for visible units of the two kinds.
@@ -371,8 +372,7 @@ class DBNAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseDeep
             Codes, in the precision of `dtype`.
         """
         check_is_fitted(self)
-        H = self._outputs(X, n_above=self._network.n_layers // 2)
-        return H.astype(self._network.theta.dtype, copy=False)
+        return self._outputs(X, self._to_own_dtype, self._network.n_layers // 2)
 
     def inverse_transform(self, X):
         """Reconstruct samples from their codes.
@@ -391,8 +391,11 @@ class DBNAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseDeep
         H = read_codes(self, X, "code")
         decoder = decoder_of(self._network.astype(H.dtype))
         with threads(self.n_jobs, shared_work(decoder.layers, len(H))) as run:
-            outputs = decoder.outputs(run, Data(H, H.dtype))
-        return self._to_data(outputs)
+
+            def compute(codes):
+                return self._to_data(decoder.outputs(run, Data(codes, H.dtype)))
+
+            return in_chunks(compute, H, self._n_numbers(H))
 
     def reconstruct(self, X):
         """Reconstruct samples: encode and decode them.
@@ -407,7 +410,7 @@ class DBNAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseDeep
         X_mean : ndarray of shape (n_samples, n_features)
             In the units of the training data.
         """
-        return self._to_data(self._outputs(X))
+        return self._outputs(X, self._to_data)
 
     def score_samples(self, X):
         """Compute how well each sample is reconstructed; anomalies have low scores.
@@ -428,7 +431,8 @@ class DBNAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseDeep
         network = self._network_for(X)
         plain = Data(X, network.theta.dtype)
         data, unclipped = self._visible.data(plain), self._visible.unclipped(plain)
-        scores, n_rows = np.empty(X.shape[0]), rows_in_memory(X.shape[1])
+        scores = np.empty(X.shape[0])
+        n_rows = min(rows_in_memory(X.shape[1]), chunk_rows(self._n_numbers(X)))
         with threads(self.n_jobs, shared_work(network.layers, len(scores))) as run:
             for part in row_pieces(len(scores), 2.0 * network.theta.size, n_rows):
                 rows = np.arange(part.start, part.stop)
@@ -541,6 +545,7 @@ class DBNAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseDeep
     def _suited_units(self, samples):
         """The visible units for the samples."""
         moments, kinds = samples.moments, self._asked_kinds()
+        check_range(moments, samples.data.dtype)
         visible = VisibleUnits.suited_to(kinds, moments, unstored=samples.unstored)
         visible.refer_to(visible.means(moments))
         return visible

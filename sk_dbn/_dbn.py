@@ -344,7 +344,7 @@ class DBNClassifier(
             One column for each of `classes_`. Rows sum to one, except in a multi-label
             problem, where each column is the probability of that label.
         """
-        return self._to_proba(self._outputs(X))
+        return self._outputs(X, self._to_proba)
 
     def predict_log_proba(self, X):
         """Predict the logarithm of the probabilities of the classes.
@@ -361,7 +361,8 @@ class DBNClassifier(
             zero.
         """
         with np.errstate(divide="ignore"):
-            return np.log(self.predict_proba(X))
+            p = self.predict_proba(X)
+            return np.log(p, out=p)
 
     def predict(self, X):
         """Predict class labels.
@@ -376,7 +377,7 @@ class DBNClassifier(
         y : ndarray of shape (n_samples,) or (n_samples, n_labels)
             Labels in `classes_`, or a multi-label indicator matrix.
         """
-        return self._to_labels(self._to_proba(self._outputs(X)))
+        return self._outputs(X, lambda outputs: self._to_labels(self._to_proba(outputs)))
 
     def transform(self, X):
         """Compute the top hidden layer's activations.
@@ -391,8 +392,7 @@ class DBNClassifier(
         H : ndarray of shape (n_samples, hidden_layer_sizes[-1])
             Activations, in the precision of `dtype`.
         """
-        H = self._outputs(X, n_above=1)
-        return H.astype(self._network.theta.dtype, copy=False)
+        return self._outputs(X, self._to_own_dtype, n_above=1)
 
     def score(self, X, y, sample_weight=None):
         """Compute the accuracy on the samples that have a label.

@@ -313,7 +313,7 @@ class DeepMLPRegressor(RegressorMixin, BaseDeepNetwork):
         y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
             Predicted values, in the precision of `dtype`.
         """
-        return self._to_prediction(self._outputs(X))
+        return self._outputs(X, self._to_prediction)
 
     def _to_prediction(self, outputs):
         y = outputs.astype(self._network.theta.dtype, copy=False)

@@ -3,6 +3,7 @@
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
+from sk_dbn._chunks import chunk_rows
 from sk_dbn.models.threads import threads
 
 
@@ -27,7 +28,8 @@ class EnergyMixin:
         check_is_fitted(self)
         X = self._read(X, reset=False)
         model = self.model_.astype(np.float64)
-        return np.concatenate([model.stack.free_energy(v) for v in model.visible_values(X)])
+        pieces = model.visible_values(X, chunk_rows(self._n_numbers(X)))
+        return np.concatenate([model.stack.free_energy(v) for v in pieces])
 
     def score_samples(self, X):
         """Compute the pseudo-log-likelihood of samples under the first RBM.
@@ -54,9 +56,9 @@ class EnergyMixin:
         check_is_fitted(self)
         X = self._read(X, reset=False)
         model = self.model_.astype(np.float64)
+        pieces = model.visible_values(X, chunk_rows(self._n_numbers(X)))
         with threads(self.n_jobs) as run:
-            pieces = [model.stack.pseudo_log_likelihood(run, v) for v in model.visible_values(X)]
-        return np.concatenate(pieces)
+            return np.concatenate([model.stack.pseudo_log_likelihood(run, v) for v in pieces])
 
     def score(self, X, y=None):
         """Compute the mean pseudo-log-likelihood of samples under the first RBM.

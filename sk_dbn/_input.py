@@ -8,6 +8,8 @@ import scipy.sparse
 from sklearn import get_config
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
+from sk_dbn.models import memory
+
 FLOATS = np.float64, np.float32, np.float16
 COMPRESSED = ("csr", "csc", "bsr")
 MAX_NAMED = 5  # columns
@@ -196,7 +198,8 @@ def to_dense(X, unstored):
     -------
     float64 ndarray
     """
-    dense = np.full(X.shape, unstored, np.float64)
+    dense = memory.empty(X.shape, np.float64)
+    dense[:] = unstored
     X = summed(X.tocsr()).tocoo()
     dense[X.row, X.col] = X.data
     return dense

@@ -15,6 +15,7 @@ from sk_dbn._baseline import compare
 from sk_dbn._callbacks import CallbackSupportMixin, FitCallbacks
 from sk_dbn._categories import known_categories
 from sk_dbn._checkpoint import random_of, training_files
+from sk_dbn._chunks import TEMPORARIES, in_chunks
 from sk_dbn._convergence import warn_of_divergence, warn_of_lbfgs, warn_of_too_few_epochs
 from sk_dbn._duration import EXTRA, MIN_SAMPLES, enough_epochs, split_by_target
 from sk_dbn._input import of_validation
@@ -38,13 +39,18 @@ from sk_dbn._rbm_stack import BernoulliRBMStack
 from sk_dbn._samples import Samples, hold_out, weigh
 from sk_dbn._scaling import warn_of_features, warn_of_targets
 from sk_dbn._stack_parameters import warn_of_range, warn_of_unseeded_memory
-from sk_dbn.models import loop
+from sk_dbn.models import loop, memory
 from sk_dbn.models.compilation import announce_compilation
 from sk_dbn.models.data import Data
 from sk_dbn.models.divergence import DivergenceCheck
 from sk_dbn.models.forward import shared_work
 from sk_dbn.models.initialisers import initial_weights
-from sk_dbn.models.lbfgs import LbfgsObjective, LbfgsTask, train_output_layer
+from sk_dbn.models.lbfgs import (
+    N_VECTORS,
+    LbfgsObjective,
+    LbfgsTask,
+    train_output_layer,
+)
 from sk_dbn.models.loop import Patience
 from sk_dbn.models.network import Network
 from sk_dbn.models.network_tasks import FineTuning, FirstPass, Validation
@@ -354,6 +360,7 @@ class BaseDeepNetwork(
         if not self._is_frozen:
             return data
         n_samples = plain.shape[0]
+        self._check_features_fit(n_samples)
         rows = np.arange(n_samples) if rows is None else np.sort(rows)
         n_frozen = self._network.n_layers - 1
         features = self._network.astype(dtype).outputs(run, data, n_frozen, rows)
@@ -362,6 +369,13 @@ class BaseDeepNetwork(
             all_rows[rows] = features
             features = all_rows
         return Data(features, dtype)
+
+    def _check_features_fit(self, n_samples):
+        """Check that the features of the top hidden layer fit into memory."""
+        n_features = int(self._network.units[-2])
+        value = f"{n_samples} samples, each with {n_features} features of the top hidden layer"
+        n_bytes = n_samples * n_features * self._training_dtype.itemsize
+        memory.require(n_bytes, "X", value, "pass fewer samples or use a smaller layer")
 
     def _open(self, plain, dtype):
         """The input of the first layer: scaled as in pre-training, if there was one."""
@@ -521,6 +535,7 @@ class BaseDeepNetwork(
     def _train_output_layer(self, run, network, train, listeners):
         """Train the output layer of a pre-trained network, if it is to be trained first."""
         if self.output_layer_first and self._is_fine_tuned:
+            self._check_features_fit(len(train.order))
             alpha = float(self.output_layer_first)
             task = train_output_layer(run, network, train, alpha, listeners)
             if task.divergence is not None or not task.result.success:
@@ -638,6 +653,10 @@ class BaseDeepNetwork(
 
     def _fit_lbfgs(self, run, train, validation, checkpoint, listeners):
         """Minimise the loss over all samples by L-BFGS-B."""
+        n_parameters = int(self._trained.theta.size)
+        value = f"'lbfgs' for {n_parameters} parameters"
+        remedy = "use one that works on minibatches, such as 'adam'"
+        memory.require(8 * N_VECTORS * n_parameters, "solver", value, remedy)
         network = self._trained.astype(train.data.dtype)
         objective = LbfgsObjective(run, network, train, self.alpha, self._recorder)
         self._watch(checkpoint, "_network", "_random_state", "_recorder")
@@ -654,15 +673,25 @@ class BaseDeepNetwork(
 
     # Prediction.
 
-    def _outputs(self, X, n_above=0):
-        """The activations of the layer with n_above others above it."""
+    def _outputs(self, X, convert, n_above=0):
+        """The activations of the layer with n_above others above it, converted."""
         X = self._read_again(X)
         network = self._network_for(X)
-        dtype = network.theta.dtype
+        dtype, n_layers = network.theta.dtype, network.n_layers - n_above
         with threads(self.n_jobs, shared_work(network.layers, X.shape[0])) as run:
-            return network.outputs(
-                run, self._open(Data(X, dtype), dtype), network.n_layers - n_above
-            )
+
+            def compute(rows):
+                data = self._open(Data(rows, dtype), dtype)
+                return convert(network.outputs(run, data, n_layers))
+
+            return in_chunks(compute, X, self._n_numbers(X))
+
+    def _to_own_dtype(self, outputs):
+        return outputs.astype(self._network.theta.dtype, copy=False)
+
+    def _n_numbers(self, X):
+        """Maximum number of numbers that are held for each sample of X, see `in_chunks`."""
+        return X.shape[1] + int(self._network.units.sum()) + TEMPORARIES * self.n_outputs_
 
     def _network_for(self, X):
         """The network in the precision for an input.

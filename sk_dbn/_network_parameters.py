@@ -8,7 +8,13 @@ import numpy as np
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 
-from sk_dbn._architecture import PRECISIONS, first_weights, layer_sizes, real_array
+from sk_dbn._architecture import (
+    PRECISIONS,
+    check_deviation,
+    first_weights,
+    layer_sizes,
+    real_array,
+)
 from sk_dbn._automatic import automatic_batch_size, automatic_learning_rate, warn_of_batch_size
 from sk_dbn._names import Names, did_you_mean
 from sk_dbn._pretraining import check_pretrainer
@@ -567,6 +573,8 @@ class NetworkParameters:
         """The initialisation of each layer."""
         if isinstance(self.init, (list, tuple)):
             return first_weights(self.init, units, self.dtype)
+        if isinstance(self.init, Real):
+            check_deviation(self.init, self.dtype)
         return [self.init] * (len(units) - 1)
 
     @property
@@ -610,9 +618,10 @@ class NetworkParameters:
     def _batch_size(self, n_samples):
         """Number of samples in a minibatch."""
         if self.batch_size == "auto" or self.solver == "lbfgs":
-            return automatic_batch_size(n_samples)
-        warn_of_batch_size(self.batch_size, n_samples)
-        batch_size = min(self.batch_size, n_samples)
+            batch_size = automatic_batch_size(n_samples)
+        else:
+            warn_of_batch_size(self.batch_size, n_samples)
+            batch_size = min(self.batch_size, n_samples)
         # Activations and the loss's derivatives with respect to them.
         per_row = 2 * int(self._network.units.sum()) * self._network.theta.itemsize
         value = f"{batch_size} in a network of {self._network.units.sum()} units"

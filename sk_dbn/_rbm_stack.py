@@ -19,6 +19,7 @@ from sk_dbn._architecture import PRECISIONS, real_array
 from sk_dbn._assignment import assignable, derived
 from sk_dbn._callbacks import CallbackSupportMixin, FitCallbacks, with_callbacks
 from sk_dbn._categories import KINDS, known_categories
+from sk_dbn._chunks import TEMPORARIES, in_chunks
 from sk_dbn._energies import EnergyMixin
 from sk_dbn._frames import coded, labels_of, with_labels
 from sk_dbn._input import check_real, numeric_dtype, read_codes, read_input, read_input_again
@@ -538,7 +539,8 @@ class BernoulliRBMStack(
         H : ndarray of shape (n_samples, hidden_layer_sizes[-1])
             Means, in the precision of `dtype`.
         """
-        return self.model_.means_up(self._read(X, reset=False))
+        X = self._read(X, reset=False)
+        return in_chunks(self.model_.means_up, X, self._n_numbers(X))
 
     def inverse_transform(self, X):
         """Compute the means of the visible units given those of the last hidden layer.
@@ -554,7 +556,8 @@ class BernoulliRBMStack(
             In the units of the training data. Always an array, whatever `set_output` says, as
             in scikit-learn.
         """
-        return self._means_down(read_codes(self, X, "last hidden layer"))
+        H = read_codes(self, X, "last hidden layer")
+        return in_chunks(self._down_from(H.dtype), H, self._n_numbers(H))
 
     def reconstruct(self, X):
         """Reconstruct samples: means up through all layers and down again.
@@ -570,7 +573,9 @@ class BernoulliRBMStack(
             In the units of the training data.
         """
         check_is_fitted(self)
-        return self._means_down(self.model_.means_up(self._read(X, reset=False)))
+        X, up = self._read(X, reset=False), self.model_.means_up
+        down = self._down_from(self._stack.theta.dtype)
+        return in_chunks(lambda rows: down(up(rows)), X, self._n_numbers(X))
 
     @property
     def feature_importances_(self):
@@ -720,10 +725,15 @@ class BernoulliRBMStack(
         check_is_fitted(self)
         return FittedStack(self._stack, self._visible, self.n_jobs)
 
-    def _means_down(self, H):
-        """Means of the visible units in the units of the training data."""
-        v = self._stack.astype(H.dtype).means_down(H)
-        return self._visible.to_data(v).astype(self._stack.theta.dtype, copy=False)
+    def _down_from(self, dtype):
+        """What maps features of some precision to visible units, in the units of the data."""
+        stack, own_dtype = self._stack.astype(dtype), self._stack.theta.dtype
+        to_data = self._visible.to_data
+        return lambda H: to_data(stack.means_down(H)).astype(own_dtype, copy=False)
+
+    def _n_numbers(self, X):
+        """Maximum number of numbers that are held for each sample of X, see `in_chunks`."""
+        return X.shape[1] + TEMPORARIES * int(self._stack.units.sum())
 
     def __getstate__(self):
         state = super().__getstate__()

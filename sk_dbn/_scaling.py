@@ -2,6 +2,7 @@
 
 import warnings
 
+import numpy as np
 from sklearn.base import is_regressor
 
 from sk_dbn.models.scales import EXPONENTIAL, largest_size, off_scale_targets
@@ -104,7 +105,7 @@ def feature_remedy(estimator):
     """
     stack = getattr(estimator, "pretrainer_", estimator)
     scaler = "StandardScaler()"
-    if getattr(stack, "visible_", "") == "bernoulli":
+    if np.all(np.equal(getattr(stack, "visible_", ""), "bernoulli")):
         scaler = "MinMaxScaler()"
     if estimator._input_scales.is_sparse:  # zeros should stay zeros
         scaler = "MaxAbsScaler()"

@@ -5,7 +5,7 @@ from numbers import Real
 import numpy as np
 import scipy.sparse
 
-from sk_dbn._architecture import first_weights
+from sk_dbn._architecture import check_deviation, first_weights
 from sk_dbn._automatic import warn_of_batch_size
 from sk_dbn._categories import count_units, find_categories, known_categories
 from sk_dbn._checkpoint import random_of, training_files
@@ -30,7 +30,7 @@ from sk_dbn.models.rbm import Stack
 from sk_dbn.models.rbm_training import RBMRecorder, probe_of
 from sk_dbn.models.scales import Scales
 from sk_dbn.models.stack_training import StackTraining
-from sk_dbn.models.visible import VisibleUnits
+from sk_dbn.models.visible import VisibleUnits, check_range
 
 DRAWN_EACH = 4  # how often a held-out row of the mean weight is looked at
 
@@ -80,7 +80,8 @@ class StackFit:
         check_combinations(estimator)
         self._plain, self._categories = self._known(plain)
         self._units = [count_units(self._categories, plain.shape[1]), *sizes]
-        check_stack_fits(estimator, self._units)
+        n_samples = plain.shape[0] if order is None else len(order)
+        check_stack_fits(estimator, self._units, n_samples)
         check_algorithm(estimator, self._plain, self._categories)
         if self.continues:
             check_stack_continues(estimator, self._units)
@@ -232,6 +233,7 @@ class StackFit:
         if self.continues:
             return estimator._stack, estimator._visible
         categories = self._categories, plain.unstored
+        check_range(moments, plain.dtype)
         visible = VisibleUnits.suited_to(self._kinds, moments, *categories)
         self.scales = Scales.seen_by(visible, moments, scipy.sparse.issparse(plain.X))
         return self._new_stack(visible, moments), visible
@@ -253,6 +255,8 @@ class StackFit:
     def _initial_weights(self, stack):
         """The initialisation of each layer, checked."""
         init = self._estimator.init
+        if isinstance(init, Real):
+            check_deviation(init, self._estimator.dtype)
         if isinstance(init, str | Real):
             return ["normal" if init == "auto" else init] * stack.n_layers
         return first_weights(init, stack.units.tolist(), self._estimator.dtype)

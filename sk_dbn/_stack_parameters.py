@@ -44,14 +44,16 @@ def check_combinations(stack):
         )
 
 
-def check_stack_fits(stack, units):
-    """Check that layers and chains fit into memory.
+def check_stack_fits(stack, units, n_samples):
+    """Check that layers, chains and minibatches fit into memory.
 
     Parameters
     ----------
     stack : BernoulliRBMStack
     units : list of int
         Number of visible units and of the units of each hidden layer.
+    n_samples : int
+        Number of samples to train on.
 
     Raises
     ------
@@ -60,12 +62,16 @@ def check_stack_fits(stack, units):
     """
     size = np.dtype(stack.dtype).itemsize
     check_layers_fit(stack.hidden_layer_sizes, units, 3 * size)  # weight, velocity, gradient
+    widest = max(p + q for p, q in pairwise(units))
+    batch_size = min(int(stack.batch_size), n_samples)
+    value = f"{batch_size} in layers of up to {widest} units"
+    # Values of the positive and of the negative phase.
+    memory.require(2 * batch_size * widest * size, "batch_size", value, "use a smaller one")
     if stack.algorithm != "cd":
         names, values, n_states = "n_chains", f"{stack.n_chains}", int(stack.n_chains)
         if stack.algorithm == "pt":
             names, values = f"{names} x n_temperatures", f"{values} x {stack.n_temperatures}"
             n_states *= int(stack.n_temperatures)
-        widest = max(p + q for p, q in pairwise(units))
         memory.require(n_states * widest * size, names, values, "use fewer")
 
 

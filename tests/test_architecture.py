@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from sk_dbn._architecture import first_weights, layer_sizes
+from sk_dbn import BernoulliRBMStack, DBNClassifier
+from sk_dbn._architecture import check_deviation, first_weights, layer_sizes
 
 SPELLINGS = [
     (10, 5),
@@ -106,3 +107,17 @@ def test_first_weights_must_fit(init, rule):
     with pytest.raises(ValueError, match=rule):
         first_weights(init, [3, 2, 1], np.float32)
     first_weights([np.full((3, 2), 1e300), np.ones((2, 1))], [3, 2, 1], np.float64)
+
+
+@pytest.mark.parametrize(
+    "make", [lambda **p: DBNClassifier((2,), **p), lambda **p: BernoulliRBMStack((2,), **p)]
+)
+def test_a_float_init_must_fit(make):
+    """Weights that are infinite from the start are no first weights, in either precision."""
+    X, y = np.eye(4), [0, 1, 0, 1]
+    with pytest.raises(ValueError, match="^init must be at most .* of float32 weights, got 1e.300"):
+        make(init=1e300).fit(X, y)
+    with pytest.raises(ValueError, match="^init must be at most .* of float64 weights"):
+        make(init=1e307, dtype="float64").fit(X, y)
+    check_deviation(1e30, np.float32)
+    check_deviation(1e300, np.float64)

@@ -9,6 +9,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.frozen import FrozenEstimator
 
 from sk_dbn import BernoulliRBMStack, DBNClassifier, DeepMLPRegressor
+from sk_dbn._scaling import feature_remedy
 
 pd = pytest.importorskip("pandas")
 
@@ -101,3 +102,13 @@ def test_rows_that_do_not_count_do_not_count(X):
     y, weight = np.r_[X[:, 0], 1e9, 1e9, 1e9], np.r_[np.ones(60), 0, 0, 0]
     assert len(messages(regressor(), far, y)) == 2
     assert messages(regressor(), far, y, weight) == []
+
+
+def test_a_stack_of_several_kinds():
+    """The remedy is named also where the kinds of the features are an array."""
+    frame = pd.DataFrame({"a": [True, False] * 4, "b": np.full(8, -1e30) / 3}).iloc[:7]
+    stack = BernoulliRBMStack((2,), max_iter=1)
+    told = messages(stack, frame.astype({"a": "category"}))
+    assert stack.visible_.tolist() == ["categorical", "gaussian"]
+    assert all("StandardScaler(), BernoulliRBMStack(...)" in message for message in told)
+    assert "StandardScaler()" in feature_remedy(stack)

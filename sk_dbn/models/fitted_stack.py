@@ -55,12 +55,14 @@ class FittedStack:
         with threads(self.n_jobs, shared_work(stack.layers, X.shape[0])) as run:
             return stack.means_up(run, units.data(Data(X, stack.theta.dtype)), n_layers)
 
-    def visible_values(self, X):
+    def visible_values(self, X, max_rows=CHUNK_ROWS):
         """The values of the visible units, some samples at a time.
 
         Parameters
         ----------
         X : ndarray or CSR matrix of shape (n_samples, n_features)
+        max_rows : int, default=1024
+            Maximum number of samples at a time; there are never more than by default.
 
         Yields
         ------
@@ -68,7 +70,7 @@ class FittedStack:
             In the stack's precision; NaN where a value is missing.
         """
         stack = self.stack
-        for part in row_pieces(X.shape[0], stack.row_work, CHUNK_ROWS):
+        for part in row_pieces(X.shape[0], stack.row_work, min(max_rows, CHUNK_ROWS)):
             data = self.visible.data(Data(X[part], stack.theta.dtype)).unfilled
             with threads(self.n_jobs, data.shape[0] * data.shape[1]) as run:
                 v = stack.means_up(run, data, 0)

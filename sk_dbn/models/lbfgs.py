@@ -10,6 +10,9 @@ from sk_dbn.models.pace import TeamPace
 from sk_dbn.models.transaction import Snapshot
 
 GRADIENT_ROWS = 512  # rows whose gradient is computed together
+# Vectors of all parameters in double precision that are held at a time: SciPy's of the last ten
+# steps and gradients and five more, and here parameters, gradients and the previous parameters.
+N_VECTORS = 2 * 10 + 5 + 5
 # Of the output layer alone: maximum number of iterations, and of evaluations; tolerance.
 OUTPUT_LAYER_LIMITS = 1000, 2000, 1e-4
 LARGE_GAIN = 0.1  # share of the loss; a larger expected gain at the end is no convergence

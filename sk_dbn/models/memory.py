@@ -1,13 +1,23 @@
-"""A check that parameters do not need more memory than the computer has."""
+"""Checks that parameters and results do not need more memory than the computer has."""
 
+import math
 import os
 from pathlib import Path
+
+import numpy as np
 
 # Bytes that a process can address, used if the computer's memory is unknown.
 ADDRESSABLE = 2**47
 
 GROUPS = Path("/sys/fs/cgroup")  # Linux limits the memory of containers and jobs here
 MEMBERSHIP = Path("/proc/self/cgroup")  # the control groups of this process
+
+
+class TooLarge(MemoryError, ValueError):
+    """More memory is needed than the computer has: known before it is allocated.
+
+    It is a ValueError too, as that of a parameter.
+    """
 
 
 def of_this_computer():
@@ -55,15 +65,43 @@ def require(n_bytes, name, value, remedy):
 
     Raises
     ------
-    ValueError
+    TooLarge
         If it needs more than the computer has.
     """
     there_is = of_this_computer()
     if n_bytes > there_is:
-        raise ValueError(
+        raise TooLarge(
             f"{name} must fit into this computer's {in_words(there_is)} of memory, got {value}, "
             f"which needs {in_words(n_bytes)} or more; {remedy}."
         )
+
+
+def empty(shape, dtype):
+    """An array for results, whose size is checked before it is allocated.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        The first one is the number of samples.
+    dtype : dtype
+
+    Returns
+    -------
+    ndarray
+        Its values are undefined.
+
+    Raises
+    ------
+    TooLarge
+        If it needs more memory than the computer has.
+    """
+    n_bytes, there_is = math.prod(map(int, shape)) * np.dtype(dtype).itemsize, of_this_computer()
+    if n_bytes > there_is:
+        raise TooLarge(
+            f"results of shape {tuple(shape)} need {in_words(n_bytes)}, more than this computer's "
+            f"{in_words(there_is)} of memory; pass fewer samples at a time."
+        )
+    return np.empty(shape, dtype)
 
 
 def in_words(n_bytes):

@@ -146,6 +146,7 @@ class ObservedTraining(RBMTraining):
         ):
             c[:] = part.c - r @ part.W if r.any() else part.c  # without reading all weights
 
+    @np.errstate(over="ignore", invalid="ignore")  # divergence is seen in what was measured
     def _measures_together(self, rows):
         """What `probe_rbm` measures, of what was observed in the rows."""
         n_rows, (row, unit, v) = len(rows), self.data.observed(rows)

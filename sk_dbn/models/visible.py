@@ -8,6 +8,8 @@ from sk_dbn.kernels.units import FIRST_CATEGORY, NEXT_CATEGORY
 from sk_dbn.models.data import Data, arrays_for_kernels
 from sk_dbn.models.units import VISIBLE_KINDS
 
+BEYOND_DATA = 1e6  # how many times larger than the data reconstructions may become
+
 
 @dataclass
 class VisibleUnits:
@@ -63,11 +65,6 @@ class VisibleUnits:
         Returns
         -------
         VisibleUnits
-
-        Raises
-        ------
-        ValueError
-            If the range of the values is infinite in double precision.
         """
         if categories is None or all(each is None for each in categories):
             return cls(*_numbers(kind, moments), None, unstored)
@@ -300,17 +297,36 @@ class VisibleUnits:
         return X
 
 
-def _numbers(kind, moments):
-    """`gaussian`, `shift`, `scale` and `seen` of units of numbers, see `VisibleUnits.suited_to`."""
-    mean, variance, low, high = moments
+def check_range(moments, dtype):
+    """Check that there are values, none too large for the arithmetic of the units.
+
+    Parameters
+    ----------
+    moments : tuple
+        As ``Data.moments`` returns them.
+    dtype : dtype
+        The precision of the units, which has to hold reconstructions too.
+
+    Raises
+    ------
+    ValueError
+        If there are none, or one is too large.
+    """
+    _, variance, low, high = moments
     lowest, highest = float(low.min()), float(high.max())
     if lowest > highest:
         raise ValueError("X must have values, but all are missing.")
-    if not np.isfinite(highest - lowest):
+    largest, bound = max(-lowest, highest), float(np.finfo(dtype).max) / BEYOND_DATA
+    if largest > bound or not np.isfinite(variance).all():
         raise ValueError(
-            f"X must have a range that is finite in double precision, got values from "
-            f"{lowest:.4g} to {highest:.4g}; divide them by {highest:.1g}."
+            f"X must have a range with room for reconstructions in dtype={np.dtype(dtype).name!r}, "
+            f"got values from {lowest:.4g} to {highest:.4g}; divide them by {largest:.1g}."
         )
+
+
+def _numbers(kind, moments):
+    """`gaussian`, `shift`, `scale` and `seen` of units of numbers, see `VisibleUnits.suited_to`."""
+    mean, variance, low, high = moments
     gaussian = _are_gaussian(kind, moments)
     seen = 0.0, 1.0
     if not gaussian.all():
@@ -344,7 +360,7 @@ def is_constant(moments):
 
 def is_binary(moments):
     """Which features within [0, 1] have only the values 0 and 1, (n_features,)."""
-    mean, variance = moments[:2]
+    mean, variance = np.clip(moments[0], 0.0, 1.0), moments[1]
     # For values in [0, 1] the variance is p (1 - p) only if they are binary.
     return mean * (1.0 - mean) - variance <= 1e-9
 

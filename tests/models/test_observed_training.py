@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import warnings
 
 import numpy as np
 import pytest
@@ -482,3 +483,15 @@ def test_divergence_ends_with_the_last_good_weights():
     parts = [*stack.coefs_, *stack.intercepts_hidden_, *stack.intercepts_visible_]
     assert all(np.isfinite(x).all() for x in parts)
     assert np.isfinite(stack.transform(X)).all()
+
+
+@pytest.mark.parametrize("activation", ["logistic", "relu"])
+def test_divergence_is_seen_without_numpys_warnings(activation):
+    """What an RBM is watched by overflows when it diverges; no more is said than that it did."""
+    X = np.where(np.eye(12) == 1.0, np.nan, np.linspace(-1e30, 1.0, 12))
+    stack = BernoulliRBMStack((3,), learning_rate=1e300, activation=activation, max_iter=3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        warnings.simplefilter("error", RuntimeWarning)
+        stack.fit(X)
+    assert np.isfinite(stack.coefs_[0]).all()

@@ -6,7 +6,7 @@ import scipy.sparse
 
 from sk_dbn.kernels.gather import gather
 from sk_dbn.models.data import Data
-from sk_dbn.models.visible import VisibleUnits
+from sk_dbn.models.visible import VisibleUnits, check_range
 
 # One kind, or one for each of three features.
 KINDS = ("bernoulli", "gaussian", ("gaussian", "bernoulli", "bernoulli"))
@@ -176,3 +176,18 @@ def test_means_are_told_from_samples():
     ]:
         moments = moments_of(X)
         assert VisibleUnits.suited_to("auto", moments).are_means(moments) is expected
+
+
+@pytest.mark.parametrize(
+    ("dtype", "fits", "too_large"), [(np.float32, 1e32, 1e33), (np.float64, 1e150, 1e160)]
+)
+def test_values_have_a_range(dtype, fits, too_large):
+    """Reconstructions lie beyond the data and have to be finite, and so have variances."""
+    ends = np.array([[0.0], [1.0]])
+    check_range(moments_of(fits * ends), dtype)
+    words = f"^X must have a range .* in dtype='{dtype.__name__}', got values from"
+    for sign in (1.0, -1.0):
+        with pytest.raises(ValueError, match=words):
+            check_range(moments_of(sign * too_large * ends), dtype)
+    with pytest.raises(ValueError, match="all are missing"):
+        check_range(moments_of(np.full((2, 2), np.nan)), dtype)
