@@ -7,6 +7,7 @@ a call and at the end of a round of a loop, all of which are at the beginning or
 
 import collections
 import copy
+import functools
 import pathlib
 import signal
 import sys
@@ -15,13 +16,15 @@ import time
 import numba
 import numpy as np
 import pytest
+from sklearn.exceptions import NotFittedError
 from threadpoolctl import ThreadpoolController
 
 import sk_dbn
-from sk_dbn import BernoulliRBMStack, DBNAutoencoder, DBNClassifier, DeepMLPRegressor
+from sk_dbn import BernoulliRBMStack, DBNAutoencoder, DBNClassifier, DeepMLPRegressor, WarmStart
 from sk_dbn.likelihood import annealed_importance_sampling, log_likelihood, variational_bound
 from sk_dbn.models.threads import _state as thread_state
 from sk_dbn.models.threads import run_parallel, threads
+from tests.tiny_package import ONE_MORE, Tiny
 
 PACKAGE = str(pathlib.Path(sk_dbn.__file__).parent)
 
@@ -371,3 +374,132 @@ def test_ctrl_c_is_heard_soon(name):
     while len(waits) < 3 and min(waits, default=1.0) > WAIT:
         waits.append(longest_wait(lambda: LONG[name](fitted, Z)))
     assert min(waits) < WAIT
+
+
+# ---------------------------------------------------------------------------
+# At random moments of each phase
+# ---------------------------------------------------------------------------
+
+Z = random.uniform(size=(400, 30)).astype(np.float32)
+GAPS = np.where(random.uniform(size=Z.shape) < 0.3, np.nan, Z)
+classes = random.randint(0, 3, 400)
+
+ENDLESS = {"max_iter": 10**6, "tol": 0.0, "n_iter_no_change": 10**6, "random_state": 0, "n_jobs": 1}
+
+
+def endless_stack(**params):
+    sizes = {"hidden_layer_sizes": (20,), "batch_size": 50}
+    return BernoulliRBMStack(**{**ENDLESS, **sizes, **params})
+
+
+def endless_classifier(**params):
+    return DBNClassifier((20,), **{**ENDLESS, "early_stopping": False, **params})
+
+
+def warm(**params):
+    """A classifier whose output layer is trained first."""
+    short = endless_stack(max_iter=1).fit(Z)
+    return endless_classifier(pretrainer=WarmStart(short), output_layer_first=True, **params)
+
+
+PHASES = {
+    "contrastive divergence": (endless_stack, Z),
+    "persistent chains": (lambda: endless_stack(algorithm="pt", n_temperatures=3), Z),
+    "missing values": (endless_stack, GAPS),
+    "pre-training": (lambda: endless_classifier(pretrainer=endless_stack()), Z),
+    "output layer first": (warm, Z),
+    "held-out samples": (lambda: endless_classifier(pretrainer=None, early_stopping="refit"), Z),
+    "fine-tuning": (lambda: endless_classifier(pretrainer=None), Z),
+    "L-BFGS": (lambda: endless_classifier(solver="lbfgs", pretrainer=None, max_fun=10**6), Z),
+    "autoencoder": (lambda: DBNAutoencoder((20, 5), pretrainer=None, **ENDLESS), Z),
+}
+
+
+def wait_after_interrupt(call, delay):
+    """Processor time from Ctrl-C, which comes after a delay, to KeyboardInterrupt; else None."""
+    begin = time.process_time()
+    try:
+        signal.setitimer(signal.ITIMER_PROF, delay)
+        call()
+    except KeyboardInterrupt:
+        return time.process_time() - begin - delay
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0.0)
+    return None
+
+
+@pytest.fixture
+def interrupting():
+    """The signal of the timer does what Ctrl-C does."""
+    before = signal.signal(signal.SIGPROF, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGPROF, before)
+
+
+def shortened(estimator):
+    """The same with few epochs, which go on from the present weights."""
+    if isinstance(getattr(estimator, "pretrainer", None), BernoulliRBMStack):
+        estimator.set_params(pretrainer__max_iter=1)
+    return estimator.set_params(max_iter=2, warm_start=True, n_iter_no_change=2)
+
+
+def assert_usable(estimator, X):
+    """It says that it is not fitted, or it predicts; and training goes on."""
+    if hasattr(estimator, "coefs_"):
+        assert np.isfinite(estimator.transform(X)).all()
+    else:
+        with pytest.raises(NotFittedError):
+            estimator.transform(X)
+    shortened(estimator).fit(X, classes)
+    assert np.isfinite(estimator.transform(X)).all()
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs signal.setitimer")
+@pytest.mark.parametrize("phase", PHASES)
+def test_ctrl_c_in_each_phase(interrupting, phase):
+    """Soon after the signal, wherever that comes; then everything goes on, in the same process."""
+    make, X = PHASES[phase]
+    shortened(make()).fit(X, classes)  # compiled
+    before, delays = thread_settings(), np.random.RandomState(len(phase)).uniform(0.002, 0.12, 3)
+    for delay in delays:
+        waits = []
+        while len(waits) < 3 and min(waits, default=1.0) > WAIT:  # other processes share caches
+            estimator = make()
+            fit = functools.partial(estimator.fit, X, classes)
+            waits.append(wait_after_interrupt(fit, delay))
+            assert waits[-1] is not None, "training ended before"
+            assert thread_settings() == before
+        assert min(waits) < WAIT
+        assert_usable(estimator, X)
+
+
+INTERRUPTED = """
+import random, signal
+import numpy as np
+from tiny import caller
+
+signal.signal(signal.SIGPROF, lambda *_: signal.raise_signal(signal.SIGINT))
+delays = random.Random({seed})
+
+def interrupted(call):
+    for _ in range(8):
+        try:
+            signal.setitimer(signal.ITIMER_PROF, delays.uniform(0.001, 0.3))
+            call()
+        except KeyboardInterrupt:
+            pass
+        finally:
+            signal.setitimer(signal.ITIMER_PROF, 0.0)
+
+interrupted(lambda: caller.single(1.0))
+interrupted(lambda: caller.many.serial(np.arange(3.0), np.empty(3)))
+interrupted(lambda: caller.many.parallel(np.arange(3.0), np.empty(3)))
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs signal.setitimer")
+def test_ctrl_c_while_compiling(tmp_path):
+    """numba compiles again what it had begun, and neither memory nor disk keeps half of it."""
+    tiny = Tiny(tmp_path)
+    assert tiny.run(INTERRUPTED.format(seed=0))[0] == ONE_MORE
+    assert tiny.run()[0] == ONE_MORE
