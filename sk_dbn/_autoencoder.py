@@ -545,7 +545,7 @@ class DBNAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseDeep
     def _suited_units(self, samples):
         """The visible units for the samples."""
         moments, kinds = samples.moments, self._asked_kinds()
-        check_range(moments, samples.data.dtype)
+        check_range(moments, np.dtype(self.dtype))
         visible = VisibleUnits.suited_to(kinds, moments, unstored=samples.unstored)
         visible.refer_to(visible.means(moments))
         return visible
