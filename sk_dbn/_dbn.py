@@ -73,7 +73,8 @@ class DBNClassifier(
         scaled up, so that predictions need no correction; 'selu' units keep their mean and
         variance [7]_. `loss_` and `loss_curve_` are computed with dropout; predictions, validation
         and the trace's activations without. 'auto': 0.2 of the hidden units; 0 with
-        'lbfgs', which cannot use dropout, and if only the output layer is trained.
+        more than five hidden layers, through which little is learned then, unless `shortcut`; 0
+        with 'lbfgs', which cannot use dropout, and if only the output layer is trained.
 
     clip_norm, clip_value, shortcut : as in NetworkParameters
 

@@ -27,6 +27,8 @@ from sk_dbn.models.schedules import PLANNED, SCHEDULES, Schedule
 
 # The share of a classifier's hidden units that dropout='auto' drops.
 AUTO_DROPOUT = 0.2
+# Hidden layers through which learning survives it; shortcuts carry it through any number.
+MAX_DROPPED = 5
 AUTO_SCHEDULE = "one_cycle"  # of learning_rate='auto', if the last epoch is known
 
 # Parameters that 'lbfgs' does not support: the value that turns each off, and the reason.
@@ -632,7 +634,8 @@ class NetworkParameters:
         """The shares of the input's and of the hidden units that are dropped."""
         if isinstance(self.dropout, str):  # 'auto'
             is_still = self.solver == "lbfgs" or self._is_frozen
-            return 0.0, 0.0 if is_still else AUTO_DROPOUT
+            is_deep = len(self._hidden_layers()[0]) > MAX_DROPPED and not self.shortcut
+            return 0.0, 0.0 if is_still or is_deep else AUTO_DROPOUT
         if isinstance(self.dropout, Real):
             return 0.0, float(self.dropout)
         rates = tuple(self.dropout)

@@ -4,6 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
+from sklearn.datasets import load_digits
 from sklearn.exceptions import ConvergenceWarning
 
 from sk_dbn import BernoulliRBMStack, DBNClassifier, DeepMLPRegressor, WarmStart
@@ -69,6 +70,20 @@ def test_auto_is_shown_in_fitted_attributes(kind):
     given = kind(**params).fit(X, Y[kind])
     for a, b in zip(auto.coefs_, given.coefs_, strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_deep_networks_have_no_dropout_unless_shortcuts_carry_the_signal():
+    """Each layer adds noise; what is left of the signal after ten of them teaches nothing."""
+    for n_hidden, params, expected in [(5, {}, 0.2), (6, {}, 0.0), (6, {"shortcut": True}, 0.2)]:
+        network = DBNClassifier((4,) * n_hidden, max_iter=1, random_state=0, **params)
+        assert network.fit(X, Y[DBNClassifier]).dropout_ == (0.0, expected)
+
+
+def test_ten_layers_learn_with_defaults():
+    """Who asks for depth gets it: the defaults do not stand in its way."""
+    images, digits = load_digits(return_X_y=True)
+    network = DBNClassifier((20,) * 10, max_iter=40, early_stopping=False, random_state=0)
+    assert network.fit(images[:600] / 16, digits[:600]).score(images[:600] / 16, digits[:600]) > 0.9
 
 
 def test_a_network_that_learned_before_has_a_lower_rate():
