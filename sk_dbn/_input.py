@@ -53,9 +53,8 @@ def read_input(estimator, X, y="no_validation", **rules):
         raise ValueError(
             f"X has text in {'column' if len(names) == 1 else 'columns'} "
             f"{', '.join(map(repr, names[:MAX_NAMED]))}{more}, but must have numbers: "
-            f"{text[names[0]]}. "
-            "Convert categories by astype('category') for a stack, or a network that one "
-            "pre-trains. Otherwise encode them in a pipeline, with make_column_transformer(("
+            f"{text[names[0]]}. {_category_remedy(X, names)} "
+            "Otherwise encode them in a pipeline, with make_column_transformer(("
             "OneHotEncoder(handle_unknown='ignore'), columns), remainder=StandardScaler()), from "
             "sklearn.compose and sklearn.preprocessing."
         ) from error
@@ -245,6 +244,17 @@ def _text_columns(X):
             if TEXT_ERROR in str(error):
                 text[name] = error
     return text
+
+
+def _category_remedy(X, names):
+    """How columns of text can be read as categories."""
+    if all(hasattr(X[name].dtype, "categories") for name in names):
+        return (
+            "Of networks, only those that a stack pre-trains read categories: set "
+            "pretrainer=BernoulliRBMStack(), with one of its activations (logistic, tanh, relu) "
+            "and shortcut=False."
+        )
+    return "Convert categories by astype('category') for a stack, or a network that one pre-trains."
 
 
 def check_sparse(A, name):

@@ -22,6 +22,8 @@ class Progress(Listener):
     def task_began(self, task):
         """Start the clock."""
         self._start, self._n_before = time.perf_counter(), task.n_iter
+        if task.n_iter > 0:
+            self.say(f"{task.name} {task.n_iter}: read from the checkpoint")
 
     def epoch_ended(self, task):
         """Print the number of the epoch, its results, and the elapsed and remaining time."""

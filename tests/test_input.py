@@ -158,7 +158,6 @@ def test_sparse_labels_are_checked(fitted):
 
 def table(n_words, **columns):
     """A data frame with a column of numbers and some of words."""
-    pd = pytest.importorskip("pandas")
     words = {f"w{i}": ["a", "b"] * 6 for i in range(n_words)}
     return pd.DataFrame({"x": np.arange(12.0) / 12, **words, **columns})
 
@@ -274,3 +273,11 @@ def test_who_is_not_fitted_says_so_first():
     for X in GIVEN.values():
         with pytest.raises(NotFittedError):
             read_input_again(DBNClassifier(), X)
+
+
+def test_categories_that_only_a_stack_reads():
+    """Who has converted them already is told what reads them."""
+    table = pd.DataFrame({"x": [0.0, 1.0] * 4, "colour": pd.Categorical(["red", "blue"] * 4)})
+    for network in DBNClassifier((3,), shortcut=True), DBNClassifier((3,), activation="swish"):
+        with pytest.raises(ValueError, match=r"stack pre-trains read categories: set pretrainer"):
+            network.fit(table, [0, 1] * 4)
