@@ -33,7 +33,7 @@ def random_of(estimator):
 
 
 def training_files(estimator, random, **content):
-    """The file of a fit, if the parameter `checkpoint` names one.
+    """The file of a fit that the parameter `checkpoint` names.
 
     Parameters
     ----------
@@ -46,15 +46,13 @@ def training_files(estimator, random, **content):
     Returns
     -------
     list of TrainingFile
-        One, or none.
+        With one item.
 
     Raises
     ------
     ValueError
         If the file exists and is none of this fit.
     """
-    if estimator.checkpoint is None:
-        return []
     parameters = {
         f"parameter {name}": joblib.hash(_content(value))
         for name, value in estimator.get_params().items()

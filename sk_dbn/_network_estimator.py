@@ -164,7 +164,7 @@ class BaseDeepNetwork(
 
     def _training_files(self, samples, X_val, y_val, first, incremental):
         """The file of the parameter `checkpoint`, in a list."""
-        if incremental:
+        if incremental or self.checkpoint is None:
             return []
         content = {
             "X": samples.data.digest(samples.repeated(samples.order)),
