@@ -93,11 +93,16 @@ def runs_of(X, y, width, depth, batch_size, n_epochs):
     return runs
 
 
-def best_times(runs, n_repeats):
-    """Return the best of several times of every run in seconds, in turns after a warm-up."""
+def best_times(runs, n_repeats, pause=0.0):
+    """Return the best of several times of every run in seconds, in turns after a warm-up.
+
+    A pause of seconds before each turn lets the threads of the library before it fall asleep:
+    OpenMP's wait for more work in a loop, at the cost of whoever comes next.
+    """
     best = dict.fromkeys(runs, np.inf)
     for repeat in range(n_repeats + 1):
         for name, run in runs.items():
+            time.sleep(pause)
             start = time.perf_counter()
             run()
             if repeat > 0:

@@ -47,6 +47,7 @@ TORCH_THREADS = sorted({1, N_THREADS}) if importlib.util.find_spec("torch") else
 NAMES = ["sk_dbn", "scikit-learn", *(f"torch {n}" for n in TORCH_THREADS)]
 PRODUCT = 1536  # rows and columns of NumPy's large product
 MAX_EPOCHS = 5_000
+PAUSE = 0.25  # seconds before each turn, until the threads of the one before are asleep
 
 
 @dataclasses.dataclass(frozen=True)
@@ -196,7 +197,8 @@ def measure(kind, shape, seconds, n_repeats):
 
     once, several = runs_of(1), runs_of(n_first)
     both = {(name, n): runs[name] for n, runs in ((1, once), (n_first, several)) for name in NAMES}
-    first = best_times(both, 1)
+    pause = min(PAUSE, seconds)
+    first = best_times(both, 1, pause)
     n_epochs = {}
     for name in NAMES:
         epoch = (first[name, n_first] - first[name, 1]) / (n_first - 1)
@@ -206,7 +208,7 @@ def measure(kind, shape, seconds, n_repeats):
         n_epochs[name] = 1 + min(max(1, round(longer / epoch)), MAX_EPOCHS)
     runs = {(name, 1): once[name] for name in NAMES}
     runs |= {(name, "several"): runs_of(n_epochs[name])[name] for name in NAMES}
-    times = best_times(runs | {"product": numpy_product(shape.dtype)}, n_repeats)
+    times = best_times(runs | {"product": numpy_product(shape.dtype)}, n_repeats, pause)
     of_blas = 2 * PRODUCT**3 / times["product"]
     steps, fixed = {}, {}
     for name in NAMES:
