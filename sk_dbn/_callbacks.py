@@ -1,6 +1,7 @@
 """scikit-learn's callbacks: a fit and its parts are tasks of `sklearn.callback`."""
 
 import contextlib
+import copy
 
 from sk_dbn.models.loop import Listener
 
@@ -45,8 +46,8 @@ class FitCallbacks(Listener):
     Parameters
     ----------
     estimator : estimator
-        Has `_copied_model`, which returns the attributes by which a copy of the estimator predicts
-        as the estimator now does, whatever training changes later.
+        Has `_changed_in_place`, the names of the attributes that training changes in place: with
+        copies of them, a copy of the estimator stays as the estimator now is.
     X : array-like or sparse matrix
         The caller's samples.
     y : array-like, default=None
@@ -124,5 +125,11 @@ class FitCallbacks(Listener):
 
     def _end(self, context, task):
         """End a task; callbacks may see what the estimator has learned so far."""
-        copied = None if task.is_preparation else self._estimator._copied_model
+        copied = None if task.is_preparation else self._copied_model
         return context.call_on_fit_task_end(**self._given, reconstruction_attributes=copied)
+
+    def _copied_model(self):
+        """Copies of what training changes in place; None if the estimator is not fitted yet."""
+        of_estimator = vars(self._estimator)
+        names = [name for name in self._estimator._changed_in_place if name in of_estimator]
+        return {name: copy.deepcopy(of_estimator[name]) for name in names} or None

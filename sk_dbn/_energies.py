@@ -25,11 +25,8 @@ class EnergyMixin:
             a density in the standardised units. Of a sample with missing values, in the RBM of
             what was observed, which has a partition function of its own.
         """
-        check_is_fitted(self)
-        X = self._read(X, reset=False)
-        model = self.model_.astype(np.float64)
-        pieces = model.visible_values(X, chunk_rows(self._n_numbers(X)))
-        return np.concatenate([model.stack.free_energy(v) for v in pieces])
+        stack, pieces = self._in_double_precision(X)
+        return np.concatenate([stack.free_energy(v) for v in pieces])
 
     def score_samples(self, X):
         """Compute the pseudo-log-likelihood of samples under the first RBM.
@@ -53,12 +50,9 @@ class EnergyMixin:
             counts if its peaks are hundreds of standard deviations apart, which may happen far
             outside the data.
         """
-        check_is_fitted(self)
-        X = self._read(X, reset=False)
-        model = self.model_.astype(np.float64)
-        pieces = model.visible_values(X, chunk_rows(self._n_numbers(X)))
+        stack, pieces = self._in_double_precision(X)
         with threads(self.n_jobs) as run:
-            return np.concatenate([model.stack.pseudo_log_likelihood(run, v) for v in pieces])
+            return np.concatenate([stack.pseudo_log_likelihood(run, v) for v in pieces])
 
     def score(self, X, y=None):
         """Compute the mean pseudo-log-likelihood of samples under the first RBM.
@@ -76,3 +70,10 @@ class EnergyMixin:
             See `score_samples`.
         """
         return float(self.score_samples(X).mean())
+
+    def _in_double_precision(self, X):
+        """The stack, and the values of its visible units, some samples at a time."""
+        check_is_fitted(self)
+        X = self._read(X, reset=False)
+        model = self.model_.astype(np.float64)
+        return model.stack, model.visible_values(X, chunk_rows(self._n_numbers(X)))

@@ -1,6 +1,5 @@
 """The base class of the estimators that train a network."""
 
-import copy
 import warnings
 from abc import ABCMeta, abstractmethod
 
@@ -88,6 +87,7 @@ class BaseDeepNetwork(
     """Base class of the estimators that train a network by backpropagation."""
 
     _perfect_score = 1.0  # of predictions without any error
+    _changed_in_place = "_network", "_optimiser", "_random_state"  # of what a copy uses
 
     coefs_ = assignable("coefs_", "_network", "coefs", "Weights of each layer, (fan_in, fan_out).")
     intercepts_ = assignable("intercepts_", "_network", "intercepts", "Biases, (fan_out,).")
@@ -620,11 +620,6 @@ class BaseDeepNetwork(
             warn_of_divergence(self, *task.divergence)
         elif not (incremental or task.has_converged or task.is_stopped):
             warn_of_too_few_epochs(self)
-
-    def _copied_model(self):
-        """The attributes with which a copy predicts as the network now does."""
-        names = "_network", "_optimiser", "_random_state"
-        return {name: copy.deepcopy(getattr(self, name)) for name in names}
 
     def _watch(self, checkpoint, *names):
         """Have the checkpoint restore these attributes if training fails or is interrupted."""

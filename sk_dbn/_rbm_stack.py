@@ -1,6 +1,5 @@
 """A stack of restricted Boltzmann machines as a scikit-learn transformer."""
 
-import copy
 import os
 from numbers import Integral, Real
 
@@ -608,6 +607,7 @@ class BernoulliRBMStack(
         """Whether values may be missing: chains start at a sample and share its missing values."""
         return self.algorithm == "cd"
 
+    _changed_in_place = "_stack", "random_state_"
     _category_labels = {}  # of columns of data frames with categories, by their index
     _has_seen_gaps = False
     _nan_remedy = (
@@ -702,11 +702,6 @@ class BernoulliRBMStack(
         self.n_layers_ = stack.n_layers
         before = training.n_before or [0] * stack.n_layers
         self.n_iter_ = EpochCounts(map(sum, zip(before, training.n_iter, strict=True)))
-
-    def _copied_model(self):
-        """The attributes with which a copy transforms as the stack now does, if it is fitted."""
-        names = ("_stack", "random_state_") if hasattr(self, "_stack") else ()
-        return {name: copy.deepcopy(getattr(self, name)) for name in names} or None
 
     @property
     def gradient_trace_(self):

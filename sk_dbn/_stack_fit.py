@@ -76,6 +76,7 @@ class StackFit:
             self._weight = check_sample_weight(sample_weight, plain.shape[0])
             if not self._weight.any():
                 raise ValueError("Sample weights must contain at least one non-zero number.")
+            self._counts = are_counts(self._weight)
         sizes, self._rates, self._max_iters = per_layer(estimator)
         check_combinations(estimator)
         self._plain, self._categories = self._known(plain)
@@ -179,13 +180,13 @@ class StackFit:
         rows = canonical_order(run, self._plain) if is_free else np.arange(n_samples)
         if self._weight is None:
             return rows
-        if are_counts(self._weight):
+        if self._counts:
             return np.repeat(rows, self._weight[rows].astype(np.int64))
         return rows[self._weight[rows] > 0.0]
 
     def _orders(self, rows):
         """The orders of rows, in which they are drawn by weights that are no counts."""
-        has_weight = self._weight is not None and not are_counts(self._weight)
+        has_weight = self._weight is not None and not self._counts
         weight = self._weight[rows] if has_weight else None
         return Orders(self.random, rows, self._estimator.shuffle, self._plain.together, weight)
 

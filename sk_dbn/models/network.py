@@ -136,12 +136,9 @@ class Network:
             Its theta is a view of this network's theta.
         """
         top = object.__new__(Network)
-        top.shortcut, top.branch = False, 0.0
-        top.units, top.codes = self.units[n_below:], self.codes[n_below:]
-        start = self._weights_at[n_below]
-        top._weights_at = self._weights_at[n_below:] - start
-        top._biases_at = self._biases_at[n_below:] - start
-        top._adopt(self.theta[start:])
+        top.shortcut, top.units, top.codes = False, self.units[n_below:], self.codes[n_below:]
+        top._lay_out()
+        top._adopt(self.theta[self._weights_at[n_below] :])
         return top
 
     @property
