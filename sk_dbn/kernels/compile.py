@@ -17,7 +17,9 @@ The time that takes is that of numba, which infers types and writes instructions
 there are few kernels, with few arguments, and none is compiled twice.
 """
 
+import contextlib
 import functools
+import gc
 import hashlib
 import importlib
 import inspect
@@ -135,8 +137,30 @@ def _options(fastmath, allocates=True):
     }
 
 
+@contextlib.contextmanager
+def _uncollected():
+    """Look for no garbage meanwhile.
+
+    numba makes millions of objects, most of which stay. To look through them all again and again
+    takes a fifth of the time of a compilation.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
 class _Linked(CPUCodeLibrary):
-    """Code that is compiled within its callers and not run by itself."""
+    """Code that is compiled within its callers, where it is optimised, and not run by itself."""
+
+    def _optimize_functions(self, ll_module):
+        ll_module.data_layout = self.codegen._data_layout  # which is all else that it does
+
+    def _optimize_final_module(self):
+        pass
 
     def _finalize_final_module(self):
         self._finalize_dynamic_globals()
@@ -242,9 +266,10 @@ class EntryPoint(CPUDispatcher):
         """The machine code for arguments that none was found for by their types."""
         present = tuple(typeof(arg) for arg in args)
         wanted = tuple(_writable(type_) for type_ in present)
-        if wanted == present:
-            return super()._compile_for_args(*args, **kws)
-        return self.compile(wanted)
+        with _uncollected():
+            if wanted == present:
+                return super()._compile_for_args(*args, **kws)
+            return self.compile(wanted)
 
 
 def _writable(type_):

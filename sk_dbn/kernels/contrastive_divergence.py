@@ -14,7 +14,7 @@ from sk_dbn.kernels.phases import phases_block
 from sk_dbn.kernels.random_bits import derive
 from sk_dbn.kernels.rbm import Update
 from sk_dbn.kernels.rows import copy_rows
-from sk_dbn.kernels.tempering import temper
+from sk_dbn.kernels.tempering import n_temperatures, temper
 from sk_dbn.kernels.updates import (
     CENTERING_ROWS,
     begin_update,
@@ -30,14 +30,13 @@ from sk_dbn.kernels.updates import (
 @kernel
 def begin_minibatch(rbm, rule, rate, step, size, work):
     """The next update of `size` rows, see `Update`."""
-    n_chains, n_temperatures = size, work.ladder.betas.shape[0]
+    n_chains = size
     if rule.persistent == 1:
-        n_chains = work.phases.chains.shape[0] // n_temperatures
+        n_chains = work.phases.chains.shape[0] // n_temperatures(work.ladder)
     n_rows = size + n_chains
     if rule.offset_rate > 0.0:
         n_rows += CENTERING_ROWS
-    if n_temperatures > 1:
-        temper(rbm, work.ladder)
+    temper(rbm, work.ladder)
     work.update.share[0] = 1.0
     key, momentum = derive(rule.seed, step), momentum_at(step, rule.momentum)
     return Update(key, rate, momentum, step, size, n_chains, n_rows)

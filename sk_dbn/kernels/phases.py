@@ -80,6 +80,26 @@ def negative_phase(rbm, rule, key, draws, state, v, u, h):
         finish_hidden(rbm, chain.c, rule, derive(key, 2 * step + 2), draws, is_drawn, h, state)
 
 
+@kernel
+def chain_steps(rbm, rule, update, ladder, work, draws, lo, hi, v, u, h):
+    """Gibbs steps of some chains, at one temperature or, where there is a ladder, at several.
+
+    Parameters
+    ----------
+    rbm, rule, update : RBM, Rule, Update
+    ladder : LadderBuffers or None, a constant: each has machine code of its own
+    work : RBMWorkspace, whose chains are updated
+    draws : Draws
+    lo, hi : int, which chains
+    v, u, h : see `negative_phase`
+    """
+    if ladder is None:
+        state = work.phases.chains[lo:hi]
+        negative_phase(rbm, rule, update.key, draws, state, v, u, h)
+    else:
+        tempered_block(rbm, rule, update, ladder, work.phases.chains, lo, hi, v, h)
+
+
 @routine
 def phases_block(source, rows, layers, rbm, rule, update, work, block):
     """The block-th piece of both phases: rows with their chains, or persistent chains.
@@ -115,11 +135,8 @@ def phases_block(source, rows, layers, rbm, rule, update, work, block):
         drop_row += lo
     at, end = size + lo, size + hi
     v, h, u = phases.v[at:end], phases.h[at:end], phases.u[at : min(end, phases.u.shape[0])]
-    if work.ladder.betas.shape[0] > 1:
-        tempered_block(rbm, rule, update, work, lo, hi, v, h)
-    else:
-        draws = Draws(lo, drop_key, drop_row)
-        negative_phase(rbm, rule, key, draws, phases.chains[lo:hi], v, u, h)
+    draws = Draws(lo, drop_key, drop_row)
+    chain_steps(rbm, rule, update, work.ladder, work, draws, lo, hi, v, u, h)
     sum_columns(h, 0, sums[1])
     # The product is divided by the rows of the minibatch, this phase belongs over n_chains.
     scale_rows(h, h.dtype.type(-size / n_chains), h)

@@ -90,8 +90,8 @@ LadderBuffers = namedtuple("LadderBuffers", "betas v u h b c h_mu")
 LadderBuffers.__doc__ = """Buffers of chains at several temperatures.
 
 betas : array (n_temperatures,), inverse temperatures, from 1 down
-v, u, h : arrays (n_chains * n_temperatures, n_visible), likewise, and (..., n_hidden); without
-    rows where they are not needed
+v, u, h : arrays (n_chains * n_temperatures, n_visible), likewise, and (..., n_hidden); u without
+    rows where no unit is Gaussian
 b, c : arrays (n_temperatures, n_visible) and (n_temperatures, n_hidden), biases of each
     temperature
 h_mu : array (n_hidden,), the hidden units' products given the visible ones' offsets
@@ -126,7 +126,7 @@ RBMWorkspace = namedtuple("RBMWorkspace", "phases ladder gradient update")
 RBMWorkspace.__doc__ = """Buffers of one training run, allocated once.
 
 phases : PhaseBuffers
-ladder : LadderBuffers
+ladder : LadderBuffers, or None where chains have one temperature: tempering is compiled when used
 gradient : GradientBuffers
 update : UpdateBuffers
 """

@@ -51,8 +51,21 @@ def swap_neighbours(key, betas, parity, chain, n_chains, h_mu, offsets, state, h
                 h[a, j], h[b, j] = h[b, j], h[a, j]
 
 
-@routine
+@kernel
+def n_temperatures(ladder):
+    """Number of temperatures of a ladder, which is None for a single one."""
+    return 1 if ladder is None else ladder.betas.shape[0]
+
+
+@kernel
 def temper(rbm, ladder):
+    """The biases that an RBM has at each temperature; see `_temper`."""
+    if ladder is not None:
+        _temper(rbm, ladder)
+
+
+@routine
+def _temper(rbm, ladder):
     """The biases that an RBM has at each temperature.
 
     At an inverse temperature beta the interaction of the centered units is beta (v - mu) W
@@ -84,18 +97,19 @@ def temper(rbm, ladder):
 
 
 @routine
-def tempered_block(rbm, rule, update, work, lo, hi, v, h):
+def tempered_block(rbm, rule, update, ladder, chains, lo, hi, v, h):
     """Gibbs steps of some chains at every temperature, with exchanges between neighbours.
 
     Parameters
     ----------
     rbm, rule, update : RBM, Rule, Update
-    work : RBMWorkspace, its ladder as `temper` left it; updated, and so are the chains
+    ladder : LadderBuffers, as `temper` left it; updated
+    chains : see `PhaseBuffers`, updated
     lo, hi : int, which chains
     v : array (hi - lo, n_visible), written: visible samples at the first temperature
     h : array (hi - lo, n_hidden), written: means of the hidden units given v
     """
-    theta, chains, ladder, key = rbm.parameters, work.phases.chains, work.ladder, update.key
+    theta, key = rbm.parameters, update.key
     parity = np.int64(key & 1)
     for step in range(rule.n_gibbs_steps):
         v_key, h_key = derive(key, 2 * step + 1), derive(key, 2 * step + 2)

@@ -244,7 +244,6 @@ class RBMBuffers:
             lower=empty((n_row_blocks, 2, -(-batch // n_row_blocks) * widest)),
             h_sums=empty((n_phases, 2, q)),
         )
-        betas = np.array(betas, stack.theta.dtype)
         ladder = _ladder_buffers(empty, betas, n_states, p, q, is_gaussian)
         gradient = gradient_buffers(empty, n_blocks, n_rows, p, q, is_gaussian)
         squares, sums = np.zeros((n_blocks, q)), np.zeros((n_blocks, 4))
@@ -268,13 +267,14 @@ def _blocks(batch, n_chains, p, q):
 
 
 def _ladder_buffers(empty, betas, n_states, p, q, is_gaussian):
-    """The buffers of chains at several temperatures; without rows where there is one."""
-    n = n_states if len(betas) > 1 else 0
+    """The buffers of chains at several temperatures; None where there is one."""
+    if len(betas) == 1:
+        return None
     return LadderBuffers(
-        betas=betas,
-        v=empty((n, p)),
-        u=empty((n if is_gaussian else 0, p)),
-        h=empty((n, q)),
+        betas=np.array(betas, empty(0).dtype),
+        v=empty((n_states, p)),
+        u=empty((n_states if is_gaussian else 0, p)),
+        h=empty((n_states, q)),
         b=empty((len(betas), p)),
         c=empty((len(betas), q)),
         h_mu=empty(q),

@@ -35,16 +35,14 @@ def test_one_temperature_is_pcd(visible):
     stack, n = stack_of(visible, "logistic", (5, 4)), 7
     settings, key = rule(persistent=1, n_gibbs_steps=3), np.uint32(slow.derive(SEED, 0))
     chains = np.random.RandomState(7).randint(0, 2, (n, 4)).astype(float)
-    tempered = RBMBuffers(stack, 0, n, 1).work
-    tempered.phases.chains[:] = chains
-    ladder = tempered.ladder._replace(v=np.zeros((n, 5)), u=np.zeros((n, 5)), h=np.zeros((n, 4)))
-    tempered = tempered._replace(ladder=ladder)
+    two = RBMBuffers(stack, 0, 2 * n, 1, betas=(1.0, 0.5)).work.ladder
+    ladder, state = two._replace(betas=two.betas[:1]), chains.copy()
     temper(stack.rbm(0), ladder)
     v, h = np.zeros((n, 5)), np.zeros((n, 4))
     update = Update(key, 0.0, 0.0, 0, 1, n, 1 + n)
-    tempered_block(stack.rbm(0), settings, update, tempered, 0, n, v, h)
+    tempered_block(stack.rbm(0), settings, update, ladder, state, 0, n, v, h)
     _, work = train(stack, np.zeros((1, 5)), 1, settings, 0.0, chains)
-    np.testing.assert_array_equal(tempered.phases.chains, chains)
+    np.testing.assert_array_equal(state, chains)
     np.testing.assert_array_equal(v, work.phases.v[1 : 1 + n])
     np.testing.assert_allclose(h, -n * work.phases.h[1 : 1 + n], rtol=1e-14)
 
