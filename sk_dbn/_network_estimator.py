@@ -521,7 +521,7 @@ class BaseDeepNetwork(
 
     def _first_pass(self, run, train, held_out, first, listeners):
         """Train a copy of the network; return the held-out loss and mean rate of each epoch."""
-        network = self._trained.with_parameters(self._trained.theta.copy())
+        network = self._trained.copy()
         if first:
             self._train_output_layer(run, network, train, listeners)
         schedule = self._new_schedule()

@@ -4,7 +4,7 @@ import numpy as np
 
 from sk_dbn.kernels.activations import ACTIVATIONS, OUTPUT_ACTIVATIONS
 from sk_dbn.kernels.feed_forward import Layers
-from sk_dbn.models.data import arrays_for_kernels
+from sk_dbn.models.data import arrays_for_kernels, parameters_for_kernels
 from sk_dbn.models.forward import are_sizes, forward
 
 TABLES = ACTIVATIONS, OUTPUT_ACTIVATIONS
@@ -56,7 +56,7 @@ class Network:
         self.units = np.array(units, dtype=np.int64)
         codes = [ACTIVATIONS[name] for name in activations]
         self.codes = np.array([*codes, OUTPUT_ACTIVATIONS[out_activation]])
-        self._adopt(np.zeros(self._lay_out(), dtype))
+        self._adopt(parameters_for_kernels(np.zeros(self._lay_out(), dtype)))
 
     def _lay_out(self):
         """Find where each layer's parameters begin; return their number."""
@@ -92,7 +92,7 @@ class Network:
             and self.theta.dtype in (np.float32, np.float64)
         ):
             raise ValueError("the stored parameters and layers of a network do not fit together.")
-        self._adopt(self.theta)
+        self._adopt(parameters_for_kernels(self.theta))
 
     @property
     def activations(self):
@@ -107,7 +107,7 @@ class Network:
 
     def replaced(self, name, arrays):
         """A copy with other weights (`coefs`) or biases (`intercepts`)."""
-        copy = self.with_parameters(self.theta.copy())
+        copy = self.copy()
         for mine, given in zip(getattr(copy, name), arrays, strict=True):
             mine[:] = given
         return copy
@@ -151,7 +151,11 @@ class Network:
         """The network in another precision; itself if the precision is the same."""
         if self.theta.dtype == dtype:
             return self
-        return self.with_parameters(self.theta.astype(dtype))
+        return self.with_parameters(parameters_for_kernels(self.theta, dtype))
+
+    def copy(self):
+        """A network with the same layers and a copy of the parameters."""
+        return self.with_parameters(parameters_for_kernels(self.theta))
 
     def with_parameters(self, theta):
         """A network with the same layers and other parameters, which are not copied."""

@@ -8,7 +8,7 @@ from sk_dbn.kernels.feed_forward import Layers
 from sk_dbn.kernels.pseudo_likelihood import pseudo_log_likelihood
 from sk_dbn.kernels.rbm import RBM, Parameters, RunningMeans
 from sk_dbn.kernels.units import FIRST_CATEGORY
-from sk_dbn.models.data import arrays_for_kernels
+from sk_dbn.models.data import arrays_for_kernels, parameters_for_kernels
 from sk_dbn.models.forward import are_sizes, forward
 from sk_dbn.models.pace import Pace
 from sk_dbn.models.threads import run_serial
@@ -148,7 +148,8 @@ class Stack:
             Memory(*args, dtype, 0 if layer else n_variances) for layer, args in enumerate(sizes)
         ]
         self.reference = np.zeros(int(self.units[0]), dtype)
-        self._adopt(np.r_[np.zeros(n_parameters), np.ones(n_variances)].astype(dtype))
+        theta = np.r_[np.zeros(n_parameters), np.ones(n_variances)]
+        self._adopt(parameters_for_kernels(theta, dtype))
 
     def _lay_out(self):
         """Find where each RBM's parameters begin; return the number of these, and of variances."""
@@ -177,7 +178,7 @@ class Stack:
         self.__dict__.update(arrays_for_kernels(state))
         if not self._fits():
             raise ValueError("the stored parameters and layers of a stack do not fit together.")
-        self._adopt(self.theta)
+        self._adopt(parameters_for_kernels(self.theta))
 
     def _fits(self):
         """Whether what was stored belongs together; kernels do not check sizes."""
@@ -239,7 +240,7 @@ class Stack:
         """The same parameters in another precision; itself when that is the present one."""
         if self.theta.dtype == dtype:
             return self
-        return self._with(self.theta.astype(dtype))
+        return self._with(parameters_for_kernels(self.theta, dtype))
 
     def _with(self, theta):
         """A stack with other parameters; the rest is shared."""
@@ -253,7 +254,7 @@ class Stack:
 
         What training remembers goes on in the copy.
         """
-        twin = self._with(self.theta.copy())
+        twin = self._with(parameters_for_kernels(self.theta))
         for mine, given in zip(getattr(twin, name), arrays, strict=True):
             mine[:] = given
         return twin
