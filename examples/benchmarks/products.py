@@ -17,6 +17,7 @@ import time
 import numpy as np
 from threadpoolctl import threadpool_info, threadpool_limits
 
+from sk_dbn.kernels.blocks import ALONE
 from sk_dbn.kernels.products import product_nn, product_nt, product_tn
 from sk_dbn.kernels.tiles import VECTOR_BYTES
 
@@ -41,8 +42,8 @@ def pairs(n, p, q):
     a, W, d = (random.random(shape, dtype=np.float32) for shape in ((n, p), (p, q), (n, q)))
     forward, back, gradient = (np.empty(shape, np.float32) for shape in ((n, q), (n, p), (p, q)))
     return [
-        ("forward", lambda: product_nn(a, W, forward), lambda: np.dot(a, W, forward)),
-        ("back", lambda: product_nt(d, W, back), lambda: np.dot(d, W.T, back)),
+        ("forward", lambda: product_nn(ALONE, a, W, forward), lambda: np.dot(a, W, forward)),
+        ("back", lambda: product_nt(ALONE, d, W, back), lambda: np.dot(d, W.T, back)),
         (
             "gradient",
             lambda: product_tn(ONE, a, d, ZERO, gradient),

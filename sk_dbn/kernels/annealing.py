@@ -21,7 +21,7 @@ from collections import namedtuple
 import numpy as np
 
 from sk_dbn.kernels.activations import IDENTITY
-from sk_dbn.kernels.blocks import in_blocks, twins
+from sk_dbn.kernels.blocks import ALONE, in_blocks, twins
 from sk_dbn.kernels.compile import EXACT, kernel, routine
 from sk_dbn.kernels.elementary import exp
 from sk_dbn.kernels.products import product_nt
@@ -146,7 +146,7 @@ def hidden_block(ladder, step, chains, piece, lo):
     first, last = piece.first, piece.last
     n_chains, hi = last - first, min(lo + BLOCK_UNITS, chains.h.shape[1])
     x = chains.products[piece.number, : n_chains * (hi - lo)].reshape(n_chains, hi - lo)
-    product_nt(chains.v[first:last], ladder.W_transposed[lo:hi], x)
+    product_nt(ALONE, chains.v[first:last], ladder.W_transposed[lo:hi], x)
     before, beta = ladder.betas[max(step - 1, 0)], ladder.betas[step]
     key, c = derive(derive(ladder.seed, step), 0), ladder.c[lo:hi]
     terms = chains.terms[piece.number]
@@ -203,7 +203,7 @@ def visible_block(ladder, step, chains, piece, span, lo):
     first, last = piece.first, piece.last
     n_chains, hi = last - first, min(lo + BLOCK_UNITS, ladder.spans[span, 1])
     z = chains.products[piece.number, : n_chains * (hi - lo)].reshape(n_chains, hi - lo)
-    product_nt(chains.h[first:last], ladder.W[lo:hi], z)
+    product_nt(ALONE, chains.h[first:last], ladder.W[lo:hi], z)
     beta, after = ladder.betas[step], ladder.betas[min(step + 1, ladder.betas.shape[0] - 1)]
     bias, changes = chains.terms[piece.number, 0], chains.terms[piece.number, 1]
     for j in range(hi - lo):

@@ -14,7 +14,7 @@ from collections import namedtuple
 import numpy as np
 
 from sk_dbn.kernels.activations import BY_SLOPES, IDENTITY, complete_slopes, times_derivative
-from sk_dbn.kernels.blocks import in_blocks, twins
+from sk_dbn.kernels.blocks import in_blocks, teams, twins
 from sk_dbn.kernels.compile import EXACT, STRICT, kernel, routine, view
 from sk_dbn.kernels.dropout import drop_units
 from sk_dbn.kernels.feed_forward import add_shortcut, forward_layer, has_shortcut, weights
@@ -99,8 +99,10 @@ def join_shortcut(n_shared, above, slopes, delta):
 
 
 @routine
-def rows_block(source, examples, rows, layers, dropout, step, work, batch, block):
+def rows_block(team, source, examples, rows, layers, dropout, step, work, batch, block):
     """Forward and back through all layers for the block-th piece of a minibatch.
+
+    A team is given to the only piece there is, see `products.product_nn`.
 
     Where units are dropped or shortcuts added, the derivative no longer follows from what a layer
     passes on: it is kept. Units that were dropped have none.
@@ -119,7 +121,7 @@ def rows_block(source, examples, rows, layers, dropout, step, work, batch, block
     for layer in range(n_layers):
         out = layer_values(work.values, work, layers, layer + 1, batch, lo, hi)
         slopes = layer_slopes(work, layers, layer + 1, batch, lo, hi)
-        forward_layer(layers, layer, a, slopes, out)
+        forward_layer(team, layers, layer, a, slopes, out)
         if (drops or layers.branch > 0.0) and layer + 1 < n_layers:
             code, above = layers.activations[layer], layer + 1
             complete_slopes(code, out, slopes)
@@ -145,7 +147,7 @@ def rows_block(source, examples, rows, layers, dropout, step, work, batch, block
     work.row_sums[block, 1] = sums[1]
     for layer in range(n_layers - 1, 0, -1):
         below = layer_values(work.deltas, work, layers, layer, batch, lo, hi)
-        product_nt(delta, weights(layers, layer), below)
+        product_nt(team, delta, weights(layers, layer), below)
         a = layer_values(work.values, work, layers, layer, batch, lo, hi)
         slopes = layer_slopes(work, layers, layer, batch, lo, hi)
         if layers.branch > 0.0:
@@ -442,12 +444,13 @@ def train_minibatches(
     source, examples, layers = in_memory(source), in_memory(examples), in_memory(layers)
     dropout, optimiser, work = in_memory(dropout), in_memory(optimiser), in_memory(work)
     n_row_blocks, n_weight_blocks = work.row_sums.shape[0], work.layer_sums.shape[0]
+    rows_team, inner_team = teams(team, n_row_blocks)
     n_stages = 2 if optimiser.clip_norm > 0.0 else 1
     for k in range(rates.shape[0]):
         rows = order[k * batch : min((k + 1) * batch, order.shape[0])]
         rate, step, size = rates[k], first_step + k, rows.shape[0]
-        arguments = source, examples, rows, layers, dropout, step, work, batch
-        in_blocks(team, n_row_blocks, rows_block, arguments)
+        arguments = inner_team, source, examples, rows, layers, dropout, step, work, batch
+        in_blocks(rows_team, n_row_blocks, rows_block, arguments)
         work.totals[WEIGHT] = sum_rows(work)[1]
         for stage in range(n_stages):
             arguments = stage, layers, optimiser, rate, step + 1, work, batch, size
@@ -492,11 +495,12 @@ def accumulate_gradient(team, source, examples, order, batch, layers, dropout, s
     """
     source, examples, layers = in_memory(source), in_memory(examples), in_memory(layers)
     dropout, work = in_memory(dropout), in_memory(work)
+    rows_team, inner_team = teams(team, work.row_sums.shape[0])
     n_batches = (order.shape[0] + batch - 1) // batch
     for k in range(n_batches):
         rows = order[k * batch : min((k + 1) * batch, order.shape[0])]
-        arguments = source, examples, rows, layers, dropout, k, work, batch
-        in_blocks(team, work.row_sums.shape[0], rows_block, arguments)
+        arguments = inner_team, source, examples, rows, layers, dropout, k, work, batch
+        in_blocks(rows_team, work.row_sums.shape[0], rows_block, arguments)
         arguments = layers, work, batch, rows.shape[0], scale
         in_blocks(team, work.layer_sums.shape[0], accumulate_block, arguments)
         data_loss, weight = sum_rows(work)

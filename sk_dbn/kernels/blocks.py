@@ -14,7 +14,7 @@ from numba.core import cgutils
 from numba.core.callconv import RETCODE_OK
 from numba.extending import intrinsic
 
-from sk_dbn.kernels.compile import entry, parallel_routine, prototype
+from sk_dbn.kernels.compile import entry, kernel, parallel_routine, prototype
 
 Twins = namedtuple("Twins", "serial parallel")
 Twins.__doc__ = "One function as it is called to work by itself, and to share its work."
@@ -45,6 +45,12 @@ def _share(task, arguments, n_blocks):
 
 _team = parallel_routine(_share)
 _SHARE = (types.int64,) * 3
+
+
+@kernel
+def teams(team, n_blocks):
+    """Who shares some blocks, and who shares the work within a block: a single one has the team."""
+    return (ALONE, team) if n_blocks == 1 else (team, ALONE)
 
 
 def team_address():

@@ -21,11 +21,12 @@ drop_row : int, number of the first row in it
 
 
 @kernel
-def hidden_products(parameters, v, u, out):
+def hidden_products(team, parameters, v, u, out):
     """The hidden units' products given the visible ones, without biases, written to out.
 
     Parameters
     ----------
+    team : int, see `products.product_nn`
     parameters : Parameters, the RBM's or those of the negative phase
     v : array (n_rows, n_visible)
     u : array like v, overwritten when the units are Gaussian
@@ -33,12 +34,12 @@ def hidden_products(parameters, v, u, out):
     """
     variance = parameters.variance
     if variance.shape[0] == 0:
-        product_nn(v, parameters.W, out)
+        product_nn(team, v, parameters.W, out)
         return
     for i in range(v.shape[0]):
         for j in range(v.shape[1]):
             u[i, j] = v[i, j] / variance[j]
-    product_nn(u, parameters.W, out)
+    product_nn(team, u, parameters.W, out)
 
 
 @kernel

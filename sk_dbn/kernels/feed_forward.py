@@ -5,7 +5,7 @@ from collections import namedtuple
 import numpy as np
 
 from sk_dbn.kernels.activations import activate
-from sk_dbn.kernels.blocks import in_blocks, twins
+from sk_dbn.kernels.blocks import in_blocks, teams, twins
 from sk_dbn.kernels.compile import kernel, routine, view
 from sk_dbn.kernels.gather import gather
 from sk_dbn.kernels.memory import in_memory
@@ -78,27 +78,29 @@ def add_shortcut(branch, inputs, out, slopes):
 
 
 @kernel
-def forward_layer(layers, layer, inputs, slopes, out):
+def forward_layer(team, layers, layer, inputs, slopes, out):
     """One layer by itself: out = f(inputs W + b).
 
     Parameters
     ----------
+    team : int, see `products.product_nn`
     layers : Layers
     layer : int
     inputs : array (n_rows, fan_in)
     slopes : array (n_rows, fan_out) or (0, 0), see `activations.activate`
     out : array (n_rows, fan_out), written
     """
-    product_nn(inputs, weights(layers, layer), out)
+    product_nn(team, inputs, weights(layers, layer), out)
     activate(layers.activations[layer], out, biases(layers, layer), slopes)
 
 
 @kernel
-def forward_rows(source, rows, layers, n_layers, work, out):
+def forward_rows(team, source, rows, layers, n_layers, work, out):
     """Gather a few rows and take them through the first layers.
 
     Parameters
     ----------
+    team : int, see `products.product_nn`
     source : Source
     rows : int64 array (n_rows,)
     layers : Layers
@@ -114,19 +116,19 @@ def forward_rows(source, rows, layers, n_layers, work, out):
     for layer in range(n_layers):
         q = layers.units[layer + 1]
         z = out if layer + 1 == n_layers else matrix(work, (layer + 1) % 2 * row, n, q)
-        forward_layer(layers, layer, a, no_slopes, z)
+        forward_layer(team, layers, layer, a, no_slopes, z)
         if has_shortcut(layers, layer):
             add_shortcut(layers.branch, a, z, no_slopes)
         a = z
 
 
 @routine(allocates=True)
-def _forward_block(source, rows, layers, n_layers, block_rows, out, block):
+def _forward_block(team, source, rows, layers, n_layers, block_rows, out, block):
     """The block-th piece of `predict_rows`, with a workspace of its own."""
     lo = block * block_rows
     hi = min(lo + block_rows, rows.shape[0])
     work = np.empty((2, (hi - lo) * widest_layer(layers, n_layers)), layers.theta.dtype)
-    forward_rows(source, rows[lo:hi], layers, n_layers, work, out[lo:hi])
+    forward_rows(team, source, rows[lo:hi], layers, n_layers, work, out[lo:hi])
 
 
 @twins
@@ -145,4 +147,6 @@ def predict_rows(team, source, rows, layers, n_layers, block_rows, out):
     """
     n_blocks = (rows.shape[0] + block_rows - 1) // block_rows
     source, layers = in_memory(source), in_memory(layers)
-    in_blocks(team, n_blocks, _forward_block, (source, rows, layers, n_layers, block_rows, out))
+    rows_team, inner_team = teams(team, n_blocks)
+    arguments = inner_team, source, rows, layers, n_layers, block_rows, out
+    in_blocks(rows_team, n_blocks, _forward_block, arguments)

@@ -18,11 +18,12 @@ CHAIN_ROWS = 2**24  # added to a persistent chain's number where rows and chains
 
 
 @kernel
-def positive_phase(rbm, rule, key, draws, push, state, v, u, h, sums):
+def positive_phase(team, rbm, rule, key, draws, push, state, v, u, h, sums):
     """The hidden units given some rows of data.
 
     Parameters
     ----------
+    team : int, see `products.product_nn`
     rbm, rule : RBM, Rule
     key : uint32, of this update
     draws : Draws
@@ -38,7 +39,7 @@ def positive_phase(rbm, rule, key, draws, push, state, v, u, h, sums):
         # that a chain of samples can be compared with. Binary values stay as they are.
         use = derive(key, 2 * rule.n_gibbs_steps + 1)
         sample_means(rbm, use, draws.first_row, v)
-    hidden_products(rbm.parameters, v, u, h)
+    hidden_products(team, rbm.parameters, v, u, h)
     is_drawn = rule.persistent == 0
     finish_hidden(rbm, rbm.parameters.c, rule, derive(key, 0), draws, is_drawn, h, state)
     sum_columns(h, 0, sums)
@@ -47,7 +48,7 @@ def positive_phase(rbm, rule, key, draws, push, state, v, u, h, sums):
 
 
 @kernel
-def negative_phase(rbm, rule, key, draws, state, v, u, h):
+def negative_phase(team, rbm, rule, key, draws, state, v, u, h):
     """Gibbs steps of some chains.
 
     Both sides are sampled in every step, so the chain is the one whose stationary
@@ -61,6 +62,7 @@ def negative_phase(rbm, rule, key, draws, state, v, u, h):
 
     Parameters
     ----------
+    team : int, see `products.product_nn`
     rbm, rule : RBM, Rule
     key : uint32, of this update
     draws : Draws
@@ -72,20 +74,21 @@ def negative_phase(rbm, rule, key, draws, state, v, u, h):
     """
     chain = rbm.chain
     for step in range(rule.n_gibbs_steps):
-        product_nt(state, chain.W, v)
+        product_nt(team, state, chain.W, v)
         use = derive(key, 2 * step + 1)
         draw_visible(rbm, chain.b, use, draws.first_row, rule.mean_field == 0, u, v)
-        hidden_products(chain, v, u, h)
+        hidden_products(team, chain, v, u, h)
         is_drawn = rule.persistent == 1 or step + 1 < rule.n_gibbs_steps
         finish_hidden(rbm, chain.c, rule, derive(key, 2 * step + 2), draws, is_drawn, h, state)
 
 
 @kernel
-def chain_steps(rbm, rule, update, ladder, work, draws, lo, hi, v, u, h):
+def chain_steps(team, rbm, rule, update, ladder, work, draws, lo, hi, v, u, h):
     """Gibbs steps of some chains, at one temperature or, where there is a ladder, at several.
 
     Parameters
     ----------
+    team : int, see `products.product_nn`
     rbm, rule, update : RBM, Rule, Update
     ladder : LadderBuffers or None, a constant: each has machine code of its own
     work : RBMWorkspace, whose chains are updated
@@ -95,17 +98,18 @@ def chain_steps(rbm, rule, update, ladder, work, draws, lo, hi, v, u, h):
     """
     if ladder is None:
         state = work.phases.chains[lo:hi]
-        negative_phase(rbm, rule, update.key, draws, state, v, u, h)
+        negative_phase(team, rbm, rule, update.key, draws, state, v, u, h)
     else:
-        tempered_block(rbm, rule, update, ladder, work.phases.chains, lo, hi, v, h)
+        tempered_block(team, rbm, rule, update, ladder, work.phases.chains, lo, hi, v, h)
 
 
 @routine
-def phases_block(source, rows, layers, rbm, rule, update, work, block):
+def phases_block(team, source, rows, layers, rbm, rule, update, work, block):
     """The block-th piece of both phases: rows with their chains, or persistent chains.
 
     Parameters
     ----------
+    team : int, see `products.product_nn`
     source : gather.Source
     rows : int64 array (size,), the minibatch
     layers : feed_forward.Layers, of which the first are below the RBM
@@ -122,10 +126,10 @@ def phases_block(source, rows, layers, rbm, rule, update, work, block):
         if lo == hi:
             return
         v, h, u = phases.v[lo:hi], phases.h[lo:hi], phases.u[lo : min(hi, phases.u.shape[0])]
-        forward_rows(source, rows[lo:hi], layers, rbm.layer, phases.lower[block], v)
+        forward_rows(team, source, rows[lo:hi], layers, rbm.layer, phases.lower[block], v)
         state = phases.chains[lo:hi] if rule.persistent == 0 else h
         draws = Draws(lo, drop_key, lo)
-        positive_phase(rbm, rule, key, draws, work.gradient.push, state, v, u, h, sums[0])
+        positive_phase(team, rbm, rule, key, draws, work.gradient.push, state, v, u, h, sums[0])
         if rule.persistent == 1:
             return
         drop_row = lo
@@ -136,7 +140,7 @@ def phases_block(source, rows, layers, rbm, rule, update, work, block):
     at, end = size + lo, size + hi
     v, h, u = phases.v[at:end], phases.h[at:end], phases.u[at : min(end, phases.u.shape[0])]
     draws = Draws(lo, drop_key, drop_row)
-    chain_steps(rbm, rule, update, work.ladder, work, draws, lo, hi, v, u, h)
+    chain_steps(team, rbm, rule, update, work.ladder, work, draws, lo, hi, v, u, h)
     sum_columns(h, 0, sums[1])
     # The product is divided by the rows of the minibatch, this phase belongs over n_chains.
     scale_rows(h, h.dtype.type(-size / n_chains), h)

@@ -3,6 +3,7 @@
 import numpy as np
 
 from sk_dbn.kernels.activations import IDENTITY, RELU
+from sk_dbn.kernels.blocks import ALONE
 from sk_dbn.kernels.compile import entry, kernel
 from sk_dbn.kernels.conditionals import hidden_products
 from sk_dbn.kernels.feed_forward import forward_rows, widest_layer
@@ -61,8 +62,8 @@ def probe_rbm(source, rows, layers, rbm, out):
         np.empty((n, n_visible), dtype),
     )
     h, nothing = np.empty((n, n_hidden), dtype), np.zeros(max(n_visible, n_hidden), dtype)
-    forward_rows(source, rows, layers, rbm.layer, work, v)
-    hidden_products(theta, v, u, h)
+    forward_rows(ALONE, source, rows, layers, rbm.layer, work, v)
+    hidden_products(ALONE, theta, v, u, h)
     to_means(IDENTITY, h, theta.c, 0, n_hidden)
     out[FREE_ENERGY] = out[FREE_ENERGY_SQUARE] = 0.0
     for i in range(n):
@@ -71,7 +72,7 @@ def probe_rbm(source, rows, layers, rbm, out):
         out[FREE_ENERGY_SQUARE] += energy * energy / n
     to_means(rbm.hidden, h, nothing, 0, n_hidden)
     layer_health(rbm.hidden, h, out[:4])
-    product_nt(h, theta.W, x)
+    product_nt(ALONE, h, theta.W, x)
     nats, squares = 0.0, 0.0
     for s in range(rbm.spans.shape[0]):
         lo, hi, kind = rbm.spans[s, 0], rbm.spans[s, 1], rbm.spans[s, 2]

@@ -7,8 +7,13 @@ terms at a time, and within it a panel of columns at a time. The panel is copied
 lie side by side, and so is the first factor where it is transposed (Goto & van de Geijn, 2008,
 Anatomy of high-performance matrix multiplication, section 4). For few rows the copy would take
 longer than the product: they read the second factor where it lies.
+
+Threads mostly share the rows, and each reads the whole second factor. Where that is large and the
+rows are few, reading it takes longer than to multiply, so they share its columns. The sums are the
+same, whatever the columns are divided into.
 """
 
+from sk_dbn.kernels.blocks import ALONE, in_blocks
 from sk_dbn.kernels.compile import EXACT, kernel, routine
 from sk_dbn.kernels.tiles import (
     LINE_BYTES,
@@ -41,6 +46,9 @@ MIN_BYTES = 2**16
 
 PANEL_LINES = (MAX_VECTORS * VECTOR_BYTES - 1) // LINE_BYTES + 2  # that a row of a panel touches
 FAR_BYTES = 2**20  # of a second factor that the second cache does not hold: it is prefetched
+
+PART_COLUMNS = 256  # that a thread takes at once where threads share columns, and at most so many
+MAX_PARTS = 16  # parts; a part is a multiple of lines of memory
 
 panel_memory = scratch(TERMS_AT_ONCE * MAX_VECTORS * VECTOR_BYTES)
 copy_memory = scratch(COPY_BYTES)
@@ -171,32 +179,50 @@ def _is_vector(M):
     return M.shape[1] == 1 and M.strides[0] == M.itemsize
 
 
+@routine
+def _columns_block(A, B, C, by_dots, n_parts, part):
+    """The part-th piece of the columns of C = A B, by `_dots` or by `_multiply`."""
+    align = LINE_BYTES // C.itemsize if n_parts > 1 else 1
+    lo = C.shape[1] * part // n_parts // align * align
+    hi = C.shape[1] * (part + 1) // n_parts // align * align if part + 1 < n_parts else C.shape[1]
+    if by_dots:
+        _dots(A, B[:, lo:hi].T, C[:, lo:hi])
+    else:
+        _multiply(C.dtype.type(1.0), A, B[:, lo:hi], C[:, lo:hi], False)
+
+
 @kernel
-def product_nn(A, B, C):
+def _product(team, A, B, C, by_dots):
+    """C = A B, whose columns are shared by the team where B is large."""
+    n_parts = min(C.shape[1] // PART_COLUMNS, MAX_PARTS)
+    if team == ALONE or n_parts < 2 or B.size * B.itemsize <= FAR_BYTES:
+        _columns_block(A, B, C, by_dots, 1, 0)
+    else:
+        in_blocks(team, n_parts, _columns_block, (A, B, C, by_dots, n_parts))
+
+
+@kernel
+def product_nn(team, A, B, C):
     """C = A B.
 
     Parameters
     ----------
+    team : int, see `blocks.in_blocks`; `ALONE` where the caller is one of several threads
     A, B : arrays (m, k) and (k, n), rows contiguous
     C : array (m, n), rows contiguous, written
     """
-    if _is_vector(B):
-        _dots(strided(A), strided(B).T, strided(C))
-    else:
-        _multiply(C.dtype.type(1.0), strided(A), strided(B), strided(C), False)
+    _product(team, strided(A), strided(B), strided(C), _is_vector(B))
 
 
 @kernel
-def product_nt(A, B, C):
+def product_nt(team, A, B, C):
     """C = A B^T, for A (m, k), B (n, k) and C (m, n), as `product_nn`.
 
     Few rows take sums over vectors of terms, since to transpose B takes twice as long as to copy
     it. The order of the sums, and so their rounding, depends on which way they go.
     """
-    if A.shape[0] < 2 * MIN_ROWS and not _is_vector(B):
-        _dots(strided(A), strided(B), strided(C))
-    else:
-        _multiply(C.dtype.type(1.0), strided(A), strided(B).T, strided(C), False)
+    by_dots = A.shape[0] < 2 * MIN_ROWS and not _is_vector(B)
+    _product(team, strided(A), strided(B).T, strided(C), by_dots)
 
 
 @kernel

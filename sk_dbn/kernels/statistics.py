@@ -3,7 +3,7 @@
 import numpy as np
 
 from sk_dbn.kernels.activations import IDENTITY, saturation_bounds
-from sk_dbn.kernels.blocks import in_blocks, twins
+from sk_dbn.kernels.blocks import ALONE, in_blocks, twins
 from sk_dbn.kernels.compile import entry, routine
 from sk_dbn.kernels.feed_forward import add_shortcut, forward_layer, has_shortcut, widest_layer
 from sk_dbn.kernels.gather import gather
@@ -167,7 +167,7 @@ def probe_layers(source, rows, layers, health):
     for layer in range(n_layers):
         q = layers.units[layer + 1]
         out = matrix(work, (layer + 1) % 2 * row, n, q)
-        forward_layer(layers, layer, a, no_slopes, out)
+        forward_layer(ALONE, layers, layer, a, no_slopes, out)
         layer_health(layers.activations[layer], out, health[layer])
         if has_shortcut(layers, layer):
             add_shortcut(layers.branch, a, out, no_slopes)

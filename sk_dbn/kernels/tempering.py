@@ -97,11 +97,12 @@ def _temper(rbm, ladder):
 
 
 @routine
-def tempered_block(rbm, rule, update, ladder, chains, lo, hi, v, h):
+def tempered_block(team, rbm, rule, update, ladder, chains, lo, hi, v, h):
     """Gibbs steps of some chains at every temperature, with exchanges between neighbours.
 
     Parameters
     ----------
+    team : int, see `products.product_nn`
     rbm, rule, update : RBM, Rule, Update
     ladder : LadderBuffers, as `temper` left it; updated
     chains : see `PhaseBuffers`, updated
@@ -118,10 +119,10 @@ def tempered_block(rbm, rule, update, ladder, chains, lo, hi, v, h):
             beta, state = ladder.betas[t], chains[first:end]
             v_t, h_t = ladder.v[first:end], ladder.h[first:end]
             scale_rows(state, beta, h_t)
-            product_nt(h_t, theta.W, v_t)
+            product_nt(team, h_t, theta.W, v_t)
             u_t = ladder.u[first:end] if theta.variance.shape[0] > 0 else v_t
             draw_visible(rbm, ladder.b[t], v_key, first, True, u_t, v_t)
-            hidden_products(theta, v_t, u_t, h_t)
+            hidden_products(team, theta, v_t, u_t, h_t)
             if t == 0 and step + 1 == rule.n_gibbs_steps:
                 copy_rows(v_t, v)
                 copy_rows(h_t, h)

@@ -5,10 +5,13 @@ import numpy as np
 from sk_dbn.kernels.feed_forward import Layers, predict_rows
 from sk_dbn.models.pace import Pace
 from sk_dbn.models.threads import run_serial
+from sk_dbn.models.work import are_few
 
 MIN_ROWS, MAX_ROWS = 32, 192  # rows that go through the layers together
 N_BLOCKS = 8  # into which rows are divided if the blocks are not too small or too large
-LARGE_WORK = 2e7  # floating-point operations; threads take a tenth of a millisecond to wake
+# Threads take a tenth of a millisecond to wake: floating-point operations that are worth it, and
+# bytes of weights that have to be read for a few rows.
+LARGE_WORK, LARGE_BYTES = 2e7, 2**22
 FIRST_CALL = 2e9  # floating-point operations of the first call, on any processor
 LARGEST_BLOCK = 4e9  # floating-point operations of rows that go through the layers together
 
@@ -30,13 +33,21 @@ def are_sizes(units):
 def shared_work(layers, n_rows):
     """Floating-point operations of some rows that threads can share: none if they are few."""
     work = _work(layers)
-    is_shared = n_rows > _block(work, n_rows) and n_rows * work > LARGE_WORK
+    if _are_few(layers, n_rows):
+        is_shared = layers.theta.nbytes > LARGE_BYTES
+    else:
+        is_shared = n_rows > _block(work, n_rows) and n_rows * work > LARGE_WORK
     return work * n_rows if is_shared else 0.0
 
 
 def _work(layers):
     """Floating-point operations of a row, at least one."""
     return max(2.0 * layers.theta.size, 1.0)
+
+
+def _are_few(layers, n_rows):
+    """Whether threads share the layers' weights, and not the rows."""
+    return are_few(n_rows, layers.units, layers.theta.dtype)
 
 
 def _block(work, n_rows):
@@ -68,7 +79,7 @@ def forward(run, data, layers, n_layers, rows=None):
     out = np.empty((len(rows), layers.units[n_layers]), layers.theta.dtype)
     work = _work(layers)
     # Calls end where blocks do, which all calls cut alike: their number changes no bit.
-    block = _block(work, len(rows))
+    block = len(rows) if _are_few(layers, len(rows)) else _block(work, len(rows))
     call = run if shared_work(layers, len(rows)) else run_serial
     for first, end in Pace(int(FIRST_CALL / (work * block))).calls(-(-len(rows) // block)):
         part = slice(first * block, end * block)

@@ -22,6 +22,7 @@ from sk_dbn.models.traces import MAX_PROBED, evenly_spaced
 from sk_dbn.models.work import (
     SMALL_WORK,
     TRANSCENDENTAL_WORK,
+    are_few,
     row_blocks,
     row_pieces,
     weight_blocks,
@@ -300,7 +301,9 @@ class NetworkBuffers:
         fan_in = int(units[:-1].max())
         n_row_blocks = n_weight_blocks = 1
         if work > SMALL_WORK:
-            n_row_blocks, n_weight_blocks = row_blocks(batch), weight_blocks(fan_in)
+            is_few = are_few(batch, units, theta.dtype)
+            n_row_blocks = 1 if is_few else row_blocks(batch)
+            n_weight_blocks = weight_blocks(fan_in)
         self.batch = batch
         self.is_small = n_row_blocks == n_weight_blocks == 1
         values_at = np.r_[0, np.cumsum(units)]

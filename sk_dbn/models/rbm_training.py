@@ -33,7 +33,7 @@ from sk_dbn.models.pace import TeamPace
 from sk_dbn.models.threads import run_serial
 from sk_dbn.models.traces import MAX_PROBED, Recorder, evenly_spaced
 from sk_dbn.models.units import are_bounded, natural_bias
-from sk_dbn.models.work import SMALL_WORK, row_blocks, weight_blocks
+from sk_dbn.models.work import SMALL_WORK, are_few, row_blocks, weight_blocks
 
 MIN_PROBED = 64  # rows that an RBM is watched on, where there are as many
 MAX_AVERAGED = 4096  # rows that the means of an upper layer's input are taken over
@@ -230,7 +230,8 @@ class RBMBuffers:
         is_gaussian = layer == 0 and len(stack.variance) > 0
         n_chains = n_states // len(betas) or batch
         n_rows = batch + n_chains + CENTERING_ROWS
-        n_row_blocks, n_chain_blocks, n_blocks = _blocks(batch, n_chains, p, q)
+        is_few = are_few(max(batch, n_chains), stack.units[layer : layer + 2], stack.theta.dtype)
+        n_row_blocks, n_chain_blocks, n_blocks = _blocks(batch, n_chains, p, q, is_few)
         self.batch = batch
         self.is_small = max(n_row_blocks, n_chain_blocks, n_blocks) == 1
         n_phases = n_row_blocks + (n_chain_blocks if n_states else 0)
@@ -255,13 +256,14 @@ class RBMBuffers:
         return run_serial if self.is_small else run
 
 
-def _blocks(batch, n_chains, p, q):
+def _blocks(batch, n_chains, p, q, is_few):
     """In how many blocks rows, chains and visible units are cut; one each if that does not pay."""
-    blocks = row_blocks(batch), row_blocks(n_chains), weight_blocks(p)
-    # Operations for each row and weight, that can be shared. Few rows go through the phases in one
-    # piece, on one thread: the update is left, and it moves the weights between caches, which pays
-    # only for more of them.
-    operations = 8.0 if max(blocks[:2]) > 1 else 3.0
+    rows = (1, 1) if is_few else (row_blocks(batch), row_blocks(n_chains))
+    blocks = *rows, weight_blocks(p)
+    # Operations for each row and weight, that can be shared. In a single piece rows mostly go
+    # through the phases on one thread: the update is left, and it moves the weights between caches,
+    # which pays only for more of them.
+    operations = 8.0 if is_few or max(blocks[:2]) > 1 else 3.0
     is_large = operations * max(batch, n_chains) * p * q > SMALL_WORK
     return blocks if is_large else (1, 1, 1)
 

@@ -2,10 +2,16 @@
 
 import math
 
+import numpy as np
+
 SMALL_WORK = 2e6  # floating-point operations; too few to use a second thread
 PIECE_WORK = 1e9  # floating-point operations of a short call of NumPy
 TRANSCENDENTAL_WORK = 500.0  # operations that take as long as one logarithm in NumPy
 MAX_BLOCKS = 16
+
+LARGE_BYTES = 2**20  # of weights, which are shared among threads ...
+BYTES_A_ROW = 2**15  # ... unless they serve for more rows than one for so many bytes
+MOST_FEW = 256  # rows
 
 
 def row_blocks(n_rows):
@@ -16,6 +22,28 @@ def row_blocks(n_rows):
 def weight_blocks(fan_in):
     """Number of blocks of rows of a weight matrix."""
     return min(MAX_BLOCKS, max(min(fan_in // 32, 2), fan_in // 128, 1))
+
+
+def are_few(n_rows, units, dtype):
+    """Whether threads should share the weights of layers, and not the rows.
+
+    Each thread reads all weights for the rows that it takes. Weights that do not fit its cache have
+    to serve for enough rows, or reading takes longer than multiplying.
+
+    Parameters
+    ----------
+    n_rows : int
+    units : ndarray of int
+        Numbers of units of the input and of each layer.
+    dtype : dtype of the weights
+
+    Returns
+    -------
+    bool
+    """
+    n_bytes = units[:-1].astype(float) * units[1:] * np.dtype(dtype).itemsize
+    is_large = n_bytes >= max(n_rows * BYTES_A_ROW, LARGE_BYTES)
+    return n_rows <= MOST_FEW and n_bytes[is_large].sum() > 0.75 * n_bytes.sum()
 
 
 def product_work(n_weights, n_units):

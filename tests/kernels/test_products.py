@@ -13,6 +13,7 @@ from llvmlite import binding, ir
 from numba import types
 from numba.core.registry import cpu_target
 
+from sk_dbn.kernels.blocks import ALONE, twins
 from sk_dbn.kernels.compile import kernel
 from sk_dbn.kernels.products import (
     COPY_BYTES,
@@ -75,11 +76,35 @@ def inside(matrix):
 def product(kind, A, B, C):
     """One of the three products."""
     if kind == NN:
-        product_nn(A, B, C)
+        product_nn(ALONE, A, B, C)
     elif kind == NT:
-        product_nt(A, B, C)
+        product_nt(ALONE, A, B, C)
     else:
         product_tn(C.dtype.type(1.0), A, B, C.dtype.type(0.0), C)
+
+
+@twins
+def shared_product(team, kind, A, B, C):
+    """One of the two products whose columns a team may share."""
+    if kind == NN:
+        product_nn(team, A, B, C)
+    else:
+        product_nt(team, A, B, C)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("m", [1, 2 * MIN_ROWS])
+@pytest.mark.parametrize("kind", [NN, NT])
+def test_shared_columns_are_the_same_columns(kind, m, dtype):
+    """To the last bit; their number is no multiple of that of parts or of a vector's numbers."""
+    A, B, expected = operands(kind, m, 1037, 517, dtype, np.random.RandomState(0))
+    A, B = np.ascontiguousarray(A), np.ascontiguousarray(B)
+    assert B.nbytes > FAR_BYTES
+    C, alone = (np.full((m, 1037), np.nan, dtype) for _ in range(2))
+    shared_product.parallel(kind, A, B, C)
+    shared_product.serial(kind, A, B, alone)
+    np.testing.assert_array_equal(C, alone)
+    np.testing.assert_allclose(C, expected, rtol=1e-3, atol=200 * np.finfo(dtype).eps)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

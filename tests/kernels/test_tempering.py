@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from scipy.stats import chisquare, norm
 
+from sk_dbn.kernels.blocks import ALONE
 from sk_dbn.kernels.compile import kernel
 from sk_dbn.kernels.rbm import Update
 from sk_dbn.kernels.tempering import swap_neighbours, temper, tempered_block
@@ -40,7 +41,7 @@ def test_one_temperature_is_pcd(visible):
     temper(stack.rbm(0), ladder)
     v, h = np.zeros((n, 5)), np.zeros((n, 4))
     update = Update(key, 0.0, 0.0, 0, 1, n, 1 + n)
-    tempered_block(stack.rbm(0), settings, update, ladder, state, 0, n, v, h)
+    tempered_block(ALONE, stack.rbm(0), settings, update, ladder, state, 0, n, v, h)
     _, work = train(stack, np.zeros((1, 5)), 1, settings, 0.0, chains)
     np.testing.assert_array_equal(state, chains)
     np.testing.assert_array_equal(v, work.phases.v[1 : 1 + n])
