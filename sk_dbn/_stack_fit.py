@@ -232,6 +232,7 @@ class StackFit:
         """The stack to train and its visible units, new ones unless training continues."""
         estimator, plain = self._estimator, self._plain
         if self.continues:
+            estimator._visible.check_reach(moments, plain.dtype)
             return estimator._stack, estimator._visible
         categories = self._categories, plain.unstored
         check_range(moments, plain.dtype)

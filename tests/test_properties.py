@@ -1,8 +1,8 @@
 """What holds for any parameters and any data: an error that helps, or a model that is finite.
 
 Each case draws an estimator with some parameters from their documented ranges, and a training set
-of one of many odd kinds. CI tries the same hundred cases each time. With SK_DBN_NIGHTLY=1 in the
-environment there are 2,000 new ones.
+of one of many odd kinds, for `fit` or for calls of `partial_fit`. CI tries the same hundred cases
+each time. With SK_DBN_NIGHTLY=1 in the environment there are 2,000 new ones.
 """
 
 import os
@@ -10,6 +10,7 @@ import re
 import warnings
 from numbers import Integral, Number
 
+import joblib
 import numpy as np
 import pytest
 import scipy.sparse
@@ -28,9 +29,9 @@ from sk_dbn import (
 )
 
 NIGHTLY = os.environ.get("SK_DBN_NIGHTLY", "0") not in ("", "0")
-N_ESTIMATORS = 5
+N_TESTS = 9
 PROFILE = {
-    "max_examples": (2000 if NIGHTLY else 100) // N_ESTIMATORS,
+    "max_examples": (2000 if NIGHTLY else 100) // N_TESTS,
     "derandomize": not NIGHTLY,
     "deadline": None,
     "database": None,
@@ -384,5 +385,103 @@ def test_fit_helps_or_is_finite(cls):
         if cls in SUPERVISED or cls is DBNAutoencoder:
             weight = {"sample_weight": weights(draw, random, X.shape[0])}
         check(estimator, X, *args, **weight)
+
+    one_case()
+
+
+# ---------------------------------------------------------------------------
+# Calls of partial_fit
+# ---------------------------------------------------------------------------
+
+
+def part_of(draw, y, n):
+    """The rows of one call: one of them, those of one class, or more, in a view if possible."""
+    start = draw(st.integers(0, n - 1))
+    parts = {
+        "one": slice(start, start + 1),
+        "some": slice(start, start + 20),
+        "all": slice(None),
+        "one class": slice(None)
+        if y is None
+        else np.flatnonzero((y == y[start]).reshape(n, -1)[:, 0]),
+    }
+    return parts[draw(few(*parts))]
+
+
+def draw_call(draw, cls, X, y, is_first):
+    """The arguments of a call: a part of X, rarely other samples, in any container."""
+    rows = part_of(draw, y, X.shape[0])
+    part = X.iloc[rows] if hasattr(X, "iloc") else X[rows]
+    kind = draw(few("same", "same", "same", "csr", "array", "other"))
+    if kind == "csr" and not hasattr(X, "iloc"):
+        part = scipy.sparse.csr_matrix(part, dtype=float)
+    elif kind == "array" and scipy.sparse.issparse(X):
+        part = part.toarray()
+    elif kind == "other":
+        part = draw(inputs())
+    n, random = part.shape[0], np.random.RandomState(2)
+    args = {"X": part}
+    if cls in SUPERVISED:
+        args["y"] = SUPERVISED[cls](draw, random, n) if kind == "other" else y[rows]
+    if draw(st.booleans()):
+        args["sample_weight"] = weights(draw, random, n)
+    if cls is DBNClassifier and (is_first or draw(few(False, False, True))):
+        args["classes"] = classes_of(draw, y)
+    return args
+
+
+def classes_of(draw, y):
+    """All classes, rarely some more, or what is wrong: too few, or none."""
+    known = np.arange(y.shape[1]) if y.ndim == 2 else np.unique(y)
+    other = np.array(["z"] if known.dtype.kind == "U" else [77])
+    kinds = {"more": np.append(known, other), "first": known[:1], "none": None}
+    return kinds.get(draw(few(*["all"] * 6, *kinds)), known)
+
+
+def check_calls(estimator, draw, cls, X, y, ranges):
+    """Each call raises a helpful error and changes nothing, or leaves finite numbers."""
+    has_diverged, is_first = False, True
+    for _ in range(draw(st.integers(1, 4))):
+        if draw(few(False, False, False, True)):
+            estimator.set_params(**draw_parameters(draw, cls, ranges, X))
+        call, before = draw_call(draw, cls, X, y, is_first), joblib.hash(vars(estimator))
+        with warnings.catch_warnings(record=True) as caught:
+            strict_warnings()
+            try:
+                estimator.partial_fit(**call)
+            except (ValueError, TypeError) as error:
+                assert_helps(error, estimator)
+                assert joblib.hash(vars(estimator)) == before
+                continue
+            except AttributeError:  # as in scikit-learn, where the solver has no minibatches
+                assert estimator.solver == "lbfgs"
+                continue
+            is_first = False
+            assert_finite(estimator)
+            has_diverged |= any("diverged" in str(w.message) for w in caught)
+            assert has_diverged or np.isfinite(getattr(estimator, "loss_", 0.0))
+            if not (has_diverged or holds_infinity(call["X"])):
+                assert_output_is_finite(estimator, call["X"])
+            elif not hasattr(X, "iloc"):
+                assert_output_is_finite(estimator, np.zeros(call["X"].shape))
+
+
+@pytest.mark.parametrize(
+    "cls", [cls for cls in OUTPUTS if hasattr(cls(), "partial_fit")], ids=lambda cls: cls.__name__
+)
+def test_partial_fit_helps_or_is_finite(cls):
+    """Whatever the parameters and the data of each call; an error leaves all as it was."""
+    ranges = ranges_of(cls)
+
+    @settings(**PROFILE)
+    @given(st.data())
+    def one_case(data):
+        draw = data.draw
+        X = draw(inputs())
+        estimator = cls(**draw_parameters(draw, cls, ranges, X))
+        y = None
+        if cls in SUPERVISED:
+            y = SUPERVISED[cls](draw, np.random.RandomState(1), X.shape[0])
+        check_calls(estimator, draw, cls, X, y, ranges)
 
     one_case()

@@ -1003,6 +1003,18 @@ def test_bad_data(digits, spoil, message):
         assert vars(stack) == before
 
 
+@pytest.mark.parametrize("dtype, far", [("float32", 1e34), ("float64", 1e150)])
+def test_samples_out_of_reach(dtype, far):
+    """Too far from those of the first call for the squares of their distances; nothing changes."""
+    X = np.random.RandomState(0).normal(size=(30, 2))
+    stack = small(visible="gaussian", dtype=dtype).partial_fit(X)
+    before = stack.coefs_[0].copy()
+    with pytest.raises(ValueError, match="X must have the scale of the samples of the first call"):
+        stack.partial_fit(X * [1.0, far])
+    np.testing.assert_array_equal(stack.coefs_[0], before)
+    assert np.isfinite(stack.partial_fit(X).feature_importances_).all()
+
+
 def test_use_before_fit_and_wrong_widths(digits):
     """The usual errors, with numbers."""
     for use in (small().transform, small().complete, small().gibbs, lambda X: small().sample()):

@@ -154,6 +154,37 @@ class VisibleUnits:
         low, high = (self.of_features(x)[self._bernoulli] for x in moments[2:])
         return bool((low >= 0.0).all() and (high <= 1.0).all())
 
+    def check_reach(self, moments, dtype):
+        """Check that no value is too far from those that set the scale of the Gaussian units.
+
+        Parameters
+        ----------
+        moments : tuple
+            As ``Data.moments`` returns them.
+        dtype : dtype
+            The precision of the units.
+
+        Raises
+        ------
+        ValueError
+            If one is.
+        """
+        gaussian = self.gaussian[self.first_unit[:-1]] & (moments[2] <= moments[3])
+        if not gaussian.any():
+            return
+        with np.errstate(over="ignore"):
+            farthest = max(np.abs(self.of_features(x)[gaussian]).max() for x in moments[2:])
+        low, high = (x[gaussian] for x in moments[2:])
+        # Divergences have squares, which are summed in double precision.
+        largest = min(float(np.finfo(dtype).max), float(np.sqrt(np.finfo(float).max)))
+        if farthest > largest / BEYOND_DATA:
+            raise ValueError(
+                "X must have the scale of the samples of the first call, got values from "
+                f"{low.min():.4g} to {high.max():.4g}, up to {farthest:.1g} of their standard "
+                f"deviations from their mean, but at most {largest / BEYOND_DATA:.1g} are possible "
+                f"in dtype={np.dtype(dtype).name!r}; scale X like those samples."
+            )
+
     def data(self, plain, clip=True):
         """The data as these units read it.
 
