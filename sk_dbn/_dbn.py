@@ -30,7 +30,8 @@ from sk_dbn._labels import (
     check_no_minus_one,
     check_not_missing,
     check_unlabeled,
-    warn_of_minus_one,
+    warn_of_classes,
+    without,
 )
 from sk_dbn._network_estimator import BaseDeepNetwork, is_stochastic
 from sk_dbn._network_parameters import NetworkParameters
@@ -311,7 +312,8 @@ class DBNClassifier(
             Weight of each sample, as in `fit`.
 
         classes : array-like of shape (n_classes,), default=None
-            All classes that will occur. Required in the first call.
+            All classes that will occur. Required in the first call. `unlabeled` is no class, and
+            may be listed.
 
         Returns
         -------
@@ -517,6 +519,8 @@ class DBNClassifier(
         return by_class[np.searchsorted(self.classes_, y)]
 
     def _encode_targets(self, y, labelled, first, incremental, classes):
+        if classes is not None:
+            classes = without(self.unlabeled, classes)
         if first:
             self._define_classes(y[labelled], classes, incremental)
         else:
@@ -546,10 +550,10 @@ class DBNClassifier(
             self.classes_ = np.arange(y.shape[1])
             self._check_classes(y, None)
         else:
-            self.classes_ = unique_labels(y if classes is None else classes)
+            self.classes_ = unique_labels(y) if classes is None else classes
             self._check_classes(y, None)
-            if classes is None and self.unlabeled is None:
-                warn_of_minus_one(self.classes_)
+            if classes is None:
+                warn_of_classes(self.classes_, self.unlabeled, len(y))
         n = len(self.classes_)
         one_output = not self._is_multilabel and n <= 2
         multiclass = not self._is_multilabel and n > 2
@@ -559,7 +563,7 @@ class DBNClassifier(
 
     def _check_classes(self, y, classes, name="y"):
         """Check that y has known labels and the right shape, when training continues."""
-        if classes is not None and not np.array_equal(self.classes_, unique_labels(classes)):
+        if classes is not None and not np.array_equal(self.classes_, classes):
             raise ValueError(
                 f"`classes={classes!r}` is not the same as on last call "
                 f"to partial_fit, was: {self.classes_!r}"

@@ -7,6 +7,7 @@ from numbers import Real
 
 import numpy as np
 import scipy.sparse
+from sklearn.utils.multiclass import unique_labels
 
 # Kinds of dtypes, and how error messages describe labels of each kind.
 NUMBERS, STRINGS, BOOLEANS = "iuf", "US", "b"
@@ -110,18 +111,53 @@ def check_no_minus_one(y, name):
         )
 
 
-def warn_of_minus_one(classes):
-    """Warn if the class -1 may mean "no label". There is no warning for two classes -1 and 1.
+def warn_of_classes(classes, unlabeled, n_labelled):
+    """Warn if y may have another meaning than `unlabeled` says, or too few labels.
+
+    There is no warning for two classes -1 and 1.
 
     Parameters
     ----------
     classes : ndarray of shape (n_classes,)
+        Of the samples that have a label.
+    unlabeled : object
+    n_labelled : int
+        Number of these samples.
     """
-    others = [label for label in classes.tolist() if label != -1]
+    labels = classes.tolist()
+    if unlabeled is not None:
+        if len(labels) == 1:
+            warnings.warn(
+                f"without the samples whose label is unlabeled={unlabeled!r}, y has one class "
+                f"only, {labels[0]!r}, of {n_labelled} samples, and every sample will be predicted "
+                "to be of it. Label samples of other classes too. If there is no other class, "
+                "score_samples of a BernoulliRBMStack or a DBNAutoencoder finds samples that "
+                "differ from the others.",
+                UserWarning,
+            )
+        return
+    others = [label for label in labels if label != -1]
     are_counted = all(isinstance(label, Real) and label >= 0 for label in others)
-    if len(classes) > len(others) > 1 and are_counted:
+    if len(labels) > len(others) > 1 and are_counted:
         warnings.warn(
             "y has the label -1 and labels that are not negative. -1 is taken for a class like "
             "the others. If it means 'no label', set unlabeled=-1.",
             UserWarning,
         )
+
+
+def without(unlabeled, classes):
+    """The classes but for the label that is none.
+
+    Parameters
+    ----------
+    unlabeled : object
+    classes : array-like of shape (n_labels,)
+
+    Returns
+    -------
+    ndarray of shape (n_classes,)
+        Sorted.
+    """
+    classes = unique_labels(classes)
+    return classes if unlabeled is None else classes[classes != unlabeled]

@@ -13,7 +13,7 @@ from sklearn.base import clone, is_classifier
 from sklearn.utils import check_random_state
 
 from sk_dbn._autoencoder import DBNAutoencoder
-from sk_dbn._labels import warn_of_minus_one
+from sk_dbn._labels import warn_of_classes, without
 from sk_dbn._network_estimator import BaseDeepNetwork
 from sk_dbn._network_parameters import AUTO_SCHEDULE
 from sk_dbn._pretraining import WRAPPERS, unstored_in
@@ -133,12 +133,14 @@ def summarise(estimator, X, y=None):
     return Summary(reader, X.shape[0], int(labelled.sum()), classes, whole, unstored)
 
 
-def merge(summaries):
+def merge(summaries, classes=None):
     """Merge the summaries of all shards.
 
     Parameters
     ----------
     summaries : list of Summary or None
+    classes : array-like of shape (n_classes,), default=None
+        Those that the shards have, and perhaps more.
 
     Returns
     -------
@@ -161,11 +163,11 @@ def merge(summaries):
     first = parts[0]
     if n_labelled == 0:
         raise ValueError(f"every label in y equals unlabeled={first.reader.unlabeled!r}.")
-    classes = first.classes
     if classes is not None:
+        classes = without(first.reader.unlabeled, classes)
+    elif first.classes is not None:
         classes = np.unique(np.concatenate([part.classes for part in parts]))
-        if first.reader.unlabeled is None:
-            warn_of_minus_one(classes)
+        warn_of_classes(classes, first.reader.unlabeled, n_labelled)
     whole = Moments.merged([part.whole for part in parts])
     counts = {"n_samples": n_samples, "n_labelled": n_labelled}
     return replace(first, classes=classes, whole=whole, **counts)

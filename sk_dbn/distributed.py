@@ -156,9 +156,7 @@ def partial_fit(estimator, X, y=None, *, classes=None):
     shards.check_trainable(estimator)
     parts, model, summary = _partitions(X, y), estimator, None
     if not hasattr(estimator, "coefs_"):
-        summary = _summarise(estimator, parts)
-        if classes is not None:
-            summary.classes = np.unique(classes)
+        summary = _summarise(estimator, parts, classes)
         model = clone(estimator)
         _pretrain(model, parts, summary)
     known, model = dask.delayed(summary), dask.delayed(model)
@@ -317,14 +315,14 @@ class _Round(NamedTuple):
     diverged: list  # partitions
 
 
-def _summarise(estimator, parts):
+def _summarise(estimator, parts, classes=None):
     """What is known of the samples of all partitions."""
     estimator = dask.delayed(estimator)
     summaries = [
         dask.delayed(_summarise_partition)(number, estimator, *part)
         for number, part in enumerate(parts)
     ]
-    return shards.merge(_computed(summaries))
+    return shards.merge(_computed(summaries), classes)
 
 
 def _summarise_partition(number, estimator, X, y):

@@ -53,6 +53,30 @@ def test_other_labels_are_no_warning(labels, params):
         network(**params).partial_fit(X, cycle(*labels), classes=sorted({*labels}))
 
 
+@pytest.mark.parametrize("labels", [(-1, 5), ("none", "a"), (5,)], ids=str)
+def test_one_class_beside_unlabeled_is_a_warning(labels):
+    """It says which and of how many; without `unlabeled` one class is none, as in scikit-learn."""
+    y, unlabeled = cycle(*labels), -1 if 5 in labels else "none"
+    rule = f"{unlabeled!r}, y has one class only, {labels[-1]!r}, of {12 // len(labels)} samples"
+    with pytest.warns(UserWarning, match=rule):
+        network(unlabeled=unlabeled).fit(X, y)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        network().fit(X, np.full(12, labels[-1]))
+
+
+def test_the_classes_of_partial_fit_may_list_unlabeled():
+    """It is no class of theirs, and samples without a label make no other class."""
+    y, estimator = cycle(-1, 3), network(unlabeled=-1)
+    with warnings.catch_warnings():  # the caller says that there are others
+        warnings.simplefilter("error")
+        for classes in ([-1, 3, 4], [4, 3], None):
+            assert estimator.partial_fit(X, y, classes=classes).classes_.tolist() == [3, 4]
+    with pytest.raises(ValueError, match="not the same as on last call"):
+        estimator.partial_fit(X, y, classes=[-1, 3])
+
+
 @pytest.mark.parametrize(
     ("y", "unlabeled", "rule"),
     [
