@@ -283,13 +283,16 @@ def test_a_damaged_or_foreign_file_is_an_error(interrupted, tmp_path):
         assert interrupted.read_bytes() == other
     interrupted.write_bytes(content)
     good = read_archive(interrupted)
-    chains = good["tasks"]["1"]["progress"]["now"][0][:1]
-    task = good["tasks"]["1"] | {"progress": good["tasks"]["1"]["progress"] | {"now": [chains]}}
+    task = good["tasks"]["1"]
+    W, *biases = task["progress"]["parameters"]
+    memory = task["progress"]["memory"]
+    too_few = {"parameters": [W[:1], *biases]}, {"memory": memory | {"mu": memory["mu"][:1]}}
+    tasks = [task | {"progress": task["progress"] | parts} for parts in too_few]
     for value in (
         {"sk_dbn checkpoint": 99},
         good | {"sk_dbn checkpoint": 99},
         good | {"tasks": {"1": {}}},
-        good | {"tasks": {"1": task}},
+        *(good | {"tasks": {"1": task}} for task in tasks),
         [],
     ):
         write_archive(interrupted, value)

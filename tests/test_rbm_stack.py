@@ -1003,6 +1003,13 @@ def test_bad_data(digits, spoil, message):
         assert vars(stack) == before
 
 
+def test_the_trace_of_a_first_epoch_that_diverged():
+    """It keeps the state before the first update, which is the one that training returns to."""
+    with pytest.warns(ConvergenceWarning, match="diverged in epoch 1"):
+        stack = small(learning_rate=1e300).fit(np.ones((5, 2)) * 1.7)
+    assert stack.gradient_trace_.epoch.tolist() == [0.0]
+
+
 @pytest.mark.parametrize("dtype, far", [("float32", 1e34), ("float64", 1e150)])
 def test_samples_out_of_reach(dtype, far):
     """Too far from those of the first call for the squares of their distances; nothing changes."""

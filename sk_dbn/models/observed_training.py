@@ -136,6 +136,7 @@ class ObservedTraining(RBMTraining):
         if rule.steps == 1:
             self._follow()
 
+    @np.errstate(over="ignore", invalid="ignore")  # divergence is seen in what was measured
     def _follow(self):
         """Derive the stack's hidden biases, and their velocity, from those of the references."""
         stack, rbm = self.stack, self._rbm

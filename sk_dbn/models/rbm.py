@@ -176,12 +176,22 @@ class Stack:
 
     def __setstate__(self, state):
         self.__dict__.update(arrays_for_kernels(state))
-        if not self._fits():
-            raise ValueError("the stored parameters and layers of a stack do not fit together.")
+        self.check()
         self._adopt(parameters_for_kernels(self.theta))
 
+    def check(self):
+        """Check that what was stored belongs together, since kernels do not check sizes.
+
+        Raises
+        ------
+        ValueError
+            If it does not.
+        """
+        if not self._fits():
+            raise ValueError("the stored parameters and layers of a stack do not fit together.")
+
     def _fits(self):
-        """Whether what was stored belongs together; kernels do not check sizes."""
+        """Whether what was stored belongs together."""
         if not are_sizes(self.units):
             return False
         n_parameters, n_variances = self._lay_out()

@@ -340,11 +340,7 @@ class RBMTraining:
         self.buffers = self._buffers(settings.batch_size)
         self._measured = {}
         self._pace = TeamPace()
-        self.resume()
-
-    def resume(self):
-        """Derive from the RBM's state what else updates read."""
-        if self._rule.sparsity_cost > 0.0 and self.stack.memories[self.layer].n_steps > 0:
+        if self._rule.sparsity_cost > 0.0 and memory.n_steps > 0:
             push_to_target(self._rbm, self._rule, self.buffers.work.gradient.push)
 
     def epoch(self, run, order, recorder=None):

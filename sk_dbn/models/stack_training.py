@@ -5,7 +5,7 @@ from functools import cached_property
 
 import numpy as np
 
-from sk_dbn.models.data import Data, arrays_for_kernels
+from sk_dbn.models.data import Data
 from sk_dbn.models.loop import Patience, train
 from sk_dbn.models.observed_training import ObservedTraining
 from sk_dbn.models.orders import Orders
@@ -196,22 +196,30 @@ class RBMTask:
     def _prepare(self):
         """Make buffers, and first values of what depends on the input."""
         whole, layer = self.whole, self.layer
-        stack, order = whole.stack, whole.orders.listed
-        data = whole.data_of(layer)
+        stack, data = whole.stack, whole.data_of(layer)
         if stack.memories[layer].n_steps == 0:
             known = (whole.means, whole.counts) if layer == 0 else ()
-            prepare(whole.run, stack, layer, data, order, *known)
-        scale = learning_rate_scale(stack, layer, whole.settings.batch_size)
-        self._rate = whole.rates[layer] * scale
-        parts = stack, layer, data, whole.settings, self._rate, probe_of(order), whole.held_out
-        is_observed = layer == 0 and whole.counts is not None
-        kind = ObservedTraining if is_observed else RBMTraining
-        self.training = kind(*parts, whole.stopping.watches_gap)
+            prepare(whole.run, stack, layer, data, whole.orders.listed, *known)
+        self._begin(data)
         if self._recorder and self._recorder.is_empty:
             self._recorder.record_start(whole.run, self.training)
+        self._state = self._snapshot()
         self._worst = self.training.worst()
-        self._state = Snapshot(*self.training.changing, *self._not_returning)
         self._best = self._good = None
+
+    def _begin(self, data):
+        """Make buffers for training from the present state."""
+        whole, layer = self.whole, self.layer
+        scale = learning_rate_scale(whole.stack, layer, whole.settings.batch_size)
+        self._rate = whole.rates[layer] * scale
+        parts = whole.stack, layer, data, whole.settings, self._rate
+        is_observed = layer == 0 and whole.counts is not None
+        kind = ObservedTraining if is_observed else RBMTraining
+        rows = probe_of(whole.orders.listed), whole.held_out
+        self.training = kind(*parts, *rows, whole.stopping.watches_gap)
+
+    def _snapshot(self):
+        return Snapshot(*self.training.changing, *self._not_returning)
 
     @property
     def _recorder(self):
@@ -272,38 +280,8 @@ class RBMTask:
         self.has_diverged |= self.is_lost
         self._best = self._good = None
 
-    def progress(self):
-        """The state between two epochs, see `TrainingFile`."""
-        return {
-            "now": self._state.renewed().contents(),
-            "best": self._best and self._best.contents(),
-            "good": self._good and self._good.contents(),
-            "recorder": self._recorder and self._recorder.__getstate__(),
-            "schedule": vars(self.schedule),
-            "patience": vars(self._patience),
-            "measures": self.measures,
-            "has_diverged": self.has_diverged,
-            "is_lost": self.is_lost,
-        }
-
-    def resume(self, progress):
-        """Take over the state of the same training."""
-        if self._recorder:
-            self._recorder.__setstate__(progress["recorder"])
-        self._state = self._state.filled(progress["now"])
-        self._state.restore()
-        self.training.resume()
-        for name in ("best", "good"):
-            kept = progress[name]
-            setattr(self, f"_{name}", kept and self._state.filled(kept))
-        vars(self.schedule).update(progress["schedule"])
-        vars(self._patience).update(progress["patience"])
-        self.measures = progress["measures"]
-        self.has_diverged, self.is_lost = progress["has_diverged"], progress["is_lost"]
-        self.whole.n_iter[self.layer] = self.n_iter
-
     def state(self):
-        """All that training changes, in a form that can be pickled and hashed.
+        """All that a trained RBM keeps of its training, in a form that can be pickled and hashed.
 
         Returns
         -------
@@ -313,7 +291,7 @@ class RBMTask:
         return {
             "parameters": list(stack.rbm(self.layer).parameters),
             "memory": vars(stack.memories[self.layer]),
-            "recorder": vars(self._recorder) if self._recorder else None,
+            "recorder": self._recorder and self._recorder.__getstate__(),
             "random": random.get_state(legacy=False),
             "n_iter": self.n_iter,
             "has_diverged": self.has_diverged,
@@ -329,11 +307,34 @@ class RBMTask:
             As `state` returns it.
         """
         stack = self.whole.stack
-        for mine, given in zip(stack.rbm(self.layer).parameters, state["parameters"], strict=True):
-            mine[:] = given
-        vars(stack.memories[self.layer]).update(arrays_for_kernels(state["memory"]))
+        parameters = Snapshot(*stack.rbm(self.layer).parameters)
+        parameters.filled(state["parameters"]).restore()
+        stack.memories[self.layer].__setstate__(state["memory"])
+        stack.check()
         if self._recorder:
-            vars(self._recorder).update(state["recorder"])
+            self._recorder.__setstate__(state["recorder"])
         self.whole.orders.random.set_state(state["random"])
         self.schedule.n_epochs = self.whole.n_iter[self.layer] = state["n_iter"]
         self.has_diverged, self.is_lost = state["has_diverged"], state["is_lost"]
+
+    def progress(self):
+        """The state between two epochs, with what training needs to go on, see `TrainingFile`."""
+        return self.state() | {
+            "best": self._best and self._best.contents(),
+            "good": self._good and self._good.contents(),
+            "schedule": vars(self.schedule),
+            "patience": vars(self._patience),
+            "measures": self.measures,
+        }
+
+    def resume(self, progress):
+        """Take over the state of the same training, and what it needs to go on."""
+        self.set_state(progress)
+        self._begin(self.training.data)
+        self._state = self._snapshot()
+        for name in ("best", "good"):
+            kept = progress[name]
+            setattr(self, f"_{name}", kept and self._state.filled(kept))
+        vars(self.schedule).update(progress["schedule"])
+        vars(self._patience).update(progress["patience"])
+        self.measures = progress["measures"]
