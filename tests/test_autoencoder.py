@@ -384,6 +384,12 @@ def test_first_weights_can_be_given():
         np.testing.assert_allclose(W, V, rtol=1e-6)
 
 
+def test_scores_beyond_all_numbers():
+    """Minus infinity, without a warning of NumPy's."""
+    fitted = make(dtype="float64").fit(np.array([[np.nan, 1e200]]))
+    assert fitted.score_samples(np.zeros((1, 2))) == -np.inf
+
+
 def test_a_search_maximises_the_score():
     """Over the size of the code and parameters of the stack."""
     grid = {"hidden_layer_sizes": [(8, 1), (8, 4)], "pretrainer__learning_rate": [0.01, 0.1]}

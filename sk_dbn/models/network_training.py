@@ -50,11 +50,12 @@ def rows_in_memory(n_features):
 def squared_distances(a, b):
     """The squared distance of each row of a from that of b, float64 of shape (n_rows,).
 
-    Values that are missing (NaN) in b are left out.
+    Values that are missing (NaN) in b are left out. What is beyond all numbers is infinite.
     """
-    gap = a.astype(np.float64) - b
-    gap[np.isnan(b)] = 0.0
-    return (gap**2).sum(axis=1)
+    with np.errstate(over="ignore"):
+        gap = a.astype(np.float64) - b
+        gap[np.isnan(b)] = 0.0
+        return (gap**2).sum(axis=1)
 
 
 def has_moments(code):

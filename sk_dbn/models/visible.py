@@ -175,14 +175,14 @@ class VisibleUnits:
         with np.errstate(over="ignore"):
             farthest = max(np.abs(self.of_features(x)[gaussian]).max() for x in moments[2:])
         low, high = (x[gaussian] for x in moments[2:])
-        # Divergences have squares, which are summed in double precision.
-        largest = min(float(np.finfo(dtype).max), float(np.sqrt(np.finfo(float).max)))
-        if farthest > largest / BEYOND_DATA:
+        # Divergences have the squares of distances.
+        bound = float(np.sqrt(np.finfo(dtype).max)) / BEYOND_DATA
+        if farthest > bound:
             raise ValueError(
                 "X must have the scale of the samples of the first call, got values from "
                 f"{low.min():.4g} to {high.max():.4g}, up to {farthest:.1g} of their standard "
-                f"deviations from their mean, but at most {largest / BEYOND_DATA:.1g} are possible "
-                f"in dtype={np.dtype(dtype).name!r}; scale X like those samples."
+                f"deviations from their mean, but at most {bound:.1g} are possible in "
+                f"dtype={np.dtype(dtype).name!r}; scale X like those samples."
             )
 
     def data(self, plain, clip=True):
