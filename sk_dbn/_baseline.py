@@ -6,9 +6,11 @@ import numpy as np
 from scipy.special import entr
 
 from sk_dbn.models.forward import inputs
-from sk_dbn.models.network_training import rows_in_memory
+from sk_dbn.models.network_training import outputs_with_dropout, rows_in_memory
 
 MAX_COMPARED, MIN_COMPARED = 1000, 64  # training rows
+LEARNED = 0.75  # of the possible gain over a constant, above which dropout does no harm
+RIDGE = 1e-4  # penalty of the linear model, as a share of the sum of variances
 
 
 @dataclass
@@ -25,6 +27,14 @@ class Baseline:
         Loss of the constant on the training rows, as training reports it; NaN if it has no formula.
     perfect_score : float
         The largest possible score.
+    signal : float, default=nan
+        Share of the outputs' variance under dropout that is between samples; the rest is between
+        draws of dropout. NaN without dropout, and if the network has learned.
+    score_with_dropout : float, default=nan
+        As `score`, with units dropped.
+    first_layer_score : float, default=nan
+        Score of a linear model of the first hidden layer, on training rows that it was not fitted
+        to; for networks with several hidden layers.
     """
 
     score: float
@@ -32,6 +42,9 @@ class Baseline:
     constant_validation_score: float
     constant_loss: float
     perfect_score: float
+    signal: float = np.nan
+    score_with_dropout: float = np.nan
+    first_layer_score: float = np.nan
 
 
 def compare(network, run, train, y, validation, incremental):
@@ -73,7 +86,79 @@ def compare(network, run, train, y, validation, incremental):
         on_validation = network._constant_score(validation.y, None)
     on_training = network._constant_score(y, weight)
     loss = constant_loss(train.loss, targets, weight)
-    return Baseline(float(score), on_training, on_validation, loss, network._perfect_score)
+    scores = float(score), on_training, on_validation, loss, network._perfect_score
+    return Baseline(*scores, **_under_dropout(network, run, train, rows, y, weight, scores))
+
+
+def _under_dropout(network, run, train, rows, y, weight, scores):
+    """What dropout does to the outputs; nothing without dropout, or if the network has learned."""
+    score, constant, *_, perfect = scores
+    if network.solver == "lbfgs" or not any(network.dropout_) or len(rows) < MIN_COMPARED:
+        return {}
+    if not score - constant < LEARNED * (perfect - constant):
+        return {}
+    trained, batch = network._trained.astype(train.data.dtype), network.batch_size_
+    draws = [
+        outputs_with_dropout(run, trained, train, rows, batch, network._trained_dropout, seed)
+        for seed in range(2)
+    ]
+    if not np.isfinite(draws).all():
+        return {}
+    score = np.mean([network._score_outputs(outputs, y, weight) for outputs in draws])
+    found = {"signal": signal_share(*draws), "score_with_dropout": float(score)}
+    if train.targets is not None and trained.n_layers > 2:
+        features = trained.outputs(run, train.data, 1, rows)
+        linear = predict_linearly(features, _as_outputs(train, rows, trained.units[-1]))
+        score = network._score_outputs(linear.astype(features.dtype), y[1::2], weight[1::2])
+        found["first_layer_score"] = float(score)
+    return found
+
+
+def _as_outputs(train, rows, n_outputs):
+    """The targets of some rows as the outputs of a perfect network."""
+    targets = train.targets[rows]
+    if train.loss == "log_loss":
+        return np.eye(n_outputs)[targets[:, 0].astype(np.int64)]
+    return targets.astype(np.float64)
+
+
+def signal_share(first, second):
+    """Share of the outputs' variance that is between samples, not between draws of dropout.
+
+    Two draws have the variance between samples in common, so it is their covariance.
+
+    Parameters
+    ----------
+    first, second : ndarray of shape (n_samples, n_outputs)
+        Outputs for the same samples, with different units dropped.
+
+    Returns
+    -------
+    float
+        At most 1; NaN if no output varies.
+    """
+    a, b = (x - x.mean(axis=0, dtype=float) for x in (first, second))
+    total = (a * a).sum() + (b * b).sum()
+    return float(2.0 * (a * b).sum() / total) if total else np.nan
+
+
+def predict_linearly(X, Y):
+    """Predict every other sample by ridge regression on those between.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_features)
+    Y : ndarray of shape (n_samples, n_outputs)
+
+    Returns
+    -------
+    ndarray of shape (n_samples // 2, n_outputs)
+        Predictions for samples 1, 3, and so on.
+    """
+    X, mean = X - X[::2].mean(axis=0, dtype=float), Y[::2].mean(axis=0)
+    K = X[::2] @ X[::2].T
+    K.flat[:: len(K) + 1] += RIDGE * (np.trace(K) or 1.0)
+    return X[1::2] @ X[::2].T @ np.linalg.solve(K, Y[::2] - mean) + mean
 
 
 def constant_loss(loss, targets, weight):

@@ -350,6 +350,13 @@ class BaseDeepNetwork(
         """The part of the network that is trained. It shares the network's parameters."""
         return self._network.output_layer() if self._is_frozen else self._network
 
+    @property
+    def _trained_dropout(self):
+        """The dropout of that part's input and of its hidden units."""
+        if self._is_frozen:  # the input of the output layer is hidden units
+            return self.dropout_[1], 0.0
+        return self.dropout_
+
     def _training_input(self, run, plain, rows=None):
         """The input of the trained part: X, or the features of the frozen layers.
 
@@ -589,12 +596,9 @@ class BaseDeepNetwork(
         """The training with the parameters of this call."""
         bounds = self.alpha, self.l1_ratio, self.clip_value, self.clip_norm, self.max_norm
         optimiser.set_bounds(*bounds, self._rate_factors(network.n_layers))
-        dropout = self.dropout_
-        if any(dropout) and optimiser.seed is None:
+        if any(self.dropout_) and optimiser.seed is None:
             optimiser.seed = int(self._random_state.randint(np.iinfo(np.int32).max))
-        if self._is_frozen:  # the input of the output layer is hidden units
-            dropout = dropout[1], 0.0
-        return Training(network, train, optimiser, self.batch_size_, dropout)
+        return Training(network, train, optimiser, self.batch_size_, self._trained_dropout)
 
     def _fit_minibatches(self, run, train, validation, checkpoint, incremental, listeners):
         """Epoch after epoch until the loss or the score no longer improves."""

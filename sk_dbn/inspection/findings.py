@@ -16,7 +16,7 @@ class Finding:
     ----------
     kind : {'scale of X', 'scale of y', 'equal units', 'vanishing', 'exploding', \
             'dead units', 'saturated units', 'stalled layer', 'diverged', 'unstable step size', \
-            'overfitting', 'no better than a constant'}
+            'too much dropout', 'too strong a penalty', 'overfitting', 'no better than a constant'}
         The problem.
     layers : tuple of int
         The layers that have it, as indices into `coefs_` and columns of the gradient trace.

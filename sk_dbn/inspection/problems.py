@@ -41,6 +41,13 @@ WORSE = 1.0  # rise of the loss over its first value
 OVERFITTED = 0.1  # rise of the validation loss over its minimum
 LOST = 0.05  # fall of the validation score below its maximum, as a share of the scores' range
 NO_GAIN = 0.01  # share of the possible gain over a constant prediction
+HALF_GAIN = 0.5  # the same on training samples, below which dropout may be the reason
+SMALL_GAIN = 0.2  # the same, below which the penalty may be
+TRAINED = 0.3  # sum of the norms of all steps over that of the weights
+SIGNAL = 0.25  # share of the outputs' variance under dropout that is between samples
+MISLED = 0.05  # score that is lost without dropout, as a share of the possible gain
+UNUSED = 0.2  # the same of the score that a linear model reaches from the first hidden layer
+HELD = 0.1  # norm of the penalty's gradient over that of the loss
 
 # For the remedies.
 USUAL_STEP = 0.005  # norm of a first step over the norm of the weights
@@ -420,6 +427,104 @@ def overfitting(history):
     return _found(history, (), int(losses.argmin()) + 1, evidence, remedy)
 
 
+def too_much_dropout(history):
+    """Training samples predicted badly because of dropout.
+
+    Draws of dropout change the outputs more than samples do; or the outputs are better with dropout
+    than without it; or a linear model of the first hidden layer predicts better than they do.
+    """
+    baseline = getattr(history.estimator, "_baseline", None)
+    if baseline is None or not history.is_trained or not _gain(baseline) < HALF_GAIN:
+        return None
+    if not path_of_training(history) > TRAINED or _starts_badly(history):
+        return None  # no better without dropout
+    evidence = _marks_of_dropout(baseline)
+    if not evidence:
+        return None
+    evidence = _score_of_training(baseline) | evidence
+    remedy = _advice(history, {"dropout": 0.0}, "a smaller dropout", "fewer hidden_layer_sizes")
+    return _found(history, (), history.trace.epoch[-1], evidence, remedy, "training samples")
+
+
+def _starts_badly(history):
+    """Whether a layer is zero, dead or saturated from the start; later, dropout may be why."""
+    seen = [facts for facts in (dead(history), saturated(history)) if facts is not None]
+    return history.has_zero_layer or any(epoch == 0 for _, _, epoch, *_ in seen)
+
+
+def path_of_training(history):
+    """Sum of the norms of all steps over that of the weights, for the layer that moved most."""
+    n_updates = history.estimator.t_ / history.parameters["batch_size"]
+    return n_updates * np.fmax.reduce(history.mean_steps, initial=0.0)
+
+
+def _marks_of_dropout(baseline):
+    """The measurements that show that dropout is the reason for a low score."""
+    score, evidence = _gain(baseline), {}
+    if baseline.signal < SIGNAL:
+        evidence["share of the outputs' variance not from dropout"] = max(baseline.signal, 0.0)
+    if _gain(baseline, baseline.score_with_dropout) > score + MISLED:
+        evidence["with dropout"] = baseline.score_with_dropout
+    if _gain(baseline, baseline.first_layer_score) > score + UNUSED:
+        evidence["of a linear model of the first hidden layer"] = baseline.first_layer_score
+    return evidence
+
+
+def too_strong_penalty(history):
+    """Training samples predicted badly because a penalty has shrunk the weights."""
+    baseline = getattr(history.estimator, "_baseline", None)
+    if baseline is None or not history.is_trained or not _gain(baseline) < SMALL_GAIN:
+        return None
+    shrinkage = shrunk_weights(history)
+    layers = np.flatnonzero(shrinkage < SHRUNK)
+    if len(layers) == 0 or not pull_of_penalty(history) > HELD:
+        return None
+    evidence = _score_of_training(baseline)
+    evidence["weights relative to initial ones"] = shrinkage[layers].min()
+    alpha = history.parameters["alpha"]
+    smaller = f"a smaller one, such as alpha={_round(alpha / 100):g}"
+    remedy = _advice(history, {"alpha": DEFAULT_ALPHA}, smaller)
+    return _found(history, layers, history.trace.epoch[-1], evidence, remedy)
+
+
+def shrunk_weights(history):
+    """Norm of each layer's last weights over that of its first ones: (n_layers,)."""
+    return ratio(history.trace.weight_norm[-1], history.trace.weight_norm[0])
+
+
+def pull_of_penalty(history):
+    """Norm of the L2 penalty's gradient over that of the loss, in all layers together.
+
+    At the beginning or at the end, whichever is larger: weights that have shrunk to zero have
+    little of a penalty left. A layer that no gradient of the loss reaches shrinks by any penalty,
+    so layers alone would say nothing. Zero for 'adamw', whose decay is no gradient, and for
+    'lbfgs', which has no minibatches.
+    """
+    parameters, trace = history.parameters, history.trace
+    if parameters["solver"] in ("adamw", "lbfgs"):
+        return 0.0
+    alpha = parameters["alpha"] * (1.0 - parameters["l1_ratio"]) / parameters["batch_size"]
+    gradients = np.hstack([trace.weight_grad_norm, trace.bias_grad_norm])
+    norms = (np.sqrt(np.nansum(finite(x) ** 2, axis=1)) for x in (trace.weight_norm, gradients))
+    return alpha * np.fmax.reduce(ratio(*norms)[[0, -1]], initial=0.0)
+
+
+def _gain(baseline, score=None):
+    """A training score as a share of the possible gain over a constant; NaN if there is none."""
+    score, possible = (baseline.score if score is None else score), _possible_gain(baseline)
+    return (score - baseline.constant_score) / possible if possible else np.nan
+
+
+def _possible_gain(baseline):
+    """The difference between the scores of a perfect and of a constant prediction."""
+    return baseline.perfect_score - baseline.constant_score
+
+
+def _score_of_training(baseline):
+    """The evidence that a network predicts training samples badly."""
+    return {"score of training samples": baseline.score, "of a constant": baseline.constant_score}
+
+
 def no_better(history):
     """Predictions that are no better than the mean, or than the most frequent class."""
     baseline = getattr(history.estimator, "_baseline", None)
@@ -451,9 +556,8 @@ def _remedy_of_no_better(history, baseline, in_training):
     if classes is not None and len(losses) and losses[-1] < RANKS * baseline.constant_loss:
         words = "none for this score, but the loss is lower than that of a constant: predict_proba "
         return words + "separates the classes, as roc_auc or average_precision can show", {}
-    with np.errstate(divide="ignore", invalid="ignore"):
-        shrinkage = history.trace.weight_norm[-1] / history.trace.weight_norm[0]
-    if np.fmin.reduce(shrinkage, initial=np.inf) < SHRUNK or parameters["alpha"] > LARGE_ALPHA:
+    least = np.fmin.reduce(shrunk_weights(history), initial=np.inf)
+    if least < SHRUNK or parameters["alpha"] > LARGE_ALPHA:
         return _advice(history, {"alpha": DEFAULT_ALPHA})
     if np.max(parameters["dropout"]) > LARGE_DROPOUT:
         return _advice(history, {"dropout": 0.0})
@@ -461,6 +565,7 @@ def _remedy_of_no_better(history, baseline, in_training):
 
 
 NO_BETTER = "no better than a constant"  # which any other problem explains
+DROPOUT, PENALTY = "too much dropout", "too strong a penalty"
 # Likely causes before their consequences. Each kind has the function that looks for it, and the
 # kinds that are left out of a diagnosis in which it is found.
 PROBLEMS = {
@@ -468,15 +573,20 @@ PROBLEMS = {
     "scale of y": (scale_of_y, ()),
     "equal units": (
         equal_units,
-        {"vanishing", "exploding", "saturated units", "dead units", "stalled layer"},
+        {"vanishing", "exploding", "saturated units", "dead units", "stalled layer", DROPOUT},
     ),
-    "exploding": (exploding, {"vanishing", "unstable step size"}),
-    "vanishing": (vanishing, {"dead units", "stalled layer"}),
+    "exploding": (exploding, {"vanishing", "unstable step size", DROPOUT}),
+    PENALTY: (
+        too_strong_penalty,
+        {"vanishing", "saturated units", "unstable step size", "dead units"},
+    ),
+    "vanishing": (vanishing, {"dead units", "stalled layer", DROPOUT}),
+    DROPOUT: (too_much_dropout, {"dead units"}),
     "saturated units": (saturated, ()),
-    "unstable step size": (unstable, ()),
-    "diverged": (diverged, {"saturated units", "dead units"}),
+    "unstable step size": (unstable, {DROPOUT}),
+    "diverged": (diverged, {"saturated units", "dead units", DROPOUT}),
     "dead units": (dead, ()),
-    "stalled layer": (stalled, ()),
+    "stalled layer": (stalled, {DROPOUT}),
     "overfitting": (overfitting, ()),
     NO_BETTER: (no_better, ()),
 }

@@ -408,6 +408,40 @@ class Training:
         self.optimiser.n_steps += len(rates)
 
 
+def outputs_with_dropout(run, network, training_set, rows, batch_size, dropout, seed):
+    """The outputs of a network for some rows, each with other units dropped.
+
+    Parameters
+    ----------
+    run : callable, from `threads`
+    network : Network
+    training_set : TrainingSet
+    rows : int64 ndarray of shape (n_rows,)
+    batch_size : int
+        Maximum number of rows at a time.
+    dropout : pair of floats
+        See `Training`.
+    seed : int
+        Seed of the random bits.
+
+    Returns
+    -------
+    ndarray of shape (n_rows, n_outputs)
+    """
+    no_steps, batch = OptimiserState(None, network), min(batch_size, len(rows))
+    no_steps.seed = seed
+    training = Training(network, training_set, no_steps, batch, dropout)
+    work, n_outputs = training.buffers.work, int(network.units[-1])
+    first = work.values_at[network.n_layers] * batch
+    outputs = np.empty((len(rows), n_outputs), work.values.dtype)
+    for start in range(0, len(rows), batch):
+        part = rows[start : start + batch]
+        training.epoch(run, part, 0.0)
+        values = work.values[first : first + len(part) * n_outputs]
+        outputs[start : start + batch] = values.reshape(len(part), n_outputs)
+    return outputs
+
+
 def loss_and_gradient(run, network, training_set, order, buffers, pace):
     """The loss of many rows and its gradient, without penalty.
 

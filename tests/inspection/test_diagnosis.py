@@ -12,7 +12,7 @@ import pytest
 import scipy.sparse
 from sklearn.base import clone
 from sklearn.compose import TransformedTargetRegressor
-from sklearn.datasets import load_digits
+from sklearn.datasets import load_digits, make_friedman1
 from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
@@ -279,19 +279,72 @@ def test_scale_of_y(a, b):
 
 
 @pytest.mark.parametrize(
-    "sick, remedy",
+    "kind, sick, remedy",
     [
-        ({"alpha": 1e4}, {"alpha": 0.0001}),
-        ({"dropout": 0.99}, {"dropout": 0.0}),
+        ("too strong a penalty", {"alpha": 1e4}, {"alpha": 0.0001}),
+        ("too strong a penalty", {"alpha": 50.0, "solver": "sgd"}, {"alpha": 0.0001}),
+        ("too much dropout", {"dropout": 0.99}, {"dropout": 0.0}),
     ],
 )
-def test_no_better_than_a_constant(parts, sick, remedy):
-    """What nothing else is found in predicts no better than the most frequent class."""
+def test_too_much_regularisation(parts, kind, sick, remedy):
+    """What keeps a network close to the most frequent class is named."""
     network = classifier(2, activation="relu", **sick).fit(parts[0], parts[2])
-    diagnosis = diagnose(network)
-    finding = find("no better than a constant", diagnosis)
-    assert finding.parameters == remedy
+    (finding,) = diagnose(network)
+    assert finding.kind == kind and finding.parameters == remedy
     assert_remedy_helps(network, finding, parts, 0.3)
+
+
+def test_dropout_of_many_layers(parts):
+    """Ten layers learn little with a dropout that does one layer good: its share is not the reason.
+
+    What is left between samples is more than dropout's noise, but separates few classes.
+    """
+    X_train, _, y_train, _ = parts
+    plain = {"pretrainer": None, "dropout": 0.2, "random_state": 0}
+    network = DBNClassifier((30,) * 10, **plain).fit(X_train, y_train)
+    (finding,) = diagnose(network)
+    assert finding.kind == "too much dropout" and finding.parameters == {"dropout": 0.0}
+    assert finding.remedy.startswith("dropout=0.0; or a smaller dropout")
+    score = finding.evidence["score of training samples"]
+    assert finding.evidence["of a constant"] < score < 0.5
+    assert finding.evidence["of a linear model of the first hidden layer"] > score + 0.3
+    assert_remedy_helps(network, finding, parts, 0.3)
+
+
+@pytest.mark.parametrize(
+    "activation, mark",
+    [("relu", "share of the outputs' variance not from dropout"), ("selu", "with dropout")],
+)
+def test_dropout_of_a_regressor(activation, mark):
+    """Its noise covers what samples have of their own, or units have other means without it."""
+    X, y = make_friedman1(400, noise=0.5, random_state=0)
+    y = (y - y.mean()) / y.std()
+    common = {"random_state": 0, "max_iter": 60, "batch_size": 32, "early_stopping": False}
+    depth = 5 if activation == "relu" else 2
+    network = DeepMLPRegressor((30,) * depth, activation=activation, dropout=0.5, **common)
+    (finding,) = diagnose(network.fit(2 * X - 1, y))
+    assert finding.kind == "too much dropout" and mark in finding.evidence
+    cured = clone(network).set_params(**finding.parameters).fit(2 * X - 1, y)
+    assert not diagnose(cured) and cured.score(2 * X - 1, y) > network.score(2 * X - 1, y) + 0.3
+
+
+@pytest.mark.parametrize("activation, share", [("relu", 0.5), ("tanh", 0.5), ("logistic", 0.2)])
+def test_dropout_that_does_no_harm(parts, activation, share):
+    """It is not named in networks that learn, nor in one that has had no time to."""
+    X_train, _, y_train, _ = parts
+    network = classifier(2, activation=activation, dropout=share, learning_rate_init=0.003)
+    assert not diagnose(network.fit(X_train, y_train)), diagnose(network)
+    network.set_params(max_iter=1, learning_rate_init=1e-4).fit(X_train, y_train)
+    assert "too much dropout" not in kinds(diagnose(network))
+
+
+def test_dropout_is_not_why_units_are_dead_from_the_start(parts):
+    """Nor why nothing is learned from weights of zero: networks without it are no better."""
+    init = weights(4, 1, lambda W: -abs(W))
+    network = classifier(4, activation="relu", dropout=0.1, init=init).fit(parts[0], parts[2])
+    assert kinds(diagnose(network)) == ["dead units"]
+    network.set_params(init="zeros").fit(parts[0], parts[2])
+    assert "too much dropout" not in kinds(diagnose(network))
 
 
 def test_nothing_to_learn(parts):
