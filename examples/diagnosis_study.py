@@ -10,6 +10,7 @@ which the thresholds were chosen; with --data others, on which they were not.
 
     python examples/diagnosis_study.py
     python examples/diagnosis_study.py --quick
+    python examples/diagnosis_study.py --only healthy "too much dropout"
     python examples/diagnosis_study.py --data folder  # .npz files: X, y or X_train, y_train;
                                                       # without y, stacks only
 """
@@ -54,9 +55,12 @@ KINDS = (
     "diverged",
     "unstable step size",
     "overfitting",
+    "too much dropout",
+    "too strong a penalty",
     "no better than a constant",
 )
 SHORT = {"scale of X": "X", "scale of y": "y", "no better than a constant": "constant"}
+SHORT |= {"too much dropout": "dropout", "too strong a penalty": "penalty"}
 THRESHOLDS = (
     "VANISHING",
     "EXPLODING",
@@ -70,11 +74,20 @@ THRESHOLDS = (
     "OVERFITTED",
     "LOST",
     "NO_GAIN",
+    "HALF_GAIN",
+    "TRAINED",
+    "SIGNAL",
+    "MISLED",
+    "UNUSED",
+    "SMALL_GAIN",
+    "HELD",
 )
+SHARES = ("SATURATED", "DEAD", "HALF_GAIN", "SIGNAL")
 # A stack whose steps are much too large is found to have diverged, or to be unstable; steps that
 # are much too small end at a constant.
 STEPS = {kind: {kind} for kind in KINDS} | {
     "unstable step size": {"unstable step size", "diverged"},
+    "too strong a penalty": {"too strong a penalty", "no better than a constant"},
     "no better than a constant": {"no better than a constant", "stalled layer"},
 }
 
@@ -283,18 +296,35 @@ def flat():
     """Yield networks that predict a constant, for other reasons than their gradients."""
     for name in ("relu", "tanh"):
         plain = {"hidden_layer_sizes": deep(2), "activation": name} | ADAM
-        for alpha in (1e3, 1e4):
-            held = plain | {"alpha": alpha}
-            yield Recipe(
-                "no better than a constant", f"{name} alpha {alpha:g}", held, {"alpha": 1e-4}
-            )
-        few = plain | {"dropout": 0.97}
-        yield Recipe("no better than a constant", f"{name} dropout", few, {"dropout": 0.0})
         slow = plain | {"learning_rate_init": 3e-6, "max_iter": 20}
         cure = {"learning_rate_init": 0.001}
         yield Recipe("no better than a constant", f"{name} slow", slow, cure)
         same = {"targets": lambda y: np.full_like(y, 3.0)}
         yield Recipe("no better than a constant", f"{name}, constant y", plain, **same)
+
+
+def dropped():
+    """Yield networks that learn little because of dropout, the less the deeper they are."""
+    shares = {"relu": ((2, 0.97), (5, 0.5), (10, 0.3)), "selu": ((3, 0.9), (5, 0.7), (10, 0.3))}
+    shares |= {"tanh": ((2, 0.97), (5, 0.7), (10, 0.5)), "logistic": ((3, 0.9), (5, 0.5))}
+    shares["logistic"] += ((10, 0.2), (10, 0.3))
+    for name, pairs in shares.items():
+        for depth, share in pairs:
+            plain = {"hidden_layer_sizes": deep(depth), "activation": name, "dropout": share}
+            plain["learning_rate_init"] = 0.003
+            title, cure = f"{name} {depth} dropout {share}", {"dropout": 0.0}
+            yield Recipe("too much dropout", title, plain, cure)
+
+
+def penalised():
+    """Yield networks whose weights a penalty keeps small."""
+    for name in ("relu", "tanh", "logistic"):
+        for solver, rate in (("adam", 0.003), ("sgd", 0.02)):
+            plain = {"hidden_layer_sizes": deep(2), "activation": name, "solver": solver}
+            plain["learning_rate_init"] = rate
+            for alpha in (30.0, 100.0, 1000.0):
+                title, cure = f"{name} {solver} alpha {alpha:g}", {"alpha": 1e-4}
+                yield Recipe("too strong a penalty", title, plain | {"alpha": alpha}, cure)
 
 
 def vanishing():
@@ -438,6 +468,14 @@ def healthy():
         for title, targets in OFF_SCALE_Y.items():
             scaled = {"targets": targets, "is_scaled": True}
             yield Recipe("healthy", f"{name}, y {title}, scaled", plain, **scaled)
+    for name in ("relu", "tanh", "selu", "logistic"):
+        for depth, share in ((1, 0.2), (1, 0.5), (2, 0.2), (2, 0.5), (3, 0.1), (5, 0.1)):
+            plain = {"hidden_layer_sizes": deep(depth), "activation": name, "dropout": share}
+            title = f"{name} {depth} dropout {share}"
+            yield well(title, plain | {"learning_rate_init": 0.003})
+        for alpha in (1.0, 3.0):
+            plain = {"hidden_layer_sizes": deep(2), "activation": name, "alpha": alpha}
+            yield well(f"{name} 2 alpha {alpha:g}", plain | {"learning_rate_init": 0.003})
     for name in ("gelu", "swish", "leaky_relu", "softplus", "softsign", "identity"):
         plain = {"hidden_layer_sizes": deep(3), "activation": name, "learning_rate_init": 0.003}
         yield well(f"{name} 3 adam", plain)
@@ -506,16 +544,18 @@ DISEASES = (
     diverged,
     unstable,
     overfitting,
+    dropped,
+    penalised,
     flat,
     equal,
 )
 GROUPS = (*DISEASES, stacks, healthy)
 
 
-def recipes_for(problem):
-    """Return the recipes for a problem."""
+def recipes_for(problem, kinds=(*KINDS, "healthy")):
+    """Return the recipes for a problem, of some kinds."""
     groups = GROUPS if problem.has_targets else (stacks,)
-    recipes = [recipe for group in groups for recipe in group()]
+    recipes = [recipe for group in groups for recipe in group() if recipe.kind in kinds]
     return [r for r in recipes if problem.is_regression or r.targets is None]
 
 
@@ -738,7 +778,7 @@ def print_thresholds(outcomes):
     for name in THRESHOLDS:
         value, cells = getattr(problems, name), ""
         # Shares by half of what they are from 0 or 1, others by a factor of two.
-        higher = (1 + value) / 2 if name in ("SATURATED", "DEAD") else 2 * value
+        higher = (1 + value) / 2 if name in SHARES else 2 * value
         for changed in (value / 2, value, higher):
             setattr(problems, name, changed)
             found = [{finding.kind for finding in diagnose(o.estimator)} for o in sick]
@@ -771,6 +811,8 @@ def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--quick", action="store_true", help="one data set, every third recipe")
     parser.add_argument("--data", type=Path, help="folder of .npz files (default: scikit-learn's)")
+    kinds = (*KINDS, "healthy")
+    parser.add_argument("--only", nargs="+", choices=kinds, default=kinds, help="recipes' kinds")
     parser.add_argument("--thresholds", action="store_true", help="try lower and higher thresholds")
     parser.add_argument("--exceptions", action="store_true", help="list unexpected outcomes")
     return parser.parse_args()
@@ -784,7 +826,7 @@ def main():
     data_sets = scikit_learns() if arguments.data is None else stored(arguments.data)
     outcomes, start = [], time.perf_counter()
     for problem in islice(data_sets, 1 if arguments.quick else None):
-        for recipe in recipes_for(problem)[:: 3 if arguments.quick else 1]:
+        for recipe in recipes_for(problem, arguments.only)[:: 3 if arguments.quick else 1]:
             outcomes.append(examine(recipe, problem))
         set_best(outcomes)
         print(f"{problem.name}: {time.perf_counter() - start:.0f} s", flush=True)
