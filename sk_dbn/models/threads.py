@@ -5,6 +5,7 @@ has one thread, and numba has the number that the caller asked for.
 """
 
 import contextlib
+import functools
 import math
 import os
 import threading
@@ -163,6 +164,21 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_state.after_fork)
 
 
+def _n_cores():
+    """The cores that joblib counts for this process."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
+    return _count_cores(os.environ.get("LOKY_MAX_CPU_COUNT"), allowed)
+
+
+@functools.lru_cache(maxsize=1)
+def _count_cores(limit, allowed):
+    """`joblib.cpu_count`, which reads files: predicting one sample takes little longer.
+
+    It depends on the arguments, and on the quota of a container, which seldom changes.
+    """
+    return joblib.cpu_count()
+
+
 def effective_n_threads(n_jobs=None):
     """The number of threads that a call may use.
 
@@ -186,11 +202,11 @@ def effective_n_threads(n_jobs=None):
     if n_jobs is None:
         openmp = os.environ.get("OMP_NUM_THREADS", "")
         openmp = int(openmp) if openmp.isdigit() else maximum
-        return max(1, min(maximum, joblib.cpu_count(), openmp))
+        return max(1, min(maximum, _n_cores(), openmp))
     if n_jobs == 0:
         raise ValueError("n_jobs must not be 0; use 1 for no parallelism, -1 for all cores.")
     if n_jobs < 0:
-        n_jobs = max(1, joblib.cpu_count() + 1 + n_jobs)
+        n_jobs = max(1, _n_cores() + 1 + n_jobs)
     return min(n_jobs, maximum)
 
 
