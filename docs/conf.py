@@ -95,7 +95,8 @@ def pictures_of_example(block, block_vars, gallery_conf):
 
 # From a first network to special uses.
 EXAMPLES = (
-    *("quickstart", "few_labels", "grid_search_depth_init", "uci_regression", "impute"),
+    *("quickstart", "few_labels", "samples_to_label", "grid_search_depth_init"),
+    *("uci_regression", "impute"),
     *("deep_network_gradients", "gradients_before_training", "adding_hidden_layers"),
     *("hundred_layers", "dying_relu", "dimension_reduction", "which_inputs_matter"),
     *("sensor_windows", "recommend", "complete_faces", "mnist_likelihood"),
@@ -110,7 +111,7 @@ def position(filename):
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "auto_examples",
-    "ignore_pattern": r"/(benchmarks|studies)/|diagnosis_study\.py",
+    "ignore_pattern": r"/(benchmarks|studies)/|diagnosis_(study|recipes)\.py",
     "filename_pattern": r"/\w+\.py",
     "plot_gallery": "False",
     "image_scrapers": (pictures_of_example,),

@@ -708,6 +708,15 @@ def study_again(script, tmp_path, pattern):
     return rows, json.loads(written)["parts"]
 
 
+def test_samples_to_label():
+    """Samples near the centers of clusters are worth more than random ones, to every model."""
+    output = run("samples_to_label.py", "--quick")
+    names = r"logistic regression on \w+|network, [\w -]+|the same with [\w-]+|label spreading \w+ \w+"
+    scores = np.array([float(x) for _, x in rows_of(output, rf"^({names}) +(\d\.\d+)")])
+    at_random, by_clusters = scores.reshape(2, 6)
+    assert (by_clusters > at_random).all() and by_clusters.min() > 0.5
+
+
 def test_mnist_classification_study(tmp_path):
     """Each tuning has both starts; all know more than a guess, which is wrong in 90 percent."""
     pattern = r"^((?:no )?dropout, [\w-]+) +(\d+\.\d+) +- +\d+$"
