@@ -51,6 +51,7 @@ def tasks(dtype, everything):
             ).fit(X, y),
             "pseudo-likelihood": lambda: stack.fit(X).score_samples(X),
             "missing values": lambda: stack.fit(with_gaps),
+            "tempering": lambda: BernoulliRBMStack(algorithm="pt", **common).fit(X),
         }
     return found
 
@@ -60,7 +61,7 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(prog="python -m sk_dbn.compile", description=__doc__)
     parser.add_argument("--float64", action="store_true", help="double precision as well")
     parser.add_argument(
-        "--everything", action="store_true", help="L-BFGS, scores and missing values as well"
+        "--everything", action="store_true", help="also L-BFGS, scores, missing values, pt"
     )
     options = parser.parse_args(arguments)
     where = "no folder, since none is safe" if CACHE_FOLDER is None else CACHE_FOLDER

@@ -49,7 +49,7 @@ _SHARE = (types.int64,) * 3
 
 @kernel
 def teams(team, n_blocks):
-    """Who shares some blocks, and who shares the work within a block: a single one has the team."""
+    """Who shares some blocks, and who shares products within each: of a single block, the team."""
     return (ALONE, team) if n_blocks == 1 else (team, ALONE)
 
 

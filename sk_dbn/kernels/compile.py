@@ -52,9 +52,9 @@ from sk_dbn.kernels.interrupts import uninterrupted
 FASTMATH = {"nsz", "arcp", "contract", "afn", "reassoc"}
 
 # No reassociation, where the order of operations is the point: in range reductions, and in
-# kernels that are compiled into several callers. LLVM optimises a function once by itself and
-# again with each caller, and reassociates differently: twins, and freshly compiled and cached
-# code, would differ in last bits. A routine has one machine code and may reassociate.
+# kernels that are compiled into several callers. LLVM optimises them with each caller, and
+# reassociates differently: what one caller computes would differ from another in last bits. A
+# routine has one machine code and may reassociate.
 EXACT = {"contract"}
 STRICT = set()
 
@@ -139,14 +139,14 @@ def _options(fastmath, allocates=True):
 
 @contextlib.contextmanager
 def _uncollected():
-    """Look for no garbage meanwhile.
+    """Context without garbage collection.
 
     numba makes millions of objects, most of which stay. To look through them all again and again
     takes a fifth of the time of a compilation.
     """
     was_enabled = gc.isenabled()
-    gc.disable()
     try:
+        gc.disable()
         yield
     finally:
         if was_enabled:
@@ -371,7 +371,8 @@ class Routine:
     def compiled(self, args):
         """The machine code for some argument types, and the symbol that it goes by."""
         if args not in self._compiled:
-            self._dispatcher.compile(args)
+            with _uncollected():
+                self._dispatcher.compile(args)
             if _FOLDER is not None:
                 self._dispatcher._cache.check_use()
             result = self._dispatcher.overloads[args]

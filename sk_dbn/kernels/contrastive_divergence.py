@@ -11,7 +11,7 @@ from sk_dbn.kernels.blocks import in_blocks, teams, twins
 from sk_dbn.kernels.compile import kernel
 from sk_dbn.kernels.memory import in_memory
 from sk_dbn.kernels.phases import phases_block
-from sk_dbn.kernels.products import FAR_BYTES
+from sk_dbn.kernels.products import is_shared
 from sk_dbn.kernels.random_bits import derive
 from sk_dbn.kernels.rbm import Update
 from sk_dbn.kernels.rows import copy_rows
@@ -64,10 +64,10 @@ def train_rbm(team, source, order, batch, layers, rbm, rule, rate, first_step, w
     source, layers, rbm = in_memory(source), in_memory(layers), in_memory(rbm)
     rule, work = in_memory(rule), in_memory(work)
     n_phases, n_unit_blocks = work.phases.h_sums.shape[0], work.update.sums.shape[0]
-    # In one piece, few rows and few chains share each product, if the weights are many.
-    W, n_row_blocks = rbm.parameters.W, work.phases.lower.shape[0]
-    is_shared_within = n_row_blocks == 1 and W.size * W.itemsize > FAR_BYTES
-    rows_team, inner_team = teams(team, 1 if is_shared_within else n_phases)
+    # Threads share the rows and chains; or if these are in one piece each, all large products.
+    W, is_whole = rbm.parameters.W, work.phases.lower.shape[0] == 1 and n_phases <= 2
+    is_within = is_whole and is_shared(W) and is_shared(W.T)
+    rows_team, inner_team = teams(team, 1 if is_within else n_phases)
     copy_rows(rbm.chains, work.phases.chains)
     for k in range((order.shape[0] + batch - 1) // batch):
         rows = order[k * batch : min((k + 1) * batch, order.shape[0])]

@@ -47,8 +47,7 @@ MIN_BYTES = 2**16
 PANEL_LINES = (MAX_VECTORS * VECTOR_BYTES - 1) // LINE_BYTES + 2  # that a row of a panel touches
 FAR_BYTES = 2**20  # of a second factor that the second cache does not hold: it is prefetched
 
-PART_COLUMNS = 256  # that a thread takes at once where threads share columns, and at most so many
-MAX_PARTS = 16  # parts; a part is a multiple of lines of memory
+MIN_PART_COLUMNS, MAX_PARTS = 128, 16  # of a product whose columns threads share
 
 panel_memory = scratch(TERMS_AT_ONCE * MAX_VECTORS * VECTOR_BYTES)
 copy_memory = scratch(COPY_BYTES)
@@ -192,13 +191,19 @@ def _columns_block(A, B, C, by_dots, n_parts, part):
 
 
 @kernel
+def is_shared(B):
+    """Whether a team that is given to a product shares the columns of its second factor."""
+    return B.size * B.itemsize > FAR_BYTES and B.shape[1] >= 2 * MIN_PART_COLUMNS
+
+
+@kernel
 def _product(team, A, B, C, by_dots):
     """C = A B, whose columns are shared by the team where B is large."""
-    n_parts = min(C.shape[1] // PART_COLUMNS, MAX_PARTS)
-    if team == ALONE or n_parts < 2 or B.size * B.itemsize <= FAR_BYTES:
-        _columns_block(A, B, C, by_dots, 1, 0)
-    else:
+    if team != ALONE and is_shared(B):
+        n_parts = min(C.shape[1] // MIN_PART_COLUMNS, MAX_PARTS)
         in_blocks(team, n_parts, _columns_block, (A, B, C, by_dots, n_parts))
+    else:
+        _columns_block(A, B, C, by_dots, 1, 0)
 
 
 @kernel

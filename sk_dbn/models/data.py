@@ -9,8 +9,8 @@ import scipy.sparse
 
 from sk_dbn.kernels.gather import DTYPES, FLOAT16, Source
 from sk_dbn.kernels.observed import observed_moments
-from sk_dbn.kernels.products import LINE_BYTES
 from sk_dbn.kernels.statistics import BLOCK, column_moments, fingerprints
+from sk_dbn.kernels.tiles import LINE_BYTES
 from sk_dbn.models.forward import inputs
 from sk_dbn.models.orders import rows_together
 from sk_dbn.models.pace import Pace

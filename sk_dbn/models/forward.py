@@ -11,7 +11,7 @@ MIN_ROWS, MAX_ROWS = 32, 192  # rows that go through the layers together
 N_BLOCKS = 8  # into which rows are divided if the blocks are not too small or too large
 # Threads take a tenth of a millisecond to wake: floating-point operations that are worth it, and
 # bytes of weights that have to be read for a few rows.
-LARGE_WORK, LARGE_BYTES = 2e7, 2**22
+LARGE_WORK, MIN_SHARED_BYTES = 2e7, 2**22
 FIRST_CALL = 2e9  # floating-point operations of the first call, on any processor
 LARGEST_BLOCK = 4e9  # floating-point operations of rows that go through the layers together
 
@@ -34,7 +34,7 @@ def shared_work(layers, n_rows):
     """Floating-point operations of some rows that threads can share: none if they are few."""
     work = _work(layers)
     if _are_few(layers, n_rows):
-        is_shared = layers.theta.nbytes > LARGE_BYTES
+        is_shared = layers.theta.nbytes > MIN_SHARED_BYTES
     else:
         is_shared = n_rows > _block(work, n_rows) and n_rows * work > LARGE_WORK
     return work * n_rows if is_shared else 0.0
@@ -46,15 +46,19 @@ def _work(layers):
 
 
 def _are_few(layers, n_rows):
-    """Whether threads share the layers' weights, and not the rows."""
+    """Whether threads share the layers' products, and not the rows."""
     return are_few(n_rows, layers.units, layers.theta.dtype)
 
 
 def _block(work, n_rows):
     """How many of the rows, each of so much work, go through the layers together."""
     even = (n_rows // N_BLOCKS + 15) // 16 * 16
-    most = min(MAX_ROWS, max(16, int(LARGEST_BLOCK / work) // 16 * 16))
-    return min(max(MIN_ROWS, even), most)
+    return min(max(MIN_ROWS, even), MAX_ROWS, _largest_block(work))
+
+
+def _largest_block(work):
+    """Maximum number of rows of a block, so that its call is short."""
+    return max(16, int(LARGEST_BLOCK / work) // 16 * 16)
 
 
 def forward(run, data, layers, n_layers, rows=None):
@@ -78,10 +82,15 @@ def forward(run, data, layers, n_layers, rows=None):
     rows = np.arange(data.shape[0]) if rows is None else rows
     out = np.empty((len(rows), layers.units[n_layers]), layers.theta.dtype)
     work = _work(layers)
-    # Calls end where blocks do, which all calls cut alike: their number changes no bit.
-    block = len(rows) if _are_few(layers, len(rows)) else _block(work, len(rows))
     call = run if shared_work(layers, len(rows)) else run_serial
-    for first, end in Pace(int(FIRST_CALL / (work * block))).calls(-(-len(rows) // block)):
+    # Calls end where blocks do, which all calls cut alike: their number changes no bit.
+    if _are_few(layers, len(rows)):
+        block = min(len(rows), _largest_block(work))
+        calls = ((k, k + 1) for k in range(-(-len(rows) // block)))
+    else:
+        block = _block(work, len(rows))
+        calls = Pace(int(FIRST_CALL / (work * block))).calls(-(-len(rows) // block))
+    for first, end in calls:
         part = slice(first * block, end * block)
         call(predict_rows, data.source, rows[part], layers, n_layers, block, out[part])
     return out

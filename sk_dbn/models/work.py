@@ -4,14 +4,15 @@ import math
 
 import numpy as np
 
+from sk_dbn.kernels.products import FAR_BYTES
+
 SMALL_WORK = 2e6  # floating-point operations; too few to use a second thread
 PIECE_WORK = 1e9  # floating-point operations of a short call of NumPy
 TRANSCENDENTAL_WORK = 500.0  # operations that take as long as one logarithm in NumPy
 MAX_BLOCKS = 16
 
-LARGE_BYTES = 2**20  # of weights, which are shared among threads ...
-BYTES_A_ROW = 2**15  # ... unless they serve for more rows than one for so many bytes
-MOST_FEW = 256  # rows
+MAX_FEW_ROWS, MIN_FEW_UNITS = 256, 512  # with fewer units, what is not a product takes too long
+BYTES_PER_ROW = 2**15  # of weights, for which one row more does not repay reading them twice
 
 
 def row_blocks(n_rows):
@@ -25,10 +26,11 @@ def weight_blocks(fan_in):
 
 
 def are_few(n_rows, units, dtype):
-    """Whether threads should share the weights of layers, and not the rows.
+    """Whether threads should share the products of layers, and not the rows.
 
-    Each thread reads all weights for the rows that it takes. Weights that do not fit its cache have
-    to serve for enough rows, or reading takes longer than multiplying.
+    A thread that takes some of the rows reads all weights for them. Weights that do not fit its
+    cache have to serve for enough rows, or reading takes longer than multiplying. Most weights have
+    to be in layers whose products `kernels.products` can share.
 
     Parameters
     ----------
@@ -41,9 +43,12 @@ def are_few(n_rows, units, dtype):
     -------
     bool
     """
+    if not 0 < n_rows <= MAX_FEW_ROWS:
+        return False
     n_bytes = units[:-1].astype(float) * units[1:] * np.dtype(dtype).itemsize
-    is_large = n_bytes >= max(n_rows * BYTES_A_ROW, LARGE_BYTES)
-    return n_rows <= MOST_FEW and n_bytes[is_large].sum() > 0.75 * n_bytes.sum()
+    is_large = n_bytes > max(n_rows * BYTES_PER_ROW, FAR_BYTES)
+    is_large &= np.minimum(units[:-1], units[1:]) >= MIN_FEW_UNITS
+    return bool(n_bytes[is_large].sum() > 0.75 * n_bytes.sum())
 
 
 def product_work(n_weights, n_units):
