@@ -711,12 +711,9 @@ def study_again(script, tmp_path, pattern):
 def test_samples_to_label():
     """Samples near the centers of clusters are worth more than random ones, to every model."""
     output = run("samples_to_label.py", "--quick")
-    names = (
-        r"logistic regression on \w+|network, [\w -]+|the same with [\w-]+|label spreading \w+ \w+"
-    )
-    scores = np.array([float(x) for _, x in rows_of(output, rf"^({names}) +(\d\.\d+)")])
+    scores = np.array([float(x) for (x,) in rows_of(output, r"^[a-z, -]+ (\d\.\d+) ± ")])
     at_random, by_clusters = scores.reshape(2, 6)
-    assert (by_clusters > at_random).all() and by_clusters.min() > 0.5
+    assert (by_clusters > at_random).all() and by_clusters.min() > 0.3  # chance is 0.1
 
 
 def test_mnist_classification_study(tmp_path):
