@@ -267,6 +267,7 @@ def torch_losses(torch, option):
     f = torch.nn.functional
     return {
         "squared_error": lambda z, y: 0.5 * ((z - y) ** 2).sum(1).mean(),
+        "logistic_squared_error": lambda z, y: 0.5 * ((torch.sigmoid(z) - y) ** 2).sum(1).mean(),
         "binary_log_loss": lambda z, y: (
             f.binary_cross_entropy_with_logits(z, (1 - option) * y + option / 2, reduction="none")
             .sum(1)
