@@ -3,7 +3,8 @@
 A minibatch takes two parallel regions whatever the depth: blocks of rows go forward and
 back through all layers, then blocks of weight rows form their gradient with one product
 over the whole minibatch and are updated while in cache. The blocks follow from the shape
-of the problem, so the number of threads does not change a bit of the result.
+of the problem, so the number of threads does not change a bit of the result. Few rows are one
+block: threads share the products of large layers instead, one region each.
 
 A bound on the norm of the whole gradient, and one on the norm of each unit's weights, are known
 only when all blocks are done: either takes one region more.

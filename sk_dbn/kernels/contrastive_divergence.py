@@ -4,7 +4,7 @@ A minibatch takes two parallel stages: blocks of rows and of chains go through b
 blocks of visible units form their gradient with one product over both phases and are updated
 while in cache. Where the length of steps or of weights is limited, that takes one more stage
 each. The blocks follow from the shape of the problem, so the number of threads does not change
-a bit of the result.
+a bit of the result. Few rows are one block: threads share the products with large weights instead.
 """
 
 from sk_dbn.kernels.blocks import in_blocks, teams, twins
