@@ -30,8 +30,8 @@ from sk_dbn._labels import (
     check_no_minus_one,
     check_not_missing,
     check_unlabeled,
+    classes_without,
     warn_of_classes,
-    without,
 )
 from sk_dbn._network_estimator import BaseDeepNetwork, is_stochastic
 from sk_dbn._network_parameters import NetworkParameters
@@ -520,7 +520,8 @@ class DBNClassifier(
 
     def _encode_targets(self, y, labelled, first, incremental, classes):
         if classes is not None:
-            classes = without(self.unlabeled, classes)
+            # Of a multi-label matrix they are the columns, and unlabeled is a value of its cells.
+            classes = classes_without(None if y.ndim == 2 else self.unlabeled, classes)
         if first:
             self._define_classes(y[labelled], classes, incremental)
         else:

@@ -129,10 +129,9 @@ def warn_of_classes(classes, unlabeled, n_labelled):
         if len(labels) == 1:
             warnings.warn(
                 f"without the samples whose label is unlabeled={unlabeled!r}, y has one class "
-                f"only, {labels[0]!r}, of {n_labelled} samples, and every sample will be predicted "
-                "to be of it. Label samples of other classes too. If there is no other class, "
-                "score_samples of a BernoulliRBMStack or a DBNAutoencoder finds samples that "
-                "differ from the others.",
+                f"only, {labels[0]!r}, of {n_labelled} samples, and predict will always return it. "
+                "Label samples of other classes too. If there is no other class, score_samples of "
+                "a BernoulliRBMStack or DBNAutoencoder finds samples that differ from the others.",
                 UserWarning,
             )
         return
@@ -146,7 +145,7 @@ def warn_of_classes(classes, unlabeled, n_labelled):
         )
 
 
-def without(unlabeled, classes):
+def classes_without(unlabeled, classes):
     """The classes but for the label that is none.
 
     Parameters

@@ -13,7 +13,7 @@ from sklearn.base import clone, is_classifier
 from sklearn.utils import check_random_state
 
 from sk_dbn._autoencoder import DBNAutoencoder
-from sk_dbn._labels import warn_of_classes, without
+from sk_dbn._labels import classes_without, warn_of_classes
 from sk_dbn._network_estimator import BaseDeepNetwork
 from sk_dbn._network_parameters import AUTO_SCHEDULE
 from sk_dbn._pretraining import WRAPPERS, unstored_in
@@ -163,9 +163,11 @@ def merge(summaries, classes=None):
     first = parts[0]
     if n_labelled == 0:
         raise ValueError(f"every label in y equals unlabeled={first.reader.unlabeled!r}.")
-    if classes is not None:
-        classes = without(first.reader.unlabeled, classes)
-    elif first.classes is not None:
+    if first.classes is None:
+        classes = None
+    elif classes is not None:
+        classes = classes_without(first.reader.unlabeled, classes)
+    else:
         classes = np.unique(np.concatenate([part.classes for part in parts]))
         warn_of_classes(classes, first.reader.unlabeled, n_labelled)
     whole = Moments.merged([part.whole for part in parts])

@@ -119,6 +119,19 @@ def test_classes_are_those_of_all_partitions(client):
     np.testing.assert_array_equal(more.classes_, range(11))
 
 
+def test_classes_may_list_unlabeled_and_mean_nothing_to_others(client):
+    """As where there is one partition: samples without a label make no class."""
+    y, params = np.where(Y < 5, Y, -1), {"max_iter": 1, "random_state": 0}
+    network, stack = DBNClassifier((8,), unlabeled=-1, **params), BernoulliRBMStack((8,), **params)
+    regressor = DeepMLPRegressor((8,), **params)
+    with client.as_current():
+        distributed.partial_fit(network, *in_rows(X, y), classes=range(-1, 6))
+        distributed.partial_fit(stack, *in_rows(X), classes=[0, 1])
+        distributed.partial_fit(regressor, *in_rows(X, Y), classes=[0, 1])
+    np.testing.assert_array_equal(network.classes_, range(6))
+    assert not hasattr(stack, "classes_") and not hasattr(regressor, "classes_")
+
+
 @pytest.mark.parametrize("train", [distributed.fit, distributed.partial_fit])
 def test_scales_are_those_of_all_partitions(train):
     """Values of the first partition alone would fit into [0, 1]."""

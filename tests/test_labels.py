@@ -77,6 +77,15 @@ def test_the_classes_of_partial_fit_may_list_unlabeled():
         estimator.partial_fit(X, y, classes=[-1, 3])
 
 
+def test_the_classes_of_a_multilabel_matrix_are_its_columns():
+    """Though unlabeled, a value of its cells, may be the number of one, in each call."""
+    Y, estimator = np.c_[cycle(0, 1, 1), cycle(1, 1, 0)], network(unlabeled=0)
+    for classes in (range(2), [1, 0], None):
+        assert estimator.partial_fit(X, Y, classes=classes).classes_.tolist() == [0, 1]
+    with pytest.raises(ValueError, match="not the same as on last call"):
+        estimator.partial_fit(X, Y, classes=[1])
+
+
 @pytest.mark.parametrize(
     ("y", "unlabeled", "rule"),
     [
