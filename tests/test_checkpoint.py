@@ -26,6 +26,7 @@ from sk_dbn.models.training_file import TrainingFile, read_archive, write_archiv
 random = np.random.RandomState(0)
 X = random.uniform(size=(120, 6)).astype(np.float32)
 gaps = np.where(random.uniform(size=X.shape) < 0.1, np.nan, X)
+wide_gaps = np.where(random.uniform(size=(120, 50)) < 0.2, np.nan, random.uniform(size=(120, 50)))
 y = (X.sum(axis=1) > 3).astype(int)
 COMMON = {"batch_size": 20, "random_state": 0, "checkpoint_interval": 0}
 
@@ -51,6 +52,7 @@ CASES = {
     "sparse": (stack(sparsity_target=0.1, dropout=0.2, trace="batch"), X),
     "gaussian": (stack(visible="gaussian", activation="relu", shuffle=False), X),
     "missing values": (stack(), gaps),
+    "missing values, large weights": (stack(init=1.0, max_iter=6), wide_gaps),
     "refit": (network(), X),
     "validation": (network(early_stopping=True, tol=1.0, n_iter_no_change=1), X),
     "adaptive": (network(learning_rate="adaptive", solver="sgd", tol=1.0, n_iter_no_change=1), X),
@@ -291,6 +293,7 @@ def test_a_damaged_or_foreign_file_is_an_error(interrupted, tmp_path):
     for value in (
         {"sk_dbn checkpoint": 99},
         good | {"sk_dbn checkpoint": 99},
+        good | {"sk_dbn checkpoint": 1},
         good | {"tasks": {"1": {}}},
         *(good | {"tasks": {"1": task}} for task in tasks),
         [],

@@ -174,8 +174,12 @@ class ObservedTraining(RBMTraining):
     @property
     def changing(self):
         """The arrays and objects that an epoch changes."""
-        rbm = self._rbm
-        return *super().changing, self.stack.intercepts_hidden[0], rbm.velocity.c
+        return *super().changing, self.stack.intercepts_hidden[0], self._rbm.velocity.c
+
+    @property
+    def own(self):
+        """The biases of the references: those of the stack give them only up to rounding."""
+        return self._rbm.parameters.c, self._rbm.velocity.c
 
 
 def _products(h, row, W, unit):

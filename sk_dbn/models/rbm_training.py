@@ -497,6 +497,11 @@ class RBMTraining:
         chain = () if rbm.chain.W is rbm.parameters.W else rbm.chain
         return *rbm.parameters, *chain, self.stack.memories[self.layer]
 
+    @property
+    def own(self):
+        """The arrays that an epoch changes and that are no part of the stack."""
+        return ()
+
 
 def first_chains(stack, layer, n_chains):
     """Hidden samples of chains that start from noise.

@@ -320,6 +320,7 @@ class RBMTask:
     def progress(self):
         """The state between two epochs, with what training needs to go on, see `TrainingFile`."""
         return self.state() | {
+            "own": Snapshot(*self.training.own).contents(),
             "best": self._best and self._best.contents(),
             "good": self._good and self._good.contents(),
             "schedule": vars(self.schedule),
@@ -330,7 +331,10 @@ class RBMTask:
     def resume(self, progress):
         """Take over the state of the same training, and what it needs to go on."""
         self.set_state(progress)
-        self._begin(self.training.data)
+        data = self.training.data
+        self.training = self._state = None  # whose buffers would take memory beside the new ones
+        self._begin(data)
+        Snapshot(*self.training.own).filled(progress["own"]).restore()
         self._state = self._snapshot()
         for name in ("best", "good"):
             kept = progress[name]

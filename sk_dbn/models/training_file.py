@@ -13,7 +13,7 @@ import numpy as np
 from sk_dbn.models.layer_cache import code
 from sk_dbn.models.loop import Listener
 
-FORMAT = 1
+FORMAT = 2  # of what is stored; raised when a version stores something else
 
 
 class TrainingFile(Listener):
