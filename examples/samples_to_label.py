@@ -50,9 +50,9 @@ NAMES = (
 )
 
 
-def models(stack, seed, max_iter):
+def models(stack, seed):
     """Return the models that are compared, in the order of NAMES."""
-    common = {"pretrainer": WarmStart(stack), "max_iter": max_iter, "random_state": seed}
+    common = {"pretrainer": WarmStart(stack), "max_iter": 100, "random_state": seed}
     linear, features = LogisticRegression(max_iter=1000), FrozenEstimator(stack)
     kept = DBNClassifier(SIZES, **KEEPING, **common)
     return [
@@ -76,12 +76,12 @@ def by_clusters(H, n_labels, seed):
     return pairwise_distances_argmin(centers, H)
 
 
-def accuracies(stack, rows, seed, max_iter, X_train, X_test, y_train, y_test):
+def accuracies(stack, rows, seed, X_train, X_test, y_train, y_test):
     """Return the test accuracy of every model; the last two see the other samples, too."""
     y_few = np.full(len(y_train), -1)
     y_few[rows] = y_train[rows]
     scores = []
-    for i, model in enumerate(models(stack, seed, max_iter)):
+    for i, model in enumerate(models(stack, seed)):
         seen = (X_train, y_few) if i >= len(NAMES) - 2 else (X_train[rows], y_train[rows])
         scores.append(model.fit(*seen).score(X_test, y_test))
     return scores
@@ -90,10 +90,12 @@ def accuracies(stack, rows, seed, max_iter, X_train, X_test, y_train, y_test):
 def main():
     """Train and print."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="one choice, few epochs, in seconds")
+    parser.add_argument("--quick", action="store_true", help="one choice of images, few epochs")
     parser.add_argument("--data", type=Path, help=".npz file (default: scikit-learn's digits)")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore", ConvergenceWarning)
+    # Of label spreading, for test images near which there are none that a label has reached.
+    warnings.filterwarnings("ignore", "invalid value", RuntimeWarning, module="sklearn")
     X_train, X_test, y_train, y_test = load(arguments.data)
     if len(X_train) > MOST_IMAGES:
         some = {"train_size": MOST_IMAGES, "stratify": y_train, "random_state": 0}
@@ -104,12 +106,12 @@ def main():
     stack = BernoulliRBMStack(SIZES, max_iter=epochs, **STACK).fit(X_train)
     H = stack.transform(X_train)
     print(f"{len(X_train)} images to train on, {n_labels} of them with labels")
-    parts, max_iter = (X_train, X_test, y_train, y_test), 20 if arguments.quick else 100
+    parts = X_train, X_test, y_train, y_test
     for choose in (at_random, by_clusters):
         chosen = [choose(H, n_labels, seed) for seed in range(n_seeds)]
         n_classes = [len(np.unique(y_train[rows])) for rows in chosen]
         results = np.array(
-            [accuracies(stack, rows, seed, max_iter, *parts) for seed, rows in enumerate(chosen)]
+            [accuracies(stack, rows, seed, *parts) for seed, rows in enumerate(chosen)]
         )
         print(f"\n{choose.__name__.replace('_', ' ')}; classes: {n_classes}")
         for name, scores in zip(NAMES, results.T, strict=True):
