@@ -384,7 +384,7 @@ def test_first_weights_can_be_given():
         np.testing.assert_allclose(W, V, rtol=1e-6)
 
 
-def test_scores_beyond_all_numbers():
+def test_scores_that_overflow():
     """Minus infinity, without a warning of NumPy's."""
     fitted = make(dtype="float64").fit(np.array([[np.nan, 1e200]]))
     assert fitted.score_samples(np.zeros((1, 2))) == -np.inf

@@ -2,7 +2,8 @@
 
 Each case draws an estimator with some parameters from their documented ranges, and a training set
 of one of many odd kinds, for `fit` or for calls of `partial_fit`. CI tries the same hundred cases
-each time. With SK_DBN_NIGHTLY=1 in the environment there are 2,000 new ones.
+each time, eleven for each class and method. With SK_DBN_NIGHTLY=1 in the environment there are
+2,000 new ones, 222 for each.
 """
 
 import os
@@ -440,7 +441,7 @@ def classes_of(draw, y):
 
 def check_calls(estimator, draw, cls, X, y, ranges):
     """Each call raises a helpful error and changes nothing, or leaves finite numbers."""
-    has_diverged, is_first = False, True
+    is_first = True
     for _ in range(draw(st.integers(1, 4))):
         if draw(few(False, False, False, True)):
             estimator.set_params(**draw_parameters(draw, cls, ranges, X))
@@ -458,7 +459,7 @@ def check_calls(estimator, draw, cls, X, y, ranges):
                 continue
             is_first = False
             assert_finite(estimator)
-            has_diverged |= any("diverged" in str(w.message) for w in caught)
+            has_diverged = any("diverged" in str(w.message) for w in caught)
             assert has_diverged or np.isfinite(getattr(estimator, "loss_", 0.0))
             if not (has_diverged or holds_infinity(call["X"])):
                 assert_output_is_finite(estimator, call["X"])

@@ -50,7 +50,7 @@ def rows_in_memory(n_features):
 def squared_distances(a, b):
     """The squared distance of each row of a from that of b, float64 of shape (n_rows,).
 
-    Values that are missing (NaN) in b are left out. What is beyond all numbers is infinite.
+    Values that are missing (NaN) in b are left out. Overflow gives infinity.
     """
     with np.errstate(over="ignore"):
         gap = a.astype(np.float64) - b

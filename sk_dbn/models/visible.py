@@ -180,9 +180,9 @@ class VisibleUnits:
         if farthest > bound:
             raise ValueError(
                 "X must have the scale of the samples of the first call, got values from "
-                f"{low.min():.4g} to {high.max():.4g}, up to {farthest:.1g} of their standard "
-                f"deviations from their mean, but at most {bound:.1g} are possible in "
-                f"dtype={np.dtype(dtype).name!r}; scale X like those samples."
+                f"{low.min():.4g} to {high.max():.4g}, up to {farthest:.1g} standard deviations "
+                f"(1 for features that were constant) from their mean, but at most {bound:.1g} are "
+                f"possible in dtype={np.dtype(dtype).name!r}; scale X like those samples."
             )
 
     def data(self, plain, clip=True):
