@@ -422,7 +422,7 @@ def test_diagnosis():
     learns.set_params(hidden_layer_sizes=(4, 3, 2), activation="relu")
     assert not diagnose(learns)  # it is of the fitted network
     cannot = make((8,), max_iter=30, alpha=1e6).fit(IMAGES)
-    assert "no better than a constant" in {finding.kind for finding in diagnose(cannot)}
+    assert "too strong a penalty" in {finding.kind for finding in diagnose(cannot)}
 
 
 def test_displays_take_it():
