@@ -1,6 +1,6 @@
 """Comparison of a trained network with a constant prediction."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.special import entr
@@ -9,7 +9,7 @@ from sk_dbn.models.forward import inputs
 from sk_dbn.models.network_training import outputs_with_dropout, rows_in_memory
 
 MAX_COMPARED, MIN_COMPARED = 1000, 64  # training rows
-LEARNED = 0.75  # of the possible gain over a constant, above which dropout does no harm
+HIGH_GAIN = 0.75  # share of the possible gain over a constant, above which dropout does no harm
 RIDGE = 1e-4  # penalty of the linear model, as a share of the sum of variances
 
 
@@ -29,12 +29,13 @@ class Baseline:
         The largest possible score.
     signal : float, default=nan
         Share of the outputs' variance under dropout that is between samples; the rest is between
-        draws of dropout. NaN without dropout, and if the network has learned.
+        draws of dropout. NaN if it was not measured: without dropout, after `partial_fit`, for
+        fewer than `MIN_COMPARED` rows, and if the network has learned.
     score_with_dropout : float, default=nan
         As `score`, with units dropped.
     first_layer_score : float, default=nan
         Score of a linear model of the first hidden layer, on training rows that it was not fitted
-        to; for networks with several hidden layers.
+        to; for networks with several hidden layers. NaN if that overflows.
     """
 
     score: float
@@ -45,6 +46,26 @@ class Baseline:
     signal: float = np.nan
     score_with_dropout: float = np.nan
     first_layer_score: float = np.nan
+
+    def gain(self, score=None, constant=None):
+        """A score as a share of the possible gain over a constant.
+
+        Parameters
+        ----------
+        score : float, default=None
+            None: `score` of the network.
+        constant : float, default=None
+            Score of the constant; None: `constant_score`.
+
+        Returns
+        -------
+        float
+            1 for a perfect prediction; NaN if none can be better than the constant.
+        """
+        score = self.score if score is None else score
+        constant = self.constant_score if constant is None else constant
+        possible = self.perfect_score - constant
+        return (score - constant) / possible if possible else np.nan
 
 
 def compare(network, run, train, y, validation, incremental):
@@ -64,15 +85,11 @@ def compare(network, run, train, y, validation, incremental):
     Returns
     -------
     Baseline or None
-        None if there is no trace, without which there is no diagnosis.
+        None if there is no trace, without which there is no diagnosis, or if no row counts.
     """
-    if network.trace is None:
+    rows = None if network.trace is None else compared_rows(train, y is None, incremental)
+    if rows is None or len(rows) == 0:
         return None
-    n = len(train.order)
-    n_compared = min(n, MAX_COMPARED, max(MIN_COMPARED, n // 16) if incremental else n)
-    if y is None:
-        n_compared = min(n_compared, rows_in_memory(train.data.shape[1]))
-    rows = train.order[np.linspace(0, n - 1, n_compared).astype(np.int64)]
     weight = train.sample_weight[rows] if train.sample_weight.size else np.ones(len(rows))
     weight = weight.astype(np.float64)
     outputs = network._trained.outputs(run, train.data, rows=rows)
@@ -86,17 +103,26 @@ def compare(network, run, train, y, validation, incremental):
         on_validation = network._constant_score(validation.y, None)
     on_training = network._constant_score(y, weight)
     loss = constant_loss(train.loss, targets, weight)
-    scores = float(score), on_training, on_validation, loss, network._perfect_score
-    return Baseline(*scores, **_under_dropout(network, run, train, rows, y, weight, scores))
+    baseline = Baseline(float(score), on_training, on_validation, loss, network._perfect_score)
+    may_do_harm = any(network._trained_dropout) and baseline.gain() < HIGH_GAIN
+    if may_do_harm and not incremental and len(rows) >= MIN_COMPARED:
+        return replace(baseline, **_under_dropout(network, run, train, rows, y, weight))
+    return baseline
 
 
-def _under_dropout(network, run, train, rows, y, weight, scores):
-    """What dropout does to the outputs; nothing without dropout, or if the network has learned."""
-    score, constant, *_, perfect = scores
-    if network.solver == "lbfgs" or not any(network.dropout_) or len(rows) < MIN_COMPARED:
-        return {}
-    if not score - constant < LEARNED * (perfect - constant):
-        return {}
+def compared_rows(train, is_of_input, incremental):
+    """Some of the training rows whose weight is positive, at equal distances."""
+    order, weight = train.order, train.sample_weight
+    order = order[weight[order] > 0] if weight.size else order
+    n = len(order)
+    n_compared = min(n, MAX_COMPARED, max(MIN_COMPARED, n // 16) if incremental else n)
+    if is_of_input:
+        n_compared = min(n_compared, rows_in_memory(train.data.shape[1]))
+    return order[np.linspace(0, n - 1, n_compared).astype(np.int64)]
+
+
+def _under_dropout(network, run, train, rows, y, weight):
+    """What dropout does to the outputs; nothing if they overflow."""
     trained, batch = network._trained.astype(train.data.dtype), network.batch_size_
     draws = [
         outputs_with_dropout(run, trained, train, rows, batch, network._trained_dropout, seed)
@@ -109,8 +135,10 @@ def _under_dropout(network, run, train, rows, y, weight, scores):
     if train.targets is not None and trained.n_layers > 2:
         features = trained.outputs(run, train.data, 1, rows)
         linear = predict_linearly(features, _as_outputs(train, rows, trained.units[-1]))
-        score = network._score_outputs(linear.astype(features.dtype), y[1::2], weight[1::2])
-        found["first_layer_score"] = float(score)
+        linear = linear.astype(features.dtype)
+        if np.isfinite(linear).all():
+            score = network._score_outputs(linear, y[1::2], weight[1::2])
+            found["first_layer_score"] = float(score)
     return found
 
 
@@ -156,6 +184,7 @@ def predict_linearly(X, Y):
         Predictions for samples 1, 3, and so on.
     """
     X, mean = X - X[::2].mean(axis=0, dtype=float), Y[::2].mean(axis=0)
+    X /= abs(X).max() or 1.0  # no squares that overflow or are zero
     K = X[::2] @ X[::2].T
     K.flat[:: len(K) + 1] += RIDGE * (np.trace(K) or 1.0)
     return X[1::2] @ X[::2].T @ np.linalg.solve(K, Y[::2] - mean) + mean

@@ -630,7 +630,7 @@ def test_sampler_epoch_benchmark():
 def test_trace_cost_benchmark():
     """A cost for each model."""
     output = run("benchmarks/trace_cost.py", "--quick", "--epochs", 1)
-    assert len(rows_of(output, r" ([+-]\d+\.\d+%)$")) == 2
+    assert len(rows_of(output, r" ([+-]\d+\.\d+%)$")) == 3
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")

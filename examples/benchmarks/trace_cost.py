@@ -1,7 +1,8 @@
 """Cost of gradient_trace_: fits with trace="epoch" compared with fits with trace=None.
 
-The two take turns, and the best of several fits counts, for a deep narrow network, a wide network
-and a stack of one restricted Boltzmann machine.
+The two take turns, and the best of several fits counts, for a deep narrow network, networks with
+dropout, whose effect is measured after training, a wide network and a stack of one restricted
+Boltzmann machine.
 
     python examples/benchmarks/trace_cost.py
     python examples/benchmarks/trace_cost.py --quick
@@ -18,14 +19,19 @@ from sk_dbn import BernoulliRBMStack, DeepMLPRegressor
 
 # A fixed number of epochs.
 PLAIN = {"activation": "relu", "learning_rate": "constant", "early_stopping": False, "dropout": 0.0}
+# Learns too little to be spared the measurement of dropout.
+DROPOUT = PLAIN | {"dropout": 0.2, "learning_rate_init": 1e-5}
 CASES = [  # name, rows, features, estimator
     ("20-100x10-1", 10_000, 20, DeepMLPRegressor((100,) * 10, batch_size=32, **PLAIN)),
     ("20-100x10-1", 10_000, 20, DeepMLPRegressor((100,) * 10, batch_size=200, **PLAIN)),
+    ("with dropout", 10_000, 20, DeepMLPRegressor((100,) * 10, batch_size=32, **DROPOUT)),
+    ("with dropout", 1_000, 20, DeepMLPRegressor((100,) * 2, batch_size=32, **DROPOUT)),
     ("784-500x3-1", 10_000, 784, DeepMLPRegressor((500,) * 3, batch_size=128, **PLAIN)),
     ("784-500 stack", 10_000, 784, BernoulliRBMStack((500,), batch_size=100)),
 ]
 QUICK_CASES = [
     ("20-50x5-1", 1_000, 20, DeepMLPRegressor((50,) * 5, batch_size=32, **PLAIN)),
+    ("with dropout", 1_000, 20, DeepMLPRegressor((50,) * 5, batch_size=32, **DROPOUT)),
     ("100-50 stack", 1_000, 100, BernoulliRBMStack((50,), batch_size=100)),
 ]
 

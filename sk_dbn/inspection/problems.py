@@ -47,7 +47,9 @@ TRAINED = 0.3  # sum of the norms of all steps over that of the weights
 SIGNAL = 0.25  # share of the outputs' variance under dropout that is between samples
 MISLED = 0.05  # score that is lost without dropout, as a share of the possible gain
 UNUSED = 0.2  # the same of the score that a linear model reaches from the first hidden layer
+KEPT = 0.4  # norm of last weights over that of the first, in the layer that shrank least
 HELD = 0.1  # norm of the penalty's gradient over that of the loss
+OVERRULED = 2.0  # the same, above which small weights are the penalty's work and not dropout's
 
 # For the remedies.
 USUAL_STEP = 0.005  # norm of a first step over the norm of the weights
@@ -434,9 +436,9 @@ def too_much_dropout(history):
     than without it; or a linear model of the first hidden layer predicts better than they do.
     """
     baseline = getattr(history.estimator, "_baseline", None)
-    if baseline is None or not history.is_trained or not _gain(baseline) < HALF_GAIN:
+    if baseline is None or not history.is_trained or not baseline.gain() < HALF_GAIN:
         return None
-    if not path_of_training(history) > TRAINED or _starts_badly(history):
+    if not path_of_training(history) > TRAINED or _starts_badly(history) or _is_held(history):
         return None  # no better without dropout
     evidence = _marks_of_dropout(baseline)
     if not evidence:
@@ -452,6 +454,18 @@ def _starts_badly(history):
     return history.has_zero_layer or any(epoch == 0 for _, _, epoch, *_ in seen)
 
 
+def _is_held(history):
+    """Whether `max_norm` or a penalty has shrunk all layers that are trained.
+
+    A penalty also shrinks weights that dropout has made useless, but its gradient is then not much
+    larger than that of the loss. A penalty without a gradient gets the blame.
+    """
+    kept = np.fmax.reduce(shrunk_weights(history)[~history.is_frozen], initial=0.0)
+    pull = pull_of_penalty(history)
+    is_bounded = history.parameters["max_norm"] is not None
+    return kept < KEPT and (is_bounded or pull > OVERRULED or pull == 0)
+
+
 def path_of_training(history):
     """Sum of the norms of all steps over that of the weights, for the layer that moved most."""
     n_updates = history.estimator.t_ / history.parameters["batch_size"]
@@ -460,12 +474,12 @@ def path_of_training(history):
 
 def _marks_of_dropout(baseline):
     """The measurements that show that dropout is the reason for a low score."""
-    score, evidence = _gain(baseline), {}
+    score, evidence = baseline.gain(), {}
     if baseline.signal < SIGNAL:
         evidence["share of the outputs' variance not from dropout"] = max(baseline.signal, 0.0)
-    if _gain(baseline, baseline.score_with_dropout) > score + MISLED:
+    if baseline.gain(baseline.score_with_dropout) > score + MISLED:
         evidence["with dropout"] = baseline.score_with_dropout
-    if _gain(baseline, baseline.first_layer_score) > score + UNUSED:
+    if baseline.gain(baseline.first_layer_score) > score + UNUSED:
         evidence["of a linear model of the first hidden layer"] = baseline.first_layer_score
     return evidence
 
@@ -473,7 +487,7 @@ def _marks_of_dropout(baseline):
 def too_strong_penalty(history):
     """Training samples predicted badly because a penalty has shrunk the weights."""
     baseline = getattr(history.estimator, "_baseline", None)
-    if baseline is None or not history.is_trained or not _gain(baseline) < SMALL_GAIN:
+    if baseline is None or not history.is_trained or not baseline.gain() < SMALL_GAIN:
         return None
     shrinkage = shrunk_weights(history)
     layers = np.flatnonzero(shrinkage < SHRUNK)
@@ -481,9 +495,9 @@ def too_strong_penalty(history):
         return None
     evidence = _score_of_training(baseline)
     evidence["weights relative to initial ones"] = shrinkage[layers].min()
-    alpha = history.parameters["alpha"]
-    smaller = f"a smaller one, such as alpha={_round(alpha / 100):g}"
-    remedy = _advice(history, {"alpha": DEFAULT_ALPHA}, smaller)
+    alpha = _round(history.parameters["alpha"] / 100)
+    other = f"alpha={alpha:g}" if alpha > DEFAULT_ALPHA else None
+    remedy = _advice(history, {"alpha": DEFAULT_ALPHA}, other)
     return _found(history, layers, history.trace.epoch[-1], evidence, remedy)
 
 
@@ -509,17 +523,6 @@ def pull_of_penalty(history):
     return alpha * np.fmax.reduce(ratio(*norms)[[0, -1]], initial=0.0)
 
 
-def _gain(baseline, score=None):
-    """A training score as a share of the possible gain over a constant; NaN if there is none."""
-    score, possible = (baseline.score if score is None else score), _possible_gain(baseline)
-    return (score - baseline.constant_score) / possible if possible else np.nan
-
-
-def _possible_gain(baseline):
-    """The difference between the scores of a perfect and of a constant prediction."""
-    return baseline.perfect_score - baseline.constant_score
-
-
 def _score_of_training(baseline):
     """The evidence that a network predicts training samples badly."""
     return {"score of training samples": baseline.score, "of a constant": baseline.constant_score}
@@ -536,7 +539,7 @@ def no_better(history):
         score = np.nanmax(scores, initial=-np.inf) if history.keeps_best else scores[-1]
         pairs["validation samples"] = score, baseline.constant_validation_score
     for samples, (score, constant) in pairs.items():
-        if not score - constant > NO_GAIN * (baseline.perfect_score - constant):
+        if not baseline.gain(score, constant) > NO_GAIN:
             evidence = {f"score of {samples}": score, "of a constant": constant}
             remedy = _remedy_of_no_better(history, baseline, samples == "training samples")
             return _found(history, (), history.trace.epoch[-1], evidence, remedy, where=samples)

@@ -279,18 +279,25 @@ def test_scale_of_y(a, b):
 
 
 @pytest.mark.parametrize(
-    "kind, sick, remedy",
+    "kind, sick, remedy, words",
     [
-        ("too strong a penalty", {"alpha": 1e4}, {"alpha": 0.0001}),
-        ("too strong a penalty", {"alpha": 50.0, "solver": "sgd"}, {"alpha": 0.0001}),
-        ("too much dropout", {"dropout": 0.99}, {"dropout": 0.0}),
+        ("too strong a penalty", {"alpha": 1e4}, {"alpha": 0.0001}, "alpha=0.0001; or alpha=100"),
+        (
+            *("too strong a penalty", {"alpha": 50.0, "solver": "sgd"}),
+            *({"alpha": 0.0001}, "alpha=0.0001; or alpha=0.5"),
+        ),
+        (
+            *("too much dropout", {"dropout": 0.99}, {"dropout": 0.0}),
+            "dropout=0.0; or a smaller dropout; or fewer hidden_layer_sizes",
+        ),
     ],
 )
-def test_too_much_regularisation(parts, kind, sick, remedy):
+def test_too_much_regularisation(parts, kind, sick, remedy, words):
     """What keeps a network close to the most frequent class is named."""
     network = classifier(2, activation="relu", **sick).fit(parts[0], parts[2])
     (finding,) = diagnose(network)
     assert finding.kind == kind and finding.parameters == remedy
+    assert finding.remedy == words
     assert_remedy_helps(network, finding, parts, 0.3)
 
 
@@ -345,6 +352,16 @@ def test_dropout_is_not_why_units_are_dead_from_the_start(parts):
     assert kinds(diagnose(network)) == ["dead units"]
     network.set_params(init="zeros").fit(parts[0], parts[2])
     assert "too much dropout" not in kinds(diagnose(network))
+
+
+@pytest.mark.parametrize("held", [{"max_norm": 0.2}, {"alpha": 30.0, "solver": "adamw"}], ids=str)
+def test_dropout_is_not_why_weights_are_small(parts, held):
+    """Networks that a bound or a decay of their weights keeps from learning do not without it."""
+    network = classifier(8, activation="tanh", dropout=0.1, **held).fit(parts[0], parts[2])
+    assert np.isfinite(network._baseline.signal) and network._baseline.gain() < 0.1
+    assert "too much dropout" not in kinds(diagnose(network))
+    network.set_params(dropout=0.0).fit(parts[0], parts[2])
+    assert network._baseline.gain() < 0.1
 
 
 def test_nothing_to_learn(parts):
