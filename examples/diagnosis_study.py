@@ -66,7 +66,6 @@ THRESHOLDS = (
     "SMALL_GAIN",
     "KEPT",
     "HELD",
-    "OVERRULED",
 )
 SHARES = ("SATURATED", "DEAD", "HALF_GAIN", "SIGNAL")
 # A stack whose steps are much too large is found to have diverged, or to be unstable; steps that

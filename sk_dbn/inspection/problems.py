@@ -48,8 +48,7 @@ SIGNAL = 0.25  # share of the outputs' variance under dropout that is between sa
 MISLED = 0.05  # score that is lost without dropout, as a share of the possible gain
 UNUSED = 0.2  # the same of the score that a linear model reaches from the first hidden layer
 KEPT = 0.4  # norm of last weights over that of the first, in the layer that shrank least
-HELD = 0.1  # norm of the penalty's gradient over that of the loss
-OVERRULED = 2.0  # the same, above which small weights are the penalty's work and not dropout's
+HELD = 1.5  # norm of the penalty's gradient over that of the loss
 
 # For the remedies.
 USUAL_STEP = 0.005  # norm of a first step over the norm of the weights
@@ -457,13 +456,14 @@ def _starts_badly(history):
 def _is_held(history):
     """Whether `max_norm` or a penalty has shrunk all layers that are trained.
 
-    A penalty also shrinks weights that dropout has made useless, but its gradient is then not much
-    larger than that of the loss. A penalty without a gradient gets the blame.
+    A penalty also shrinks weights that dropout or a vanishing gradient has made useless, but its
+    gradient is then not much larger than that of the loss. A penalty without a gradient gets the
+    blame.
     """
     kept = np.fmax.reduce(shrunk_weights(history)[~history.is_frozen], initial=0.0)
     pull = pull_of_penalty(history)
     is_bounded = history.parameters["max_norm"] is not None
-    return kept < KEPT and (is_bounded or pull > OVERRULED or pull == 0)
+    return kept < KEPT and (is_bounded or pull > HELD or pull == 0)
 
 
 def path_of_training(history):
