@@ -42,6 +42,7 @@ MAX_AVERAGED = 4096  # rows that the means of an upper layer's input are taken o
 UNBOUNDED_RATE = 0.1
 # Categories are drawn, never reconstructed by means, and that noise takes smaller steps.
 CATEGORY_RATE = 0.2
+UNIT_WORK = 16  # products with a weight that take as long as to sample a unit
 MAX_STEP = 0.1  # of their weights, as a share of the weights' norm
 # Learning rate of the variances' logarithms over that of the weights. Chains that start at the
 # data do not see what else becomes probable when variances shrink, so there they follow the
@@ -264,7 +265,7 @@ def _blocks(batch, n_chains, p, q, is_few):
     # through the phases on one thread: the update is left, and it moves the weights between caches,
     # which pays only for more of them.
     operations = 8.0 if is_few or max(blocks[:2]) > 1 else 3.0
-    is_large = operations * max(batch, n_chains) * p * q > SMALL_WORK
+    is_large = operations * max(batch, n_chains) * (p * q + UNIT_WORK * (p + q)) > SMALL_WORK
     return blocks if is_large else (1, 1, 1)
 
 
