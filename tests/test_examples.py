@@ -504,7 +504,7 @@ def test_diagnosis_study():
         assert counts.split()[-1] == n_healthy  # the last column: nothing
     made = dict(rows_of(after, r"^  (\w[\w ]+?) +(\d+) +\d"))
     rows = rows_of(remedies, r"^  (\w[\w ]+?) +(\d+) +(\d+) +(\d+) +(\d+)$")
-    assert len(rows) == 12
+    assert len(rows) == 14
     for name, *counts in rows:
         assert set(counts[:3]) == {made[name]}, name  # found, the right layers, gone afterwards
     # Which networks are sick enough to count, and how far scores rise, is not the same everywhere.

@@ -248,7 +248,8 @@ def test_samples_of_a_large_file_are_visited_in_blocks(
 
     def recorded(epoch):
         def call(training, run, order, *args):
-            epochs.setdefault(training, []).append(order)
+            if not (args and np.isscalar(args[0])):  # a rate of 0, to measure what dropout does
+                epochs.setdefault(training, []).append(order)
             return epoch(training, run, order, *args)
 
         return call
