@@ -157,7 +157,7 @@ class _Linked(CPUCodeLibrary):
     """Code that is compiled within its callers, where it is optimised, and not run by itself."""
 
     def _optimize_functions(self, ll_module):
-        ll_module.data_layout = self.codegen._data_layout  # which is all else that it does
+        ll_module.data_layout = self.codegen._data_layout  # as numba does here, too
 
     def _optimize_final_module(self):
         pass

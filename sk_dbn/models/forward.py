@@ -3,6 +3,7 @@
 import numpy as np
 
 from sk_dbn.kernels.feed_forward import Layers, predict_rows
+from sk_dbn.kernels.products import FAR_BYTES
 from sk_dbn.models.pace import Pace
 from sk_dbn.models.threads import run_serial
 from sk_dbn.models.work import are_few
@@ -47,7 +48,8 @@ def _work(layers):
 
 def _are_few(layers, n_rows):
     """Whether threads share the layers' products, and not the rows."""
-    return are_few(n_rows, layers.units, layers.theta.dtype)
+    is_large = layers.theta.nbytes > FAR_BYTES  # which takes no time to find out
+    return is_large and are_few(n_rows, layers.units, layers.theta.dtype)
 
 
 def _block(work, n_rows):
